@@ -1,0 +1,1 @@
+"""The three roles that a model plays: Planner, Builder and Auditor."""

@@ -1,0 +1,164 @@
+"""From a model's name to a client: `vendor:name`, with the keys and addresses of this process."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Self
+from weakref import WeakKeyDictionary
+
+import anthropic
+import openai
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_ai.models import Model
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.azure import AzureProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from app.domain.budget import ModelFailed, ModelFailure
+
+Vendor = Literal["anthropic", "openai", "azure", "local"]
+
+_CONNECT_SECONDS = 10.0
+_NEEDED: Mapping[str, str] = {
+    "anthropic": "ANTHROPIC_API_KEY",
+    "openai": "OPENAI_API_KEY",
+    "azure": "AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT",
+    "local": "AUTOPACK_LOCAL_BASE_URL",
+}
+
+
+class ModelAccess(BaseModel):
+    """Keys and addresses of the vendors that this process may use. Keys never show in its text form."""
+
+    model_config = ConfigDict(frozen=True)
+
+    anthropic_api_key: SecretStr | None = None
+    anthropic_base_url: str = "https://api.anthropic.com"
+    openai_api_key: SecretStr | None = None
+    openai_base_url: str = "https://api.openai.com/v1"
+    azure_api_key: SecretStr | None = None
+    azure_endpoint: str | None = None
+    azure_api_version: str = "2024-10-21"
+    local_base_url: str | None = None
+    """Any server that speaks OpenAI's Chat Completions."""
+    local_api_key: SecretStr = SecretStr("none")
+    request_timeout_seconds: float = Field(default=180.0, gt=0)
+    """How long one attempt at a request may take; the whole request with its retries, at most three times that."""
+    max_retries: int = Field(default=2, ge=0, le=5)
+    """How often the SDK repeats a request that failed with 408, 409, 429, 5xx or a broken connection."""
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> Self:
+        """Read the variables of the documentation's settings table; empty ones count as absent."""
+        names = {
+            "anthropic_api_key": "ANTHROPIC_API_KEY",
+            "anthropic_base_url": "ANTHROPIC_BASE_URL",
+            "openai_api_key": "OPENAI_API_KEY",
+            "openai_base_url": "OPENAI_BASE_URL",
+            "azure_api_key": "AZURE_OPENAI_API_KEY",
+            "azure_endpoint": "AZURE_OPENAI_ENDPOINT",
+            "azure_api_version": "AZURE_OPENAI_API_VERSION",
+            "local_base_url": "AUTOPACK_LOCAL_BASE_URL",
+            "local_api_key": "AUTOPACK_LOCAL_API_KEY",
+            "request_timeout_seconds": "AUTOPACK_MODEL_TIMEOUT_SECONDS",
+        }
+        return cls.model_validate({field: env[name] for field, name in names.items() if env.get(name)})
+
+    def vendors(self) -> set[Vendor]:
+        """The vendors for which everything needed is set."""
+        usable: set[Vendor] = set()
+        if self.anthropic_api_key:
+            usable.add("anthropic")
+        if self.openai_api_key:
+            usable.add("openai")
+        if self.azure_api_key and self.azure_endpoint:
+            usable.add("azure")
+        if self.local_base_url:
+            usable.add("local")
+        return usable
+
+    def build(self, model_id: str) -> Model:
+        """Make the model named `vendor:name`. Raises `ModelFailed` (rejected) for an unknown or unset vendor."""
+        vendor, _, name = model_id.partition(":")
+        if vendor not in _NEEDED or not name:
+            known = ", ".join(_NEEDED)
+            raise ModelFailed(ModelFailure.REJECTED, f"{model_id!r} is not vendor:name with a vendor of {known}")
+        if vendor not in self.vendors():
+            raise ModelFailed(ModelFailure.REJECTED, f"no access to {vendor}: set {_NEEDED[vendor]}")
+        if vendor == "anthropic":
+            return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=self._anthropic()))
+        if vendor == "azure":
+            return OpenAIChatModel(name, provider=AzureProvider(openai_client=self._azure()))
+        return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=self._openai(local=vendor == "local")))
+
+    def _anthropic(self) -> anthropic.AsyncAnthropic:
+        return anthropic.AsyncAnthropic(
+            api_key=_reveal(self.anthropic_api_key),
+            base_url=self.anthropic_base_url,
+            timeout=anthropic.Timeout(self.request_timeout_seconds, connect=self._connect_seconds),
+            max_retries=self.max_retries,
+        )
+
+    def _openai(self, *, local: bool) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            api_key=_reveal(self.local_api_key if local else self.openai_api_key),
+            base_url=self.local_base_url if local else self.openai_base_url,
+            timeout=openai.Timeout(self.request_timeout_seconds, connect=self._connect_seconds),
+            max_retries=self.max_retries,
+        )
+
+    def _azure(self) -> openai.AsyncAzureOpenAI:
+        return openai.AsyncAzureOpenAI(
+            api_key=_reveal(self.azure_api_key),
+            azure_endpoint=self.azure_endpoint or "",
+            api_version=self.azure_api_version,
+            timeout=openai.Timeout(self.request_timeout_seconds, connect=self._connect_seconds),
+            max_retries=self.max_retries,
+        )
+
+    @property
+    def _connect_seconds(self) -> float:
+        return min(_CONNECT_SECONDS, self.request_timeout_seconds)
+
+
+def _reveal(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""
+
+
+@dataclass
+class _Process:
+    """What this process may use and has built."""
+
+    access: ModelAccess = field(default_factory=ModelAccess)
+    # An HTTP client belongs to the event loop that opened its connections, and the workflow engine has one of its own.
+    built: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Model]] = field(default_factory=WeakKeyDictionary)
+
+
+_process = _Process()
+
+
+def configure(access: ModelAccess) -> None:
+    """Set what this process may use; models built before are forgotten."""
+    _process.access = access
+    _process.built.clear()
+
+
+def current_access() -> ModelAccess:
+    return _process.access
+
+
+async def resolve(_: object, model_id: str) -> Model:
+    """The model named `vendor:name`, for the `ResolveModelId` capability. Raises `ModelFailed` as `build` does."""
+    models = _process.built.setdefault(asyncio.get_running_loop(), {})
+    if model_id not in models:
+        models[model_id] = _process.access.build(model_id)
+    return models[model_id]
+
+
+async def close() -> None:
+    """Close the connections of the models built on the running event loop; a later request builds them anew."""
+    for model in _process.built.pop(asyncio.get_running_loop(), {}).values():
+        if isinstance(model, AnthropicModel | OpenAIChatModel):
+            await model.client.close()

@@ -1,0 +1,65 @@
+"""What each role is given. Everything from GitHub in here is untrusted and is fenced when the prompt is written."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.domain.findings import Finding
+from app.domain.plan import Phase
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Issue(_Frozen):
+    """The GitHub issue that asked for the run; for a run without one, the request as text."""
+
+    number: int | None = None
+    title: str
+    body: str = ""
+    comments: tuple[str, ...] = ()
+
+
+class Feedback(_Frozen):
+    """Something that an earlier attempt taught: `title` is Autopack's own words, `text` is untrusted."""
+
+    title: str
+    text: str
+
+
+class _Task(_Frozen):
+    repository: str
+    """Full name, `owner/name`."""
+    run_id: str
+    issue: Issue
+    attempt: int = Field(default=1, ge=1)
+    outline: str = ""
+    """The repository's files, as text."""
+    notes: str = ""
+    """The repository's own instructions (`AGENTS.md` and the like)."""
+
+
+class PlannerTask(_Task):
+    feedback: tuple[Feedback, ...] = ()
+    max_phases: int = 25
+
+
+class BuilderTask(_Task):
+    """`attempt` counts this phase's attempts from 1; `feedback` and `findings` come from the earlier ones."""
+
+    phase: Phase
+    feedback: tuple[Feedback, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    """Open findings of the earlier audits and gates."""
+
+
+class AuditTask(_Task):
+    """`attempt` is the audit round, from 1. Findings are known to the model by their fingerprints."""
+
+    phase: Phase
+    diff: str
+    """Unified git diff of the patch."""
+    profile: str = "general"
+    """Name of a file in `prompts/auditor/`."""
+    ci: str = ""
+    """What CI says about the commit so far."""
+    open_findings: tuple[Finding, ...] = ()

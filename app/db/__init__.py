@@ -1,0 +1,1 @@
+"""Autopack's tables, sessions, queries and migrations, on SQLite or PostgreSQL."""

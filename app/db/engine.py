@@ -1,0 +1,117 @@
+"""The database: one engine per process, sessions for reading and for writing, and migrations at start.
+
+SQLite runs in WAL mode with one writer: a writing session takes the write lock when it begins, so that a transaction
+never fails half-way for want of it. PostgreSQL needs none of this.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+BUSY_SECONDS = 30
+_WRITES = "autopack_writes"
+
+
+class DatabaseUnusable(RuntimeError):
+    """The database cannot serve: wrong address, too old a SQLite, or no permission. Says what to do."""
+
+
+class Database:
+    """An engine and the two ways to use it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        if self.sqlite:
+            _require_sqlite_that_the_workflow_engine_takes()
+            _prepare_sqlite_file(self.url)
+        elif self.url.get_backend_name() == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        else:
+            raise DatabaseUnusable(f"DATABASE_URL names {self.url.get_backend_name()}: use sqlite or postgresql")
+        self.engine = sa.create_engine(self.url, pool_pre_ping=not self.sqlite)
+        if self.sqlite:
+            event.listen(self.engine, "connect", _on_sqlite_connect)
+            event.listen(self.engine, "begin", _on_sqlite_begin)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that sees one consistent state and stores nothing."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session in one transaction, committed at the end, rolled back when an exception leaves it."""
+        bind = self.engine.execution_options(**{_WRITES: True})
+        with Session(bind, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def writing_connection(self) -> Iterator[sa.Connection]:
+        """One transaction without the object mapper, for the path that every webhook takes."""
+        with self.engine.execution_options(**{_WRITES: True}).begin() as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables to the newest version. Safe to call from several processes at once."""
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.writing_connection() as connection:
+            if not self.sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def ping(self) -> None:
+        """Raise a SQLAlchemyError when the database does not answer."""
+        with self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _require_sqlite_that_the_workflow_engine_takes() -> None:
+    import sqlite3
+
+    if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
+        raise DatabaseUnusable(
+            f"SQLite {sqlite3.sqlite_version} is too old for the workflow engine on Python {sys.version_info.major}."
+            f"{sys.version_info.minor} (it needs 3.42): use Python 3.11, a newer SQLite, or PostgreSQL in DATABASE_URL"
+        )
+
+
+def _prepare_sqlite_file(url: sa.URL) -> None:
+    """Make the folder and switch the file to WAL: the mode is kept in the file, for the workflow engine's connections too."""
+    import sqlite3
+
+    if url.database is None or url.database in {"", ":memory:"}:
+        raise DatabaseUnusable("DATABASE_URL names an in-memory SQLite: runs must survive a restart, so name a file")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(url.database, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+
+
+def _on_sqlite_connect(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _on_sqlite_begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")

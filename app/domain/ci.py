@@ -1,0 +1,86 @@
+"""The CI verdict over one head commit: level-triggered, decided from everything that GitHub knows of it now."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CheckFact(_Frozen):
+    """One check run, workflow run or commit status that is not Autopack's own."""
+
+    name: str
+    source: Literal["check_run", "workflow_run", "status"]
+    status: Literal["queued", "in_progress", "completed"]
+    conclusion: str | None = None
+    id: int
+    url: str = ""
+    app_id: int | None = None
+    workflow_run_id: int | None = None
+
+
+class CiFacts(_Frozen):
+    """All that is known of the CI of `head_sha`."""
+
+    head_sha: str
+    checks: tuple[CheckFact, ...] = ()
+    required: tuple[str, ...] = ()
+    """Names of checks that branch protection or rulesets demand on the base branch."""
+
+
+class CiState(StrEnum):
+    WAITING = "waiting"
+    GREEN = "green"
+    RED = "red"
+    NEVER_CAME = "never came"
+    """The deadline passed and something demanded has not finished."""
+    ABSENT = "absent"
+    """The repository has no CI at all."""
+
+
+class CiVerdict(_Frozen):
+    state: CiState
+    reason: str = ""
+    failed: tuple[CheckFact, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        return self.state is not CiState.WAITING
+
+
+class CiWait(_Frozen):
+    """How long CI has been awaited, in seconds, and what the policy says of it."""
+
+    waited_seconds: float
+    grace_seconds: float
+    """From then on, zero runs in a repository without workflows means that it has no CI."""
+    deadline_seconds: float
+    workflows_present: bool
+    """Whether the head tree holds workflow files, so that runs are to be expected."""
+
+
+PASSING = frozenset({"success", "neutral", "skipped"})
+
+
+def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
+    """Judge the commit. Zero runs is never green; a required check must exist and pass; one red check is red."""
+    failed = tuple(c for c in facts.checks if c.status == "completed" and c.conclusion not in PASSING)
+    running = [c.name for c in facts.checks if c.status != "completed"]
+    seen = {c.name for c in facts.checks}
+    missing = [name for name in facts.required if name not in seen]
+    if failed and not running:
+        names = ", ".join(sorted({check.name for check in failed}))
+        return CiVerdict(state=CiState.RED, reason=f"failed: {names}", failed=failed)
+    if facts.checks and not running and not missing:
+        return CiVerdict(state=CiState.GREEN, reason=f"{len(facts.checks)} checks passed")
+    if wait.waited_seconds >= wait.deadline_seconds:
+        pending = ", ".join(missing + running) or "no check run, workflow run or status at all"
+        return CiVerdict(state=CiState.NEVER_CAME, reason=f"still awaited at the deadline: {pending}")
+    nothing_expected = not facts.checks and not facts.required and not wait.workflows_present
+    if nothing_expected and wait.waited_seconds >= wait.grace_seconds:
+        return CiVerdict(state=CiState.ABSENT, reason="the repository has no workflow, status or required check")
+    return CiVerdict(state=CiState.WAITING, reason=", ".join(missing + running) or "no run yet")

@@ -1,0 +1,135 @@
+"""Findings: every problem that anyone saw, with severity, source and place; none is silent."""
+
+import hashlib
+import re
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Severity(StrEnum):
+    MINOR = "minor"
+    MAJOR = "major"
+
+
+class Source(StrEnum):
+    TEST = "test"
+    PROBE = "probe"
+    CI = "ci"
+    STATIC_CHECK = "static_check"
+    AUDITOR = "auditor"
+    SELF_DOUBT = "self_doubt"
+
+
+class Side(StrEnum):
+    """Which side of the diff a line number counts on, in GitHub's words."""
+
+    LEFT = "LEFT"
+    RIGHT = "RIGHT"
+
+
+class Recommendation(StrEnum):
+    APPROVE = "approve"
+    REVISE = "revise"
+    ESCALATE = "escalate"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Finding(_Frozen):
+    """One problem. Lines are 1-based and inclusive, on `side` of the diff; no path means it concerns the whole patch."""
+
+    issue_key: str
+    severity: Severity
+    source: Source
+    category: str
+    problem: str
+    path: str | None = None
+    start_line: int | None = None
+    line: int | None = None
+    side: Side = Side.RIGHT
+    replacement: str | None = None
+    """Text that would replace lines `start_line`…`line`, where one hunk fixes it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same problem at the same place has the same fingerprint, however its text is put or its line moves."""
+        return hashlib.sha256(f"{self.issue_key}\n{self.path or ''}".encode()).hexdigest()[:16]
+
+
+class AuditFinding(_Frozen):
+    """A finding as the Auditor answers it."""
+
+    path: str | None = Field(default=None, description="File path in the diff, or null if it concerns the whole patch")
+    start_line: int | None = Field(default=None, ge=1, description="First line, when more than one")
+    line: int | None = Field(default=None, ge=1, description="Last (or only) line, numbered as in the shown diff")
+    side: Side = Field(default=Side.RIGHT, description="RIGHT for added or kept lines, LEFT for removed ones")
+    severity: Severity
+    category: str = Field(max_length=80, description="One or two words, such as correctness, security, tests, style")
+    component: str = Field(max_length=80, description="The function, class or file concerned")
+    problem: str = Field(max_length=4_000, description="What is wrong, proven from the diff, and what would be right")
+    slug: str = Field(max_length=60, description="The problem in two to four words, the same each time it is reported")
+    replacement: str | None = Field(default=None, description="Exact new text for the lines, if one hunk fixes it")
+
+    def as_finding(self) -> Finding:
+        return Finding(
+            issue_key=issue_key(self.category, self.component, self.slug),
+            severity=self.severity,
+            source=Source.AUDITOR,
+            category=self.category,
+            problem=self.problem,
+            path=self.path,
+            start_line=self.start_line,
+            line=self.line,
+            side=self.side,
+            replacement=self.replacement,
+        )
+
+
+class AuditReport(_Frozen):
+    """The Auditor's structured answer."""
+
+    recommendation: Recommendation
+    summary: str = Field(max_length=8_000)
+    findings: list[AuditFinding] = Field(default_factory=list[AuditFinding])
+    fixed: list[str] = Field(default_factory=list[str], description="Ids of earlier findings that this diff fixes")
+
+
+class SuggestedIssue(_Frozen):
+    """Something the Builder itself doubts or noticed."""
+
+    severity: Severity = Severity.MINOR
+    category: str = Field(max_length=80)
+    component: str = Field(max_length=80)
+    slug: str = Field(max_length=60)
+    description: str = Field(max_length=4_000)
+
+    def as_finding(self) -> Finding:
+        return Finding(
+            issue_key=issue_key(self.category, self.component, self.slug),
+            severity=self.severity,
+            source=Source.SELF_DOUBT,
+            category=self.category,
+            problem=self.description,
+        )
+
+
+class BuilderAnswer(_Frozen):
+    """The Builder's structured answer; the patch itself is what it did in the worktree."""
+
+    status: Literal["done", "cannot"] = Field(description="'cannot' when the phase can't be done as asked")
+    summary: str = Field(max_length=4_000, description="What was changed and why, for the commit message and the PR")
+    suggested_issues: list[SuggestedIssue] = Field(default_factory=list[SuggestedIssue])
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by `_`; `unnamed` when nothing is left. At most 60 characters."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "unnamed"
+
+
+def issue_key(category: str, component: str, problem: str) -> str:
+    """The stable slug `category__component__problem` under which a problem is counted."""
+    return "__".join(slug(part) for part in (category, component, problem))

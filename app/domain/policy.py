@@ -1,0 +1,129 @@
+"""The patch policy: what a patch may touch and how large it may be, decided before anything is pushed."""
+
+import posixpath
+import re
+from collections.abc import Iterable
+from functools import cache
+
+from app.domain.findings import Finding, Severity, Source, issue_key
+from app.domain.patch import FileChange, Patch
+from app.domain.plan import BuilderMode, Phase
+from app.domain.ruleset import PatchRules
+
+ALWAYS_PROTECTED = (
+    ".github/workflows/**",
+    ".github/actions/**",
+    ".github/autopack.yml",
+    ".github/CODEOWNERS",
+    "CODEOWNERS",
+    "docs/CODEOWNERS",
+    ".gitmodules",
+    ".gitattributes",
+)
+"""A run must not change what judges or governs it, nor what git does on other machines."""
+
+TWEAK_LIGHT_FILES = 2
+_MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
+
+
+def check_patch(patch: Patch, phase: Phase, rules: PatchRules) -> tuple[Finding, ...]:
+    """Return what forbids the patch; empty when it may go on. Every refusal is a major finding of the static check."""
+    if patch.empty:
+        return (_finding("patch", "empty", "The attempt changed no file.", None),)
+    found = [problem for change in patch.changes for problem in _judge_file(change, rules)]
+    files, lines = len(patch.changes), patch.lines_added + patch.lines_removed
+    if files > rules.max_files:
+        found.append(
+            _finding("patch", "too_many_files", f"{files} files changed, at most {rules.max_files} are allowed.", None)
+        )
+    if lines > rules.max_lines:
+        found.append(
+            _finding("patch", "too_many_lines", f"{lines} lines changed, at most {rules.max_lines} are allowed.", None)
+        )
+    if phase.builder_mode is BuilderMode.TWEAK_LIGHT and files > TWEAK_LIGHT_FILES:
+        found.append(
+            _finding("patch", "beyond_mode", f"{files} files changed; tweak_light allows {TWEAK_LIGHT_FILES}.", None)
+        )
+    return tuple(found)
+
+
+def check_conflicts(patch: Patch, conflicts: Iterable[str]) -> tuple[Finding, ...]:
+    """Return a finding for every path of a merge whose conflict the patch did not solve."""
+    changed = {change.path: change for change in patch.changes}
+    return tuple(
+        _finding(path, "unsolved_conflict", f"`{path}` still holds conflict markers.", path)
+        for path in conflicts
+        if path not in changed or _MARKERS.search(changed[path].content or b"")
+    )
+
+
+def violates_policy(findings: Iterable[Finding]) -> bool:
+    """Whether any of them is a forbidden path, as against a patch that is merely too large or empty."""
+    return any(finding.category == "policy" for finding in findings)
+
+
+def protected(path: str, extra: Iterable[str] = ()) -> str | None:
+    """Return the glob that protects `path`, or None. Case does not matter, since some file systems ignore it."""
+    folded = path.casefold()
+    return next((glob for glob in (*ALWAYS_PROTECTED, *extra) if _regex(glob.casefold()).fullmatch(folded)), None)
+
+
+def _judge_file(change: FileChange, rules: PatchRules) -> Iterable[Finding]:
+    path = change.path
+    outside = _outside(path)
+    if outside:
+        yield _finding("path", "outside_repository", f"`{path}` {outside}.", path, category="policy")
+        return
+    glob = protected(path, rules.protected_paths)
+    if glob:
+        yield _finding(
+            path, "protected", f"`{path}` is protected by `{glob}`: a run may not change it.", path, category="policy"
+        )
+    if change.symlink and _escapes(path, (change.content or b"").decode("utf-8", "replace")):
+        yield _finding(
+            path, "symlink_escape", f"`{path}` is a symlink that leaves the repository.", path, category="policy"
+        )
+    if change.content is not None and len(change.content) > rules.max_file_bytes:
+        size = f"{len(change.content):,} bytes, at most {rules.max_file_bytes:,} are allowed"
+        yield _finding(path, "too_large", f"`{path}` has {size}.", path)
+
+
+def _outside(path: str) -> str:
+    parts = path.split("/")
+    if not path or path.startswith("/") or "\\" in path or re.match(r"^[A-Za-z]:", path):
+        return "is not a path inside the repository"
+    if any(ord(char) < 32 for char in path):
+        return "holds a control character"
+    if any(part in {"", ".", ".."} for part in parts):
+        return "is not a plain path inside the repository"
+    if any(part.casefold().rstrip(". ") in {".git", "git~1"} for part in parts):
+        return "is inside git's own folder"
+    return ""
+
+
+def _escapes(path: str, target: str) -> bool:
+    if target.startswith("/") or "\\" in target or "\0" in target:
+        return True
+    landing = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return landing == ".." or landing.startswith("../") or landing.casefold().split("/")[0] == ".git"
+
+
+@cache
+def _regex(glob: str) -> re.Pattern[str]:
+    """`**` crosses folders, `*` and `?` do not; a pattern without a slash matches in every folder, as git's do."""
+    anchored = glob.lstrip("/") if "/" in glob.rstrip("/") else "**/" + glob
+    out = ""
+    for token in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", anchored.rstrip("/") + ("/**" if glob.endswith("/") else "")):
+        out += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token, re.escape(token))
+    return re.compile(out)
+
+
+def _finding(component: str, problem: str, text: str, path: str | None, *, category: str = "patch_shape") -> Finding:
+    return Finding(
+        issue_key=issue_key(category, component, problem),
+        severity=Severity.MAJOR,
+        source=Source.STATIC_CHECK,
+        category=category,
+        problem=text,
+        path=path,
+    )

@@ -1,0 +1,104 @@
+"""What is shown of a run: one frozen picture, made from the database, from which every text on GitHub is written."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from app.domain.budget import Cap, Role, Usage
+from app.domain.findings import Finding
+from app.domain.plan import Complexity, TaskCategory
+from app.domain.states import PhaseState, RunState, TierState
+
+
+class Headline(StrEnum):
+    """The closed list of things a status comment can say."""
+
+    PLANNING = "planning"
+    BUILDING = "building"
+    AUDITING = "auditing"
+    WAITING_FOR_CI = "waiting for CI"
+    WAITING_FOR_YOU = "waiting for you"
+    PAUSED = "paused"
+    BUDGET = "budget"
+    PROVIDER_DOWN = "provider down"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    RESUMED = "resumed after a crash"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PhaseView(_Frozen):
+    phase_id: str
+    name: str
+    state: PhaseState
+    task_category: TaskCategory
+    complexity: Complexity
+    builder_attempts: int = 0
+    auditor_attempts: int = 0
+    tokens: int = 0
+    token_cap: int = 0
+    head_sha: str | None = None
+    """The phase's newest commit on the run's branch."""
+    snapshot: bool = False
+    minor_issues: int = 0
+    major_issues: int = 0
+    note: str = ""
+    """One line on why it stands where it does, such as the failed job's name."""
+
+
+class TierView(_Frozen):
+    tier_id: str
+    name: str
+    state: TierState
+    phases: tuple[PhaseView, ...]
+
+
+class FindingView(_Frozen):
+    """A finding with its place in the ledger."""
+
+    finding: Finding
+    phase_id: str
+    open: bool
+    resolution: str = ""
+    """How it ended, such as `fixed in 1a2b3c4`; empty while open."""
+
+
+class RunView(_Frozen):
+    """Everything the status comment, check run, PR body and summaries say."""
+
+    run_id: str
+    repository: str
+    issue_number: int
+    issue_title: str
+    requester: str
+    state: RunState
+    headline: Headline
+    reason: str = ""
+    """Why it waits, failed or was cancelled; empty otherwise."""
+    next_action: str
+    """What happens next, or what a person can do."""
+    since: datetime
+    """When the headline last changed."""
+    deadline: datetime | None = None
+    """When the text changes at the latest."""
+    branch: str
+    base_branch: str
+    pull_number: int | None = None
+    head_sha: str | None = None
+    tiers: tuple[TierView, ...] = ()
+    run_cap: Cap
+    usage: dict[Role, Usage]
+    models: dict[Role, str]
+    findings: tuple[FindingView, ...] = ()
+    promotion_blockers: tuple[str, ...] = ()
+    """Why the run may not be promoted; empty when it may."""
+    promoted: bool = False
+    server_url: str
+    """GitHub's web address, for links."""
+    notices: tuple[str, ...] = ()
+    """Things said once to whoever reads: no CI found, resumed after a crash, the auditor is of the builder's vendor."""

@@ -1,0 +1,121 @@
+"""Autopack's own check runs: one per name and head commit, updated in place."""
+
+from typing import Any, cast
+
+from app.github.calls import Answer, read
+from app.github.client import Repo
+from app.github.text.checks import CheckText
+
+RUN_CHECK = "autopack"
+PROMOTION_CHECK = "autopack/promotion"
+OWN_CHECKS = frozenset({RUN_CHECK, PROMOTION_CHECK})
+LIMIT = 65_535
+"""Characters of a check run's summary and of its text."""
+
+
+class _Output(Answer):
+    title: str | None = None
+    summary: str | None = None
+    text: str | None = None
+
+
+class _App(Answer):
+    id: int
+
+
+class CheckRun(Answer):
+    """A check run as GitHub has it."""
+
+    id: int
+    name: str
+    head_sha: str
+    external_id: str | None = None
+    status: str
+    conclusion: str | None = None
+    details_url: str | None = None
+    html_url: str | None = None
+    output: _Output = _Output()
+    app: _App | None = None
+
+
+async def upsert_check(
+    repo: Repo,
+    name: str,
+    head_sha: str,
+    external_id: str,
+    text: CheckText,
+    *,
+    details_url: str | None = None,
+) -> int:
+    """Make the App's check run `name` on `head_sha` say this; return its id. Sends nothing when it does.
+
+    It is found by name, head sha and `external_id` (the run's id). Texts over GitHub's limit are cut.
+    """
+    body = _body(text, details_url)
+
+    async def make() -> CheckRun:
+        whole = {"name": name, "head_sha": head_sha, "external_id": external_id, **body}
+        response = await repo.rest.checks.async_create(repo.owner, repo.name, data=cast(Any, whole))
+        return read(response, CheckRun)
+
+    check = await repo.create(lambda: find_check(repo, name, head_sha, external_id), make)
+    if not _says(check, body):
+        changed = cast(Any, {"name": name, **body})
+        await repo.call(lambda: repo.rest.checks.async_update(repo.owner, repo.name, check.id, data=changed))
+    return check.id
+
+
+async def find_check(repo: Repo, name: str, head_sha: str, external_id: str) -> CheckRun | None:
+    """The App's newest check run of that name, head sha and external id."""
+    listed = await repo.pages(
+        lambda page: repo.rest.checks.async_list_for_ref(
+            repo.owner,
+            repo.name,
+            head_sha,
+            check_name=name,
+            app_id=repo.app_id,
+            filter_="all",
+            per_page=100,
+            page=page,
+        ),
+        CheckRun,
+        key="check_runs",
+    )
+    own = [
+        check
+        for check in listed
+        if check.external_id == external_id
+        and check.name == name
+        and check.head_sha == head_sha
+        and check.app is not None
+        and check.app.id == repo.app_id
+    ]
+    return max(own, key=lambda check: check.id, default=None)
+
+
+def _body(text: CheckText, details_url: str | None) -> dict[str, Any]:
+    output = {"title": text.title[:255], "summary": _cut(text.summary), "text": _cut(text.text)}
+    body: dict[str, Any] = {"status": text.status, "output": {key: value for key, value in output.items() if value}}
+    if text.conclusion is not None:
+        body["conclusion"] = text.conclusion
+    if details_url:
+        body["details_url"] = details_url
+    return body
+
+
+def _says(check: CheckRun, body: dict[str, Any]) -> bool:
+    output: dict[str, str] = body["output"]
+    return (
+        check.status == body["status"]
+        and check.conclusion == body.get("conclusion")
+        and all((getattr(check.output, key) or "") == output.get(key, "") for key in ("title", "summary", "text"))
+        and ("details_url" not in body or check.details_url == body["details_url"])
+    )
+
+
+def _cut(text: str) -> str:
+    """GitHub counts bytes here, or characters, depending on whom one asks: stay under in both."""
+    if len(text.encode()) <= LIMIT:
+        return text
+    note = "\n\n… cut: too long for a check run."
+    return text.encode()[: LIMIT - len(note.encode())].decode(errors="ignore") + note

@@ -1,0 +1,259 @@
+"""The GitHub App and its clients: one per repository, with tokens that reach that repository alone."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+from weakref import WeakKeyDictionary
+
+import httpx
+from githubkit import GitHub, GitHubCore
+from githubkit.auth import AppAuthStrategy, AppInstallationAuthStrategy
+from githubkit.auth.app import AppAuth
+from githubkit.auth.base import BaseAuthStrategy
+from githubkit.cache import MemCacheStrategy
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from app.github.calls import Answer, Page, Patience, create, pages, read, repeat
+from app.github.errors import GitHubRefused
+
+if TYPE_CHECKING:
+    from githubkit_schemas.v2026_03_10.rest import RestNamespace
+
+TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+"""Seconds for one request; how long it is tried again is `Patience`."""
+TOKEN_MARGIN = timedelta(minutes=10)
+"""A git token with less left than this is renewed, so that a long fetch does not outlive it."""
+
+T = TypeVar("T")
+A = TypeVar("A", bound=BaseAuthStrategy)
+
+
+class GitHubSettings(BaseModel):
+    """The App's identity and where GitHub is. `api_url` of GitHub Enterprise Server ends in `/api/v3`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    app_id: int
+    private_key: SecretStr
+    """PEM text."""
+    webhook_secret: SecretStr
+    api_url: str = "https://api.github.com"
+    server_url: str = "https://github.com"
+    user_agent: str = "autopack/0.1"
+    patience: Patience = Patience()
+
+
+class GitToken(Answer):
+    """A token with which git may fetch one repository. Never store it: no workflow step may return it."""
+
+    token: SecretStr
+    expires_at: datetime
+
+
+class PooledGitHub(GitHub[A]):
+    """A client that keeps its connections; githubkit alone opens a new one for every request.
+
+    There is one pool per event loop, because connections belong to the loop that opened them.
+    """
+
+    _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] | None" = None
+
+    @asynccontextmanager
+    async def get_async_client(self) -> AsyncGenerator[httpx.AsyncClient, None]:
+        if self._pools is None:
+            self._pools = WeakKeyDictionary()
+        loop = asyncio.get_running_loop()
+        client = self._pools.get(loop)
+        if client is None or client.is_closed:
+            client = self._pools[loop] = await self._create_async_client()
+        yield client
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        client = self._pools.pop(asyncio.get_running_loop(), None) if self._pools else None
+        if client is not None:
+            await client.aclose()
+
+
+class _Auth(AppAuth):
+    """githubkit takes the unquoted path for a URL, and so cannot ask for a branch with `#` in its name."""
+
+    def _get_api_route(self, url: httpx.URL) -> httpx.URL:
+        base = self.github.config.base_url.raw_path.rstrip(b"/")
+        path = url.raw_path.partition(b"?")[0].removeprefix(base)
+        return httpx.URL(path.decode("ascii"))
+
+
+class _InstallationAuth(AppInstallationAuthStrategy):
+    def get_auth_flow(self, github: GitHubCore[Any]) -> httpx.Auth:
+        return _Auth(
+            github,
+            self.app_id,
+            self.private_key,
+            installation_id=self.installation_id,
+            repositories=self.repositories,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A repository as the App reaches it. Holds a live client: pass ids across workflow steps, not this.
+
+    `call`, `pages` and `create` are the ways to send a request; they try again as `app.github.calls` says.
+    """
+
+    app: "GitHubApp" = field(repr=False)
+    github: PooledGitHub[AppInstallationAuthStrategy] = field(repr=False)
+    owner: str
+    name: str
+    installation_id: int
+    app_id: int
+    app_slug: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def bot_login(self) -> str:
+        return f"{self.app_slug}[bot]"
+
+    @property
+    def rest(self) -> "RestNamespace":
+        """githubkit's REST methods, of the pinned version."""
+        return self.github.rest("2026-03-10")
+
+    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Send a request that may be sent twice."""
+        return await self.app.renewing(lambda: repeat(self.app.settings.patience, call))
+
+    async def pages(self, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
+        """Read all pages of a list."""
+        return await self.app.renewing(lambda: pages(self.app.settings.patience, call, item, key=key))
+
+    async def create(self, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]) -> T:
+        """Look for a thing and make it when it is not there; `make` sends one request, once."""
+        return await self.app.renewing(lambda: create(self.app.settings.patience, look, make))
+
+    async def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Send a GraphQL request that may be sent twice; errors in its answer raise `GitHubRefused`."""
+        return await self.call(lambda: self.github.graphql.arequest(query, variables))
+
+    def url(self, path: str = "") -> str:
+        """The web address of the repository, or of `path` in it."""
+        return f"{self.app.settings.server_url.rstrip('/')}/{self.full_name}/{path}".rstrip("/")
+
+
+class _App(Answer):
+    slug: str
+
+
+class _Installation(Answer):
+    id: int
+
+
+class GitHubApp:
+    """The App: its own client, and one `Repo` per repository, kept for as long as this lives."""
+
+    def __init__(self, settings: GitHubSettings) -> None:
+        self.settings = settings
+        self._tokens = MemCacheStrategy()
+        self._git_tokens: dict[str, GitToken] = {}
+        self._repos: dict[tuple[int, str], Repo] = {}
+        self._slug: str | None = None
+        self.client = self._client(AppAuthStrategy(settings.app_id, settings.private_key.get_secret_value()))
+
+    @property
+    def rest(self) -> "RestNamespace":
+        """REST methods that authenticate as the App itself."""
+        return self.client.rest("2026-03-10")
+
+    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Send a request as the App; it may be sent twice."""
+        return await repeat(self.settings.patience, call)
+
+    async def slug(self) -> str:
+        """The App's name in URLs and, with `[bot]`, its login."""
+        if self._slug is None:
+            self._slug = read(await self.call(self.rest.apps.async_get_authenticated), _App).slug
+        return self._slug
+
+    async def installation(self, installation_id: int, full_name: str) -> Repo:
+        """The repository `owner/name`, reached through an installation; the same object every time."""
+        known = self._repos.get((installation_id, full_name))
+        if known is not None:
+            return known
+        owner, _, name = full_name.partition("/")
+        auth = _InstallationAuth(
+            self.settings.app_id,
+            self.settings.private_key.get_secret_value(),
+            installation_id,
+            repositories=[name],
+        )
+        repo = Repo(
+            app=self,
+            github=self._client(auth),
+            owner=owner,
+            name=name,
+            installation_id=installation_id,
+            app_id=self.settings.app_id,
+            app_slug=await self.slug(),
+        )
+        return self._repos.setdefault((installation_id, full_name), repo)
+
+    async def installation_of(self, full_name: str) -> Repo:
+        """The repository `owner/name`, its installation asked for. Raises `GitHubRefused` (404) if there is none."""
+        owner, _, name = full_name.partition("/")
+        response = await self.call(
+            lambda: self.rest.apps.async_get_repo_installation(quote(owner, safe=""), quote(name, safe=""))
+        )
+        return await self.installation(read(response, _Installation).id, full_name)
+
+    async def git_token(self, repo: Repo) -> GitToken:
+        """A token that may only read the contents of this one repository; valid for ten minutes at least."""
+        known = self._git_tokens.get(repo.full_name)
+        if known is not None and known.expires_at - datetime.now(UTC) > TOKEN_MARGIN:
+            return known
+        response = await self.call(
+            lambda: self.rest.apps.async_create_installation_access_token(
+                repo.installation_id, repositories=[repo.name], permissions={"contents": "read"}
+            )
+        )
+        token = self._git_tokens[repo.full_name] = read(response, GitToken)
+        return token
+
+    async def renewing(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do `work`; if GitHub no longer takes the kept tokens (401), forget them and do it once more."""
+        try:
+            return await work()
+        except GitHubRefused as refusal:
+            if refusal.status != 401:
+                raise
+        self._tokens.cleanup()
+        self._git_tokens.clear()
+        return await work()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop."""
+        for client in (self.client, *(repo.github for repo in self._repos.values())):
+            await client.aclose()
+
+    def _client(self, auth: A) -> PooledGitHub[A]:
+        return PooledGitHub(
+            auth,
+            base_url=self.settings.api_url,
+            user_agent=self.settings.user_agent,
+            timeout=TIMEOUT,
+            cache_strategy=self._tokens,
+            http_cache=False,  # a stale answer would hide what the level-triggered reads look for
+            auto_retry=False,  # `app.github.calls` decides what may be sent again
+        )
+
+
+async def git_token(repo: Repo) -> GitToken:
+    """A token that may only read the contents of this one repository; valid for ten minutes at least."""
+    return await repo.app.git_token(repo)

@@ -1,0 +1,46 @@
+"""Autopack's own comments: each has a hidden marker, by which it is found again and edited in place."""
+
+from app.github import issues
+from app.github.client import Repo
+from app.github.text.escape import has_marker, with_marker
+
+
+async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | None = None) -> int:
+    """Make the comment marked `key` on issue or PR `number` say `body`; return its id.
+
+    Edits only when the text differs, creates when there is none or it was deleted. `known` is the id from an earlier
+    call; it saves listing all comments. The marker is added when `body` lacks it.
+    """
+    text = with_marker(body, key)
+    comment = await _known(repo, known, key)
+    if comment is None:
+        comment = await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
+    if not _same(comment.body, text):
+        await issues.update_comment(repo, comment.id, text)
+    return comment.id
+
+
+async def post_once(repo: Repo, number: int, key: str, body: str) -> int:
+    """Post a comment marked `key` unless there is one; it is never edited. Returns its id."""
+    text = with_marker(body, key)
+    comment = await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
+    return comment.id
+
+
+async def find(repo: Repo, number: int, key: str) -> issues.Comment | None:
+    """The App's own, oldest comment with the marker `key`. Other people's copies of a marker do not count."""
+    return next((one for one in await issues.comments(repo, number) if _is_own(repo, one, key)), None)
+
+
+async def _known(repo: Repo, comment_id: int | None, key: str) -> issues.Comment | None:
+    comment = await issues.read_comment(repo, comment_id) if comment_id is not None else None
+    return comment if comment is not None and _is_own(repo, comment, key) else None
+
+
+def _is_own(repo: Repo, comment: issues.Comment, key: str) -> bool:
+    own = comment.app_id == repo.app_id or comment.author == repo.bot_login
+    return own and has_marker(comment.body, key)
+
+
+def _same(one: str, other: str) -> bool:
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()

@@ -1,0 +1,54 @@
+"""What can go wrong with GitHub. All survive pickling, because a workflow engine stores the errors of its steps."""
+
+
+class GitHubUnavailable(Exception):
+    """GitHub did not do, or did not answer, what was asked before the deadline; asking again later may help.
+
+    `retry_after` is in seconds, where GitHub said when to come back.
+    """
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason, retry_after)
+        self.reason = reason
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"GitHub is unavailable: {self.reason}"
+
+
+class GitHubRefused(Exception):
+    """GitHub understood and said no (permission, not found, not valid); asking again will not help."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"GitHub refused ({self.status}): {self.message}"
+
+
+class BranchMoved(Exception):
+    """The branch is not where it was expected: someone else wrote to it, or deleted it (`actual` is None)."""
+
+    def __init__(self, branch: str, expected: str | None, actual: str | None) -> None:
+        super().__init__(branch, expected, actual)
+        self.branch = branch
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"{self.branch} is at {self.actual or 'no commit'}, expected {self.expected or 'no commit'}"
+
+
+class TagTaken(Exception):
+    """A tag of that name exists and names another commit."""
+
+    def __init__(self, tag: str, expected: str, actual: str) -> None:
+        super().__init__(tag, expected, actual)
+        self.tag = tag
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"the tag {self.tag} names {self.actual}, not {self.expected}"

@@ -1,0 +1,237 @@
+"""Webhook events, as far as Autopack reads them: small, tolerant models. Everything in them is untrusted."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from app.github.calls import Answer
+
+
+class Account(Answer):
+    login: str
+    id: int = 0
+    type: str = "User"
+
+    @property
+    def bot(self) -> bool:
+        return self.type == "Bot" or self.login.endswith("[bot]")
+
+
+class Ref(Answer):
+    id: int
+
+
+class RepositoryRef(Answer):
+    id: int
+    full_name: str
+    default_branch: str = ""
+    private: bool = False
+
+
+class LabelRef(Answer):
+    name: str
+
+
+class IssueRef(Answer):
+    number: int
+    title: str = ""
+    body: str | None = None
+    state: str = "open"
+    user: Account | None = None
+    labels: tuple[LabelRef, ...] = ()
+    pull_request: dict[str, object] | None = None
+
+    @property
+    def is_pull(self) -> bool:
+        return self.pull_request is not None
+
+
+class CommentRef(Answer):
+    id: int
+    body: str | None = None
+    user: Account | None = None
+    performed_via_github_app: Ref | None = None
+
+
+class BranchRef(Answer):
+    ref: str
+    sha: str
+
+
+class PullRef(Answer):
+    number: int
+    title: str = ""
+    state: str = "open"
+    draft: bool = False
+    merged: bool = False
+    merge_commit_sha: str | None = None
+    user: Account | None = None
+    head: BranchRef
+    base: BranchRef
+
+
+class SuiteRef(Answer):
+    id: int = 0
+    head_sha: str
+    head_branch: str | None = None
+    status: str | None = None
+    conclusion: str | None = None
+    app: Ref | None = None
+
+
+class CheckRunRef(Answer):
+    id: int
+    name: str
+    head_sha: str
+    external_id: str | None = None
+    status: str
+    conclusion: str | None = None
+    app: Ref | None = None
+    check_suite: "SuiteBranch | None" = None
+
+
+class SuiteBranch(Answer):
+    head_branch: str | None = None
+
+
+class WorkflowRunRef(Answer):
+    id: int
+    name: str | None = None
+    head_sha: str
+    head_branch: str | None = None
+    status: str | None = None
+    conclusion: str | None = None
+    run_attempt: int = 1
+
+
+class Event(Answer):
+    """What all events have. `sender` did it; `installation` is how the App may answer."""
+
+    name: ClassVar[str] = ""
+    action: str = ""
+    sender: Account | None = None
+    installation: Ref | None = None
+
+
+class RepositoryEvent(Event):
+    """An event of one repository."""
+
+    repository: RepositoryRef
+
+
+class IssuesEvent(RepositoryEvent):
+    name: ClassVar[str] = "issues"
+    issue: IssueRef
+    label: LabelRef | None = None
+
+
+class IssueCommentEvent(RepositoryEvent):
+    """A comment on an issue or, where `issue.is_pull`, on a pull request."""
+
+    name: ClassVar[str] = "issue_comment"
+    issue: IssueRef
+    comment: CommentRef
+
+
+class PullRequestEvent(RepositoryEvent):
+    name: ClassVar[str] = "pull_request"
+    number: int
+    pull_request: PullRef
+
+
+class CheckRunEvent(RepositoryEvent):
+    name: ClassVar[str] = "check_run"
+    check_run: CheckRunRef
+
+
+class CheckSuiteEvent(RepositoryEvent):
+    name: ClassVar[str] = "check_suite"
+    check_suite: SuiteRef
+
+
+class WorkflowRunEvent(RepositoryEvent):
+    name: ClassVar[str] = "workflow_run"
+    workflow_run: WorkflowRunRef
+
+
+class StatusEvent(RepositoryEvent):
+    """A commit status; it has no action."""
+
+    name: ClassVar[str] = "status"
+    sha: str
+    state: str
+    context: str
+
+
+class PushEvent(RepositoryEvent):
+    """A push, creation or deletion of a ref; it has no action. `after` is all zeros when the ref is gone."""
+
+    name: ClassVar[str] = "push"
+    ref: str
+    before: str
+    after: str
+    deleted: bool = False
+    forced: bool = False
+
+    @property
+    def branch(self) -> str | None:
+        """The branch's name; None for tags."""
+        return self.ref.removeprefix("refs/heads/") if self.ref.startswith("refs/heads/") else None
+
+
+class InstallationEvent(Event):
+    name: ClassVar[str] = "installation"
+    repositories: tuple["RepositoryName", ...] = ()
+
+
+class InstallationRepositoriesEvent(Event):
+    name: ClassVar[str] = "installation_repositories"
+    repositories_added: tuple["RepositoryName", ...] = ()
+    repositories_removed: tuple["RepositoryName", ...] = ()
+
+
+class RepositoryName(Answer):
+    """GitHub sends owner and name only here."""
+
+    id: int
+    full_name: str
+
+
+class PingEvent(Event):
+    name: ClassVar[str] = "ping"
+    zen: str = ""
+
+
+class BadPayload(ValueError):
+    """A payload of a known event lacks what Autopack reads of it."""
+
+
+EVENTS: Mapping[str, type[Event]] = {
+    event.name: event
+    for event in (
+        IssuesEvent,
+        IssueCommentEvent,
+        PullRequestEvent,
+        CheckRunEvent,
+        CheckSuiteEvent,
+        WorkflowRunEvent,
+        StatusEvent,
+        PushEvent,
+        InstallationEvent,
+        InstallationRepositoriesEvent,
+        PingEvent,
+    )
+}
+
+
+def parse(event_name: str, payload: bytes | str) -> Event | None:
+    """Read a delivery's JSON; None for an event that Autopack does not read. Raises `BadPayload`."""
+    model = EVENTS.get(event_name)
+    if model is None:
+        return None
+    try:
+        return model.model_validate_json(payload)
+    except ValidationError as error:
+        fields = ", ".join(".".join(str(part) for part in one["loc"]) or "payload" for one in error.errors())
+        raise BadPayload(f"{event_name}: cannot read {fields}") from error

@@ -1,0 +1,181 @@
+"""Issues: what they say, their comments, reactions and the label that starts a run."""
+
+from datetime import datetime
+from typing import Literal
+from urllib.parse import quote
+
+from pydantic import Field
+
+from app.github.calls import Answer, read
+from app.github.client import Repo
+from app.github.errors import GitHubRefused
+
+LABEL = "autopack"
+LABEL_COLOR = "5319e7"
+LABEL_DESCRIPTION = "Autopack plans and implements this issue"
+
+Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
+
+
+class User(Answer):
+    login: str
+    id: int
+    type: str = "User"
+
+
+class Label(Answer):
+    name: str
+
+
+class _RawIssue(Answer):
+    number: int
+    title: str
+    body: str | None = None
+    state: str
+    labels: list[Label | str] = Field(default_factory=list[Label | str])
+    user: User | None = None
+    pull_request: dict[str, object] | None = None
+
+
+class Issue(Answer):
+    """An issue or, where `is_pull`, a pull request. All text is untrusted."""
+
+    number: int
+    title: str
+    body: str
+    open: bool
+    labels: tuple[str, ...]
+    author: str
+    is_pull: bool
+
+
+class Comment(Answer):
+    """A comment on an issue or pull request. `author` is `ghost` where the account is gone."""
+
+    id: int
+    body: str
+    author: str
+    bot: bool
+    app_id: int | None
+    created_at: datetime
+    url: str
+
+
+class _App(Answer):
+    id: int
+
+
+class _RawComment(Answer):
+    id: int
+    body: str | None = None
+    user: User | None = None
+    performed_via_github_app: _App | None = None
+    created_at: datetime
+    html_url: str = ""
+
+    def comment(self) -> Comment:
+        return Comment(
+            id=self.id,
+            body=self.body or "",
+            author=self.user.login if self.user else "ghost",
+            bot=self.user is not None and self.user.type == "Bot",
+            app_id=self.performed_via_github_app.id if self.performed_via_github_app else None,
+            created_at=self.created_at,
+            url=self.html_url,
+        )
+
+
+async def read_issue(repo: Repo, number: int) -> Issue:
+    """Read an issue. Raises `GitHubRefused` (404, or 410 when deleted)."""
+    raw = read(await repo.call(lambda: repo.rest.issues.async_get(repo.owner, repo.name, number)), _RawIssue)
+    return Issue(
+        number=raw.number,
+        title=raw.title,
+        body=raw.body or "",
+        open=raw.state == "open",
+        labels=tuple(label if isinstance(label, str) else label.name for label in raw.labels),
+        author=raw.user.login if raw.user else "ghost",
+        is_pull=raw.pull_request is not None,
+    )
+
+
+async def comments(repo: Repo, number: int) -> list[Comment]:
+    """All comments of an issue or pull request, oldest first (at most 5,000)."""
+    raw = await repo.pages(
+        lambda page: repo.rest.issues.async_list_comments(repo.owner, repo.name, number, per_page=100, page=page),
+        _RawComment,
+    )
+    return [one.comment() for one in raw]
+
+
+async def read_comment(repo: Repo, comment_id: int) -> Comment | None:
+    """Read one comment; None when it was deleted."""
+    try:
+        response = await repo.call(lambda: repo.rest.issues.async_get_comment(repo.owner, repo.name, comment_id))
+    except GitHubRefused as refusal:
+        if refusal.status in {404, 410}:
+            return None
+        raise
+    return read(response, _RawComment).comment()
+
+
+async def create_comment(repo: Repo, number: int, body: str) -> Comment:
+    """Send one request that creates a comment, once: the `make` of `Repo.create`. Use `app.github.comments` instead."""
+    response = await repo.rest.issues.async_create_comment(repo.owner, repo.name, number, body=body)
+    return read(response, _RawComment).comment()
+
+
+async def update_comment(repo: Repo, comment_id: int, body: str) -> None:
+    """Replace a comment's text."""
+    await repo.call(lambda: repo.rest.issues.async_update_comment(repo.owner, repo.name, comment_id, body=body))
+
+
+async def react_to_issue(repo: Repo, number: int, reaction: Reaction = "eyes") -> None:
+    """Add the App's reaction; GitHub keeps one of each kind."""
+    await repo.call(lambda: repo.rest.reactions.async_create_for_issue(repo.owner, repo.name, number, content=reaction))
+
+
+async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "eyes") -> None:
+    """Add the App's reaction; GitHub keeps one of each kind."""
+    await repo.call(
+        lambda: repo.rest.reactions.async_create_for_issue_comment(repo.owner, repo.name, comment_id, content=reaction)
+    )
+
+
+async def ensure_label(repo: Repo, name: str = LABEL) -> None:
+    """Make the repository's label when it is not there."""
+
+    async def look() -> Label | None:
+        try:
+            response = await repo.call(
+                lambda: repo.rest.issues.async_get_label(repo.owner, repo.name, quote(name, safe=""))
+            )
+        except GitHubRefused as refusal:
+            if refusal.status == 404:
+                return None
+            raise
+        return read(response, Label)
+
+    async def make() -> Label:
+        response = await repo.rest.issues.async_create_label(
+            repo.owner, repo.name, name=name, color=LABEL_COLOR, description=LABEL_DESCRIPTION
+        )
+        return read(response, Label)
+
+    await repo.create(look, make)
+
+
+async def add_label(repo: Repo, number: int, name: str = LABEL) -> None:
+    """Put a label on an issue; nothing happens when it is there."""
+    await repo.call(lambda: repo.rest.issues.async_add_labels(repo.owner, repo.name, number, labels=[name]))
+
+
+async def remove_label(repo: Repo, number: int, name: str = LABEL) -> None:
+    """Take a label off an issue; nothing happens when it is not there."""
+    try:
+        await repo.call(
+            lambda: repo.rest.issues.async_remove_label(repo.owner, repo.name, number, quote(name, safe=""))
+        )
+    except GitHubRefused as refusal:
+        if refusal.status != 404:
+            raise

@@ -1,0 +1,80 @@
+"""Where a finding can be shown: on lines of the diff, or in the review's body. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.domain.diff import FileDiff
+from app.domain.findings import Finding, Side
+from app.domain.patch import ChangeKind
+from app.github.text.review import review_comment, suggestible
+
+MOST_INLINE = 50
+"""Inline comments of one review; what is beyond goes to the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class InlineComment:
+    """A finding on lines of the diff (1-based, inclusive). `start_line` is set when there are several."""
+
+    finding: Finding
+    path: str
+    side: Literal["LEFT", "RIGHT"]
+    line: int
+    start_line: int | None = None
+    suggest: bool = False
+
+    @property
+    def body(self) -> str:
+        return review_comment(self.finding, suggest=self.suggest)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Findings by where they are shown; each finding once."""
+
+    inline: tuple[InlineComment, ...] = ()
+    body: tuple[Finding, ...] = ()
+
+
+def place(findings: Iterable[Finding], files: Sequence[FileDiff]) -> Placement:
+    """Place findings on the pull request's diff (base…head, as GitHub shows it: three lines of context).
+
+    Several lines are marked only within one hunk, else the last one alone; a fix is suggested only where exactly the
+    lines that it replaces are marked on the new side. Of findings with one fingerprint, the first counts.
+    """
+    unique = {finding.fingerprint: finding for finding in reversed(list(findings))}
+    inline: list[InlineComment] = []
+    body: list[Finding] = []
+    for finding in reversed(unique.values()):
+        comment = _place_one(finding, files) if len(inline) < MOST_INLINE else None
+        if comment is None:
+            body.append(finding)
+        else:
+            inline.append(comment)
+    return Placement(tuple(inline), tuple(body))
+
+
+def _place_one(finding: Finding, files: Sequence[FileDiff]) -> InlineComment | None:
+    if finding.path is None or finding.line is None:
+        return None
+    file = _file(finding.path, files)
+    if file is None or file.binary:
+        return None
+    side: Literal["LEFT", "RIGHT"] = "LEFT" if finding.side is Side.LEFT else "RIGHT"
+    start = finding.start_line if finding.start_line is not None else finding.line
+    first, last = min(start, finding.line), max(start, finding.line)
+    if file.commentable(side, last, first):
+        fix = finding.replacement is not None and suggestible(finding.replacement)
+        suggest = fix and side == "RIGHT" and file.kind is not ChangeKind.DELETED
+        return InlineComment(finding, file.path, side, last, first if first != last else None, suggest)
+    if file.commentable(side, last):
+        return InlineComment(finding, file.path, side, last)
+    return None
+
+
+def _file(path: str, files: Sequence[FileDiff]) -> FileDiff | None:
+    """The file by its new name, else by the name that it had."""
+    return next((one for one in files if one.path == path), None) or next(
+        (one for one in files if one.old_path == path), None
+    )

@@ -1,0 +1,124 @@
+"""The run's pull request: found by its head branch, made once as a draft, kept up to date, taken out of draft."""
+
+from typing import Literal
+
+from app.github.calls import Answer, read
+from app.github.client import Repo
+from app.github.commits import WorkBranch
+from app.github.errors import GitHubRefused
+
+_MARK_READY = """
+mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { pullRequest { isDraft } } }
+"""
+
+
+class _Side(Answer):
+    ref: str
+    sha: str
+
+
+class _RawPull(Answer):
+    number: int
+    node_id: str
+    state: Literal["open", "closed"]
+    draft: bool = False
+    merged_at: str | None = None
+    merge_commit_sha: str | None = None
+    title: str
+    body: str | None = None
+    html_url: str = ""
+    head: _Side
+    base: _Side
+
+    def pull(self) -> "Pull":
+        return Pull(
+            number=self.number,
+            node_id=self.node_id,
+            open=self.state == "open",
+            draft=self.draft,
+            merged=self.merged_at is not None,
+            merge_commit_sha=self.merge_commit_sha,
+            title=self.title,
+            body=self.body or "",
+            url=self.html_url,
+            head=self.head.ref,
+            head_sha=self.head.sha,
+            base=self.base.ref,
+        )
+
+
+class Pull(Answer):
+    """A pull request. `merge_commit_sha` is the landed commit once `merged`, a trial merge before."""
+
+    number: int
+    node_id: str
+    open: bool
+    draft: bool
+    merged: bool
+    merge_commit_sha: str | None
+    title: str
+    body: str
+    url: str
+    head: str
+    head_sha: str
+    base: str
+
+
+async def read_pull(repo: Repo, number: int) -> Pull:
+    """Read a pull request. Raises `GitHubRefused` (404)."""
+    response = await repo.call(lambda: repo.rest.pulls.async_get(repo.owner, repo.name, number))
+    return read(response, _RawPull).pull()
+
+
+async def find_pull(repo: Repo, head: str) -> Pull | None:
+    """The newest pull request from the branch `head` of this repository: an open one if there is one."""
+    found = await repo.pages(
+        lambda page: repo.rest.pulls.async_list(
+            repo.owner, repo.name, state="all", head=f"{repo.owner}:{head}", per_page=100, page=page
+        ),
+        _RawPull,
+    )
+    # GitHub ignores a `head` it cannot read and lists everything, so the answer is checked
+    own = [one.pull() for one in found if one.head.ref == head]
+    return max(own, key=lambda pull: (pull.open, pull.number), default=None)
+
+
+async def ensure_pull(repo: Repo, head: WorkBranch, base: str, title: str, body: str, *, draft: bool = True) -> Pull:
+    """The branch's pull request: found (open, closed or merged), else made. An open one's title and body are updated.
+
+    Where drafts are not to be had (private repositories of some plans), it is made ready. Raises `GitHubRefused` (422)
+    while the branch has no commit that the base lacks.
+    """
+
+    async def make(as_draft: bool) -> Pull:
+        response = await repo.rest.pulls.async_create(
+            repo.owner, repo.name, head=head.name, base=base, title=title, body=body, draft=as_draft
+        )
+        return read(response, _RawPull).pull()
+
+    try:
+        pull = await repo.create(lambda: find_pull(repo, head.name), lambda: make(draft))
+    except GitHubRefused as refusal:
+        if not draft or refusal.status != 422 or "draft" not in refusal.message.lower():
+            raise
+        pull = await repo.create(lambda: find_pull(repo, head.name), lambda: make(False))
+    return await update_pull(repo, pull, title=title, body=body) if pull.open else pull
+
+
+async def update_pull(repo: Repo, pull: Pull, *, title: str, body: str) -> Pull:
+    """Make title and body say this; sends nothing when they do."""
+    if pull.title == title and pull.body.replace("\r\n", "\n").strip() == body.strip():
+        return pull
+    response = await repo.call(
+        lambda: repo.rest.pulls.async_update(repo.owner, repo.name, pull.number, title=title, body=body)
+    )
+    return read(response, _RawPull).pull()
+
+
+async def mark_ready(repo: Repo, number: int) -> Pull:
+    """Take the pull request out of draft; nothing happens when it is not one."""
+    pull = await read_pull(repo, number)
+    if not pull.draft:
+        return pull
+    await repo.graphql(_MARK_READY, {"id": pull.node_id})
+    return await read_pull(repo, number)

@@ -1,0 +1,211 @@
+"""Pull request reviews: one review per audit, no finding twice, threads resolved once their finding is fixed."""
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from pydantic import Field
+
+from app.github.calls import Answer, read
+from app.github.client import Repo
+from app.github.errors import GitHubRefused
+from app.github.placement import InlineComment, Placement
+from app.github.text.escape import has_marker, with_marker
+from app.github.text.parts import sections
+from app.github.text.review import leftover_section
+
+_FINDING = re.compile(r"<!-- autopack:finding:([0-9a-f]{1,64}) -->")
+_MOST_THREAD_PAGES = 20
+_THREADS = """
+query($owner: String!, $name: String!, $number: Int!, $after: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      reviewThreads(first: 100, after: $after) {
+        pageInfo { hasNextPage endCursor }
+        nodes { id isResolved comments(first: 1) { nodes { databaseId } } }
+      }
+    }
+  }
+}
+"""
+_RESOLVE = """
+mutation($id: ID!) { resolveReviewThread(input: {threadId: $id}) { thread { isResolved } } }
+"""
+
+
+class Review(Answer):
+    """A posted review. `posted` and `in_body` are the fingerprints that it shows inline and in its text."""
+
+    id: int
+    url: str
+    posted: tuple[str, ...] = ()
+    in_body: tuple[str, ...] = ()
+
+
+class _User(Answer):
+    login: str
+
+
+class _RawReview(Answer):
+    id: int
+    body: str | None = None
+    html_url: str = ""
+    user: _User | None = None
+
+
+class _RawReviewComment(Answer):
+    id: int
+    body: str = ""
+    user: _User | None = None
+    in_reply_to_id: int | None = None
+    pull_request_review_id: int | None = None
+
+
+class _CommentId(Answer):
+    database_id: int = Field(alias="databaseId")
+
+
+class _Comments(Answer):
+    nodes: list[_CommentId] = Field(default_factory=list[_CommentId])
+
+
+class _Thread(Answer):
+    id: str
+    is_resolved: bool = Field(alias="isResolved")
+    comments: _Comments
+
+
+async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
+    """Post one review (event COMMENT) marked `key` on the commit, unless there is one; known findings are left out.
+
+    If GitHub refuses a line (422), all comments move to the body and the review is posted without any: nothing is lost.
+    """
+    done = await find_review(repo, number, key)
+    if done is not None:
+        return done
+    shown = await shown_findings(repo, number)
+    inline = [one for one in placement.inline if one.finding.fingerprint not in shown]
+    rest = [one for one in placement.body if one.fingerprint not in shown]
+    try:
+        return await _post(repo, number, commit_sha, key, body, Placement(tuple(inline), tuple(rest)))
+    except GitHubRefused as refusal:
+        if refusal.status != 422 or not inline:
+            raise
+    moved = tuple(one.finding for one in inline)
+    return await _post(repo, number, commit_sha, key, body, Placement((), (*moved, *rest)))
+
+
+async def find_review(repo: Repo, number: int, key: str) -> Review | None:
+    """The App's review marked `key`, with the findings that it shows."""
+    raw = next((one for one in await _own_reviews(repo, number) if has_marker(one.body or "", key)), None)
+    if raw is None:
+        return None
+    comments = [one for one in await _own_comments(repo, number) if one.pull_request_review_id == raw.id]
+    return Review(
+        id=raw.id,
+        url=raw.html_url,
+        posted=tuple(found for one in comments for found in _FINDING.findall(one.body)),
+        in_body=tuple(_FINDING.findall(raw.body or "")),
+    )
+
+
+async def shown_findings(repo: Repo, number: int) -> frozenset[str]:
+    """Fingerprints of the findings that the App's reviews of this pull request show, inline or in their text."""
+    texts = [review.body or "" for review in await _own_reviews(repo, number)]
+    texts += [comment.body for comment in await _own_comments(repo, number)]
+    return frozenset(fingerprint for text in texts for fingerprint in _FINDING.findall(text))
+
+
+async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], reply: str) -> int:
+    """Resolve the App's open threads about these findings, after answering each with `reply` once; return how many.
+
+    `reply` is Autopack's own Markdown, such as ``Fixed in abc1234.``
+    """
+    wanted = set(fingerprints)
+    roots = {
+        comment.id: found[-1]
+        for comment in await _own_comments(repo, number)
+        if comment.in_reply_to_id is None and (found := _FINDING.findall(comment.body)) and found[-1] in wanted
+    }
+    resolved = 0
+    for thread in await _threads(repo, number) if roots else []:
+        root = next((one.database_id for one in thread.comments.nodes), None)
+        if thread.is_resolved or root is None or root not in roots:
+            continue
+        await _reply_once(repo, number, root, f"fixed:{roots[root]}", reply)
+        await repo.graphql(_RESOLVE, {"id": thread.id})
+        resolved += 1
+    return resolved
+
+
+async def _post(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
+    text = with_marker(sections(body, leftover_section(placement.body)), key)
+    comments = [_comment(one) for one in placement.inline]
+
+    async def look() -> _RawReview | None:
+        return next((one for one in await _own_reviews(repo, number) if has_marker(one.body or "", key)), None)
+
+    async def make() -> _RawReview:
+        response = await repo.rest.pulls.async_create_review(
+            repo.owner, repo.name, number, commit_id=commit_sha, body=text, event="COMMENT", comments=comments
+        )
+        return read(response, _RawReview)
+
+    review = await repo.create(look, make)
+    return Review(
+        id=review.id,
+        url=review.html_url,
+        posted=tuple(one.finding.fingerprint for one in placement.inline),
+        in_body=tuple(one.fingerprint for one in placement.body),
+    )
+
+
+def _comment(one: InlineComment) -> Any:
+    comment: dict[str, Any] = {"path": one.path, "body": one.body, "line": one.line, "side": one.side}
+    if one.start_line is not None:
+        comment |= {"start_line": one.start_line, "start_side": one.side}
+    return comment
+
+
+async def _own_reviews(repo: Repo, number: int) -> list[_RawReview]:
+    reviews = await repo.pages(
+        lambda page: repo.rest.pulls.async_list_reviews(repo.owner, repo.name, number, per_page=100, page=page),
+        _RawReview,
+    )
+    return [one for one in reviews if one.user is not None and one.user.login == repo.bot_login]
+
+
+async def _own_comments(repo: Repo, number: int) -> list[_RawReviewComment]:
+    comments = await repo.pages(
+        lambda page: repo.rest.pulls.async_list_review_comments(repo.owner, repo.name, number, per_page=100, page=page),
+        _RawReviewComment,
+    )
+    return [one for one in comments if one.user is not None and one.user.login == repo.bot_login]
+
+
+async def _threads(repo: Repo, number: int) -> list[_Thread]:
+    threads: list[_Thread] = []
+    after: str | None = None
+    for _ in range(_MOST_THREAD_PAGES):
+        variables = {"owner": repo.owner, "name": repo.name, "number": number, "after": after}
+        data = await repo.graphql(_THREADS, variables)
+        found = data["repository"]["pullRequest"]["reviewThreads"]
+        threads += [_Thread.model_validate(node) for node in found["nodes"]]
+        if not found["pageInfo"]["hasNextPage"]:
+            break
+        after = found["pageInfo"]["endCursor"]
+    return threads
+
+
+async def _reply_once(repo: Repo, number: int, root: int, key: str, reply: str) -> None:
+    async def look() -> _RawReviewComment | None:
+        comments = await _own_comments(repo, number)
+        return next((one for one in comments if one.in_reply_to_id == root and has_marker(one.body, key)), None)
+
+    async def make() -> _RawReviewComment:
+        response = await repo.rest.pulls.async_create_reply_for_review_comment(
+            repo.owner, repo.name, number, root, body=with_marker(reply, key)
+        )
+        return read(response, _RawReviewComment)
+
+    await repo.create(look, make)

@@ -1,0 +1,30 @@
+"""All Markdown and commit messages that Autopack writes: pure functions, in which foreign text is made harmless."""
+
+from app.github.text.checks import CheckText, check_output, promotion_check
+from app.github.text.commit import commit_message, merge_message
+from app.github.text.escape import marker
+from app.github.text.notes import already_running, help_text, incident, plan_comment, refusal, settings_error
+from app.github.text.review import leftover_section, review_body, review_comment
+from app.github.text.status import final_summary, pull_body, pull_title, status_comment
+
+__all__ = [
+    "CheckText",
+    "already_running",
+    "check_output",
+    "commit_message",
+    "final_summary",
+    "help_text",
+    "incident",
+    "leftover_section",
+    "marker",
+    "merge_message",
+    "plan_comment",
+    "promotion_check",
+    "pull_body",
+    "pull_title",
+    "refusal",
+    "review_body",
+    "review_comment",
+    "settings_error",
+    "status_comment",
+]

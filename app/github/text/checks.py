@@ -1,0 +1,64 @@
+"""What Autopack's check runs say, and which state they show."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.domain.states import RunState
+from app.domain.view import Headline, RunView
+from app.github.text.escape import inline
+from app.github.text.parts import budget, bullets, links, sections
+from app.github.text.status import HEADLINES, headline, ledger, models_and_tokens, phase_table
+
+Status = Literal["queued", "in_progress", "completed"]
+Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckText:
+    """A check run's state and words; `summary` and `text` are Markdown. A conclusion goes with `completed` only."""
+
+    status: Status
+    conclusion: Conclusion | None
+    title: str
+    summary: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.status == "completed") != (self.conclusion is not None):
+            raise ValueError("a conclusion goes with the status completed, and only with it")
+
+
+def check_output(view: RunView) -> CheckText:
+    """The check `autopack`: where the run stands, and how it ended."""
+    status: Status = "completed" if view.state.terminal else "in_progress"
+    _, words = HEADLINES[view.headline]
+    return CheckText(
+        status=status,
+        conclusion=_conclusion(view.state) if view.state.terminal else None,
+        title=words if view.headline is not Headline.WAITING_FOR_YOU else "Waiting for you: see the status comment",
+        summary=sections(headline(view), links(view), f"**Budget** {budget(view.run_cap)}"),
+        text=sections(phase_table(view, 26_000), models_and_tokens(view), ledger(view, 20_000)),
+    )
+
+
+def promotion_check(view: RunView) -> CheckText:
+    """The check `autopack/promotion`: green only when the run may be merged and has been offered for it."""
+    if view.promoted and not view.promotion_blockers:
+        summary = "The whole run is clean: every tier is complete, audited, and green on the newest base."
+        return CheckText("completed", "success", "Ready to be merged", sections(summary, links(view)))
+    if not view.state.terminal:
+        summary = "The run has not ended; until then its branch is not offered for merging."
+        return CheckText("in_progress", None, "The run has not ended", sections(summary, links(view)))
+    if view.promotion_blockers:
+        reasons = bullets((inline(reason, 500) for reason in view.promotion_blockers), 20_000)
+        return CheckText("completed", "failure", "Not eligible", sections("The run may not be promoted:", reasons))
+    summary = "The run is eligible. The newest base is being merged in and judged by CI once more."
+    return CheckText("in_progress", None, "Being prepared", sections(summary, links(view)))
+
+
+def _conclusion(state: RunState) -> Conclusion:
+    if state is RunState.DONE_SUCCESS:
+        return "success"
+    if state is RunState.DONE_CANCELLED:
+        return "cancelled"
+    return "failure"

@@ -1,0 +1,49 @@
+"""Commit messages: subject, what was done, and trailers that say which run made it and who asked."""
+
+import re
+
+from app.domain.plan import Phase
+from app.github.text.escape import plain, shorten
+
+SUBJECT_LIMIT = 72
+BODY_LIMIT = 4_000
+_ACTS = re.compile(r"^(?=[A-Za-z][A-Za-z0-9-]*\s*:|---|#)", re.MULTILINE)
+"""Starts of lines that git or GitHub may take for a trailer, the end of the message or a comment."""
+_LOGIN = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+
+
+def commit_message(
+    *,
+    run_id: str,
+    phase: Phase,
+    attempt: int,
+    strict: bool,
+    requester_login: str,
+    requester_id: int | None,
+    summary: str,
+    noreply_host: str = "users.noreply.github.com",
+) -> str:
+    """The message of a phase's commit: a subject of at most 72 characters, where `[strict]` asks for the strict CI.
+
+    The Builder's summary cannot add trailers, mention people, close issues or skip CI.
+    """
+    start = "[strict] " if strict else ""
+    name = shorten(plain(" ".join(phase.name.split())), 300)
+    subject = shorten(f"{start}{phase.phase_id}: {name}", SUBJECT_LIMIT)
+    paragraphs = [subject]
+    body = _ACTS.sub("  ", plain(summary, BODY_LIMIT)).strip("\n")
+    if body.strip():
+        paragraphs.append(body)
+    paragraphs.append(
+        f"Phase {phase.phase_id} ({phase.task_category.value}, {phase.complexity.value}) of run {run_id}."
+    )
+    trailers = [f"Autopack-Run: {run_id}", f"Autopack-Phase: {phase.phase_id}", f"Autopack-Attempt: {attempt}"]
+    if requester_id is not None:
+        login = _LOGIN.sub("", requester_login)
+        trailers.append(f"Co-authored-by: {login} <{requester_id}+{login}@{noreply_host}>")
+    return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
+
+
+def merge_message(run_id: str, base: str) -> str:
+    """The message of the merge of the base into the run's branch, by which the merge is known again."""
+    return f"Merge {shorten(plain(' '.join(base.split())), 100)} into the run's branch\n\nAutopack-Run: {run_id}\n"

@@ -1,0 +1,117 @@
+"""Short answers and the one-off comments: plan, refusal, help, settings errors, incident."""
+
+from collections.abc import Sequence
+
+from app.domain.plan import Plan
+from app.domain.strategy import Strategy
+from app.domain.view import RunView
+from app.github.text.escape import code, fence, inline
+from app.github.text.parts import budget, bullets, details, links, named, sections, table, tokens
+from app.github.text.status import COMMANDS, HEADLINES, ledger, phase_table
+
+HELP = (
+    ("run", "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"),
+    ("plan", "post the plan and build nothing"),
+    ("status", "say where the run stands"),
+    ("pause", "stop before the next model request"),
+    ("resume", "go on"),
+    ("cancel", "end the run; its branch stays"),
+    ("retry [phase]", "try a failed phase again"),
+    ("skip <phase>", "go on without a phase; the run can then not be promoted"),
+    ("fix <text>", "make your feedback a phase of its own"),
+    ("promote", "offer the branch for merging, if the run is clean"),
+    ("help", "this list"),
+)
+
+
+def plan_comment(plan: Plan, strategy: Strategy, *, run_id: str) -> str:
+    """The plan as a table, with what each phase may spend and how it is judged."""
+    rows: list[list[str]] = []
+    for tier in sorted(plan.tiers, key=lambda one: one.tier_index):
+        rows.append([f"**{named(tier.tier_id, tier.name)}**", "", "", "", ""])
+        for phase in plan.phases_of(tier.tier_id):
+            rules = strategy.of_phase(phase.phase_id)
+            risk = f"{phase.task_category.value.replace('_', ' ')}, {phase.complexity.value}"
+            judged = f"{rules.ci_profile.value} CI, " + ("audited beside CI" if rules.auto_apply else "audited before")
+            models = f"{code(rules.builder.first, 80)} / {code(rules.auditor.first, 80)}"
+            rows.append([named(phase.phase_id, phase.name), risk, tokens(rules.token_cap), judged, models])
+    heading = f"### 🗺️ Autopack's plan: {len(plan.phases)} phases in {len(plan.tiers)} tiers"
+    run = (
+        f"At most {tokens(strategy.token_cap)} tokens and {strategy.max_minutes:g} minutes of work; safety profile "
+        f"{code(strategy.safety_profile.value)}, scope {code(strategy.run_scope.value)}."
+    )
+    vendor = (
+        "" if strategy.cross_vendor else "⚠️ Builder and Auditor are of the same vendor: only one key is configured."
+    )
+    return sections(
+        heading,
+        run,
+        vendor,
+        table(["Phase", "Category", "Tokens", "Judged by", "Builder / Auditor"], rows, 26_000),
+        details("Acceptance criteria", bullets(_criteria(plan), 26_000)),
+        f"<sub>Run {code(run_id)}. Start it with `/autopack run`.</sub>",
+    )
+
+
+def refusal(login: str, needed: str = "write, maintain or admin") -> str:
+    """The one polite answer to somebody who may not steer runs here."""
+    return (
+        f"Thanks, {code(login, 80)}. Starting and steering Autopack needs the role {inline(needed)} on this "
+        "repository, which you do not have. Someone who has it can give the same command."
+    )
+
+
+def help_text(unknown: str | None = None, nearest: str | None = None) -> str:
+    """The commands; before them, where one was not understood, which it was and what may have been meant."""
+    before = ""
+    if unknown is not None:
+        before = f"I do not know the command {code(unknown, 80)}."
+        if nearest is not None:
+            before += f" Did you mean {code(f'/autopack {nearest}', 80)}?"
+    rows = [[f"`/autopack {command}`", meaning] for command, meaning in HELP]
+    return sections(before, table(["Command", "What it does"], rows, 8_000))
+
+
+def already_running(view: RunView) -> str:
+    """The answer to a second start while a run is on."""
+    mark, words = HEADLINES[view.headline]
+    return sections(
+        f"A run for this issue is on already ({mark} {words.lower()}): {links(view)}.",
+        f"Its status comment is kept up to date. Commands: {COMMANDS}",
+    )
+
+
+def settings_error(path: str, line: int | None, problem: str, excerpt: str = "") -> str:
+    """What is wrong with the repository's settings, and where (1-based line)."""
+    place = path if line is None else f"{path}:{line}"
+    return sections(
+        f"### ❌ Autopack cannot use {code(place)}",
+        inline(problem, 2_000),
+        fence(excerpt, "yaml", 2_000) if excerpt else "",
+        "Correct the file on the default branch, then comment `/autopack run` again.",
+    )
+
+
+def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artefacts: Sequence[str] = ()) -> str:
+    """The incident pack: what failed, the last diff, findings, CI excerpt, budgets, how to try again."""
+    mark, words = HEADLINES[view.headline]
+    return sections(
+        f"### {mark} Autopack: {words} ({code(view.state.value)})",
+        f"**Why:** {inline(view.reason, 2_000)}" if view.reason else "",
+        f"**How to try again:** {inline(view.next_action, 1_000)}",
+        links(view),
+        f"**Budget** {budget(view.run_cap)}",
+        phase_table(view, 18_000),
+        details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",
+        details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
+        ledger(view, 14_000),
+        details("Files", bullets((code(path) for path in artefacts), 3_000)) if artefacts else "",
+    )
+
+
+def _criteria(plan: Plan) -> list[str]:
+    return [
+        f"{code(phase.phase_id, 100)}: {inline(criterion, 400)}"
+        for phase in plan.phases
+        for criterion in phase.acceptance_criteria
+    ] or ["none stated"]

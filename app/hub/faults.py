@@ -1,0 +1,108 @@
+"""Faults that a test orders: what a REST call meets instead of its answer, on a connection that may break."""
+
+import asyncio
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Kind = Literal["502", "500", "secondary_limit", "reset_before", "reset_after", "timeout"]
+TIMEOUT_SECONDS = 60.0
+
+
+@dataclass
+class Fault:
+    """The next `times` calls that match (full path, `re.search`) fail, once `after` matching calls have passed."""
+
+    method: str
+    path: str
+    kind: Kind
+    times: int = 1
+    after: int = 0
+
+
+@dataclass
+class Faults:
+    """The ordered faults; `add` from any thread, calls take them one by one."""
+
+    waiting: list[Fault] = field(default_factory=list[Fault])
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, method: str, path: str, kind: Kind, *, times: int = 1, after: int = 0) -> None:
+        """Order a fault for `times` calls after the first `after` that match method and path."""
+        with self.lock:
+            self.waiting.append(Fault(method, path, kind, times, after))
+
+    def clear(self) -> None:
+        """Forget all faults that have not happened."""
+        with self.lock:
+            self.waiting.clear()
+
+    def take(self, method: str, path: str) -> Kind | None:
+        """The fault this call meets, or None."""
+        with self.lock:
+            for fault in self.waiting:
+                if fault.method != method or not re.search(fault.path, path):
+                    continue
+                if fault.after > 0:
+                    fault.after -= 1
+                    continue
+                fault.times -= 1
+                if fault.times == 0:
+                    self.waiting.remove(fault)
+                return fault.kind
+        return None
+
+
+def _problem(kind: Kind) -> JSONResponse:
+    if kind == "secondary_limit":
+        message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        return JSONResponse({"message": message, "status": "403"}, 403, {"Retry-After": "1"})
+    return JSONResponse({"message": "Server Error"}, int(kind))
+
+
+async def _drop(receive: Receive, send: Send) -> None:
+    """Break the connection without an answer: uvicorn's cycle, whose bound method `send` is, knows its transport."""
+    cycle: Any = getattr(send, "__self__", None)
+    cycle.transport.abort()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _swallow(message: Message) -> None:
+    del message
+
+
+@dataclass(frozen=True)
+class FaultMiddleware:
+    """Outermost part of the application: decides before anything else whether a call goes wrong."""
+
+    app: ASGIApp
+    faults: Faults
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = self.faults.take(scope["method"], scope["path"]) if scope["type"] == "http" else None
+        if kind is None:
+            await self.app(scope, receive, send)
+        elif kind == "reset_before":
+            await _drop(receive, send)
+        elif kind == "reset_after":
+            await self.app(scope, receive, _swallow)
+            await _drop(receive, send)
+        elif kind == "timeout":
+            await self._hang(receive)
+            await _drop(receive, send)
+        else:
+            await _problem(kind)(scope, receive, send)
+
+    async def _hang(self, receive: Receive) -> None:
+        """Keep silent until the client gives up, for at most a minute."""
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            return

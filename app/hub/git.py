@@ -1,0 +1,127 @@
+"""The git command line over the hub's bare repositories."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.hub.state import HubState, Refusal
+from app.hub.store import Row
+
+ZERO = "0" * 40
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+
+class GitError(Exception):
+    """A git command that ended with a non-zero status; the text is its standard error."""
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of every git child: no configuration of the person who runs the hub."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return kept | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"} | extra
+
+
+@dataclass(frozen=True)
+class Bare:
+    """One bare repository."""
+
+    path: Path
+
+    def raw(self, *args: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> tuple[int, bytes, str]:
+        """Run git here with a deadline of 60 s: exit status, standard output, standard error."""
+        done = subprocess.run(
+            ["git", "-c", "core.quotePath=false", *args],
+            cwd=self.path,
+            input=stdin,
+            capture_output=True,
+            env=environment(**(env or {})),
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr.decode(errors="replace")
+
+    def run(self, *args: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
+        """Run git and return its output without the last newline; GitError when it fails."""
+        status, out, err = self.raw(*args, stdin=stdin, env=env)
+        if status != 0:
+            raise GitError(err.strip() or f"git {args[0]} exited with {status}")
+        return out.decode(errors="replace").rstrip("\n")
+
+    def resolve(self, name: str, kind: str = "commit") -> str | None:
+        """The full object id of a branch, tag or sha, or None; `kind` as in `rev^{kind}`."""
+        if name.startswith("-"):
+            return None
+        for candidate in (f"refs/heads/{name}", f"refs/tags/{name}", name):
+            status, out, _ = self.raw("rev-parse", "--verify", "--quiet", f"{candidate}^{{{kind}}}")
+            if status == 0:
+                return out.decode().strip()
+        return None
+
+    def ref(self, ref: str) -> str | None:
+        """What a full ref name points at, or None."""
+        status, out, _ = self.raw("rev-parse", "--verify", "--quiet", ref)
+        return out.decode().strip() if status == 0 else None
+
+    def refs(self, prefix: str = "refs/") -> dict[str, str]:
+        """Full ref name to object id, for all refs whose name starts with the prefix."""
+        lines = self.run("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
+        pairs = (line.split(" ", 1) for line in lines)
+        return {name: sha for sha, name in pairs if name.startswith(prefix)}
+
+    def kind(self, sha: str) -> str | None:
+        """The type of an object (commit, tree, blob, tag), or None when there is none."""
+        if not sha or any(char not in "0123456789abcdef" for char in sha):
+            return None
+        status, out, _ = self.raw("cat-file", "-t", sha)
+        return out.decode().strip() if status == 0 else None
+
+    def merge_base(self, left: str, right: str) -> str | None:
+        """The best common ancestor, or None for unrelated histories."""
+        status, out, _ = self.raw("merge-base", left, right)
+        return out.decode().strip() if status == 0 else None
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `older` is reachable from `newer`."""
+        return self.raw("merge-base", "--is-ancestor", older, newer)[0] == 0
+
+    def merge_tree(self, ours: str, theirs: str) -> str | None:
+        """The tree of a real merge, or None when it conflicts."""
+        status, out, err = self.raw("merge-tree", "--write-tree", ours, theirs)
+        if status > 1:
+            raise GitError(err)
+        return out.decode().splitlines()[0] if status == 0 else None
+
+    def commit_tree(self, tree: str, parents: list[str], message: str, author: tuple[str, str]) -> str:
+        """Write a commit whose author and committer are (name, email); no ref moves."""
+        name, email = author
+        env = {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": email}
+        env |= {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
+        flags = [flag for parent in parents for flag in ("-p", parent)]
+        return self.run("commit-tree", tree, *flags, stdin=message.encode(), env=env)
+
+
+def bare(hub: HubState, repo: Row) -> Bare:
+    """The bare repository of a repository row; 404 when its folder is gone."""
+    path = hub.root / "git" / f"{repo['id']}.git"
+    if not path.is_dir():
+        raise Refusal(404, "Not Found")
+    return Bare(path)
+
+
+def create_bare(hub: HubState, repo_id: int, default_branch: str) -> Bare:
+    """Make an empty bare repository with the settings GitHub has: partial clone and fetch by sha."""
+    path = hub.root / "git" / f"{repo_id}.git"
+    path.mkdir(parents=True)
+    repository = Bare(path)
+    repository.run("init", "--quiet", "--bare", f"--initial-branch={default_branch}")
+    for name, value in (
+        ("uploadpack.allowFilter", "true"),
+        ("uploadpack.allowAnySHA1InWant", "true"),
+        ("http.receivepack", "true"),
+        ("receive.advertisePushOptions", "false"),
+        ("core.hooksPath", str(hub.root / "hooks")),
+        ("gc.auto", "0"),
+    ):
+        repository.run("config", name, value)
+    return repository

@@ -1,0 +1,112 @@
+"""The one way a ref moves: policy, compare-and-swap, and everything GitHub does when it has moved."""
+
+import os
+import subprocess
+
+from app.hub.actions import trigger
+from app.hub.auth import ROLES, Actor, role
+from app.hub.git import ZERO, Bare, bare, environment
+from app.hub.journal import record
+from app.hub.pullrows import find, follow
+from app.hub.state import HubState, Json, Refusal, now
+from app.hub.store import Row
+from app.hub.suites import open_push_suites
+from app.hub.views import simple_commit, user
+from app.hub.webhooks import emit
+from app.hub.workflows import Trigger
+
+MAX_PUSH_COMMITS = 2048
+
+
+def policy(hub: HubState, repo: Row, actor: Actor) -> dict[str, str]:
+    """The variables by which the pre-receive hook decides for this actor."""
+    rows = hub.store.rows("SELECT DISTINCT branch FROM protections WHERE repo_id = ?", repo["id"])
+    exempt = actor.kind == "user" and ROLES[role(hub, repo, actor.user["id"])] >= ROLES["maintain"]
+    return {
+        "HUB_ACTOR": "user" if actor.kind == "user" else "app",
+        "HUB_WORKFLOWS": "1" if actor.has("workflows", "write") else "0",
+        "HUB_PROTECTED": "" if exempt else "\n".join(f"refs/heads/{row['branch']}" for row in rows),
+        "HUB_DEFAULT": f"refs/heads/{repo['default_branch']}",
+    }
+
+
+def check(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, *, merging: bool = False) -> None:
+    """Ask the same hook that judges pushes; 422 for a protected ref, 403 for a workflow change by an App."""
+    variables = policy(hub, repo, actor) | ({"HUB_PROTECTED": ""} if merging else {})
+    git = bare(hub, repo)
+    done = subprocess.run(
+        [str(hub.root / "hooks" / "pre-receive")],
+        input=f"{old} {new} {ref}\n",
+        cwd=git.path,
+        env=environment(**variables, GIT_DIR=str(git.path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode != 0:
+        message = done.stderr.strip()
+        raise Refusal(422, "Cannot update this protected ref.") if "GH006" in message else Refusal(403, message)
+
+
+def move(
+    hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, *, merging: bool = False, forced: bool = False
+) -> None:
+    """Create (`old` zero), update or delete (`new` zero) a ref if policy allows and it still is at `old`."""
+    check(hub, repo, actor, ref, old, new, merging=merging)
+    arguments = ["-d", ref, old] if new == ZERO else [ref, new, old]
+    bare(hub, repo).run("update-ref", *arguments)
+    moved(hub, repo, actor, ref, old, new, forced=forced)
+
+
+def moved(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, *, forced: bool = False) -> None:
+    """What follows when a ref has moved: journal, push event, check suites, pull requests, Actions."""
+    kind = "ref.created" if old == ZERO else "ref.deleted" if new == ZERO else "ref.updated"
+    record(hub, actor, repo, kind, ref, sha=new, name=ref)
+    hub.store.update("repositories", repo["id"], pushed_at=now())
+    emit(hub, repo, actor, "push", _push(hub, repo, actor, ref, old, new, forced))
+    if not ref.startswith("refs/heads/"):
+        return
+    branch = ref.removeprefix("refs/heads/")
+    if new == ZERO:
+        follow(hub, repo, actor, branch, None)
+        return
+    open_push_suites(hub, repo, actor, new, branch, old)
+    synchronized = follow(hub, repo, actor, branch, new)
+    trigger(hub, repo, actor, Trigger("push", branch), (branch, new), ref)
+    for number in synchronized:
+        pull_event(hub, repo, actor, number, "synchronize")
+
+
+def pull_event(hub: HubState, repo: Row, actor: Actor, number: int, action: str) -> None:
+    """Start the workflows of a `pull_request` event."""
+    row = find(hub, repo, number)
+    if row is not None:
+        what = Trigger("pull_request", row["base_ref"], action)
+        trigger(hub, repo, actor, what, (row["head_ref"], row["head_sha"]), f"refs/pull/{number}/merge")
+
+
+def _push(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, forced: bool) -> Json:
+    git = bare(hub, repo)
+    shas = _new_commits(git, old, new) if ref.startswith("refs/heads/") else []
+    login = user(hub, actor.user["id"])["login"]
+    payload: Json = {"ref": ref, "before": old, "after": new, "created": old == ZERO, "deleted": new == ZERO}
+    payload |= {"forced": forced, "base_ref": None, "pusher": {"name": login}, "compare": f"{old}...{new}"}
+    payload["commits"] = [simple_commit(hub, repo, sha) for sha in shas]
+    tip = new if new != ZERO and git.kind(new) == "commit" else None
+    return payload | {"head_commit": simple_commit(hub, repo, tip) if tip else None}
+
+
+def _new_commits(git: Bare, old: str, new: str) -> list[str]:
+    if new == ZERO or old == ZERO:
+        return []
+    listing = git.run("rev-list", "--reverse", f"--max-count={MAX_PUSH_COMMITS}", f"{old}..{new}")
+    return listing.splitlines()
+
+
+def write_hook(hub: HubState, text: str) -> None:
+    """Put the pre-receive hook where every bare repository of the hub looks for it."""
+    path = hub.root / "hooks" / "pre-receive"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    os.chmod(path, 0o755)

@@ -1,0 +1,198 @@
+"""One REST call: faults aside, who calls, on which repository, with which body, answered in GitHub's form."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from fastapi import FastAPI
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from app.hub.auth import Actor, allow, authenticate, credentials
+from app.hub.git import Bare, GitError, bare
+from app.hub.state import HubState, Json, Refusal
+from app.hub.store import Row
+
+VERSIONS = ("2022-11-28", "2026-03-10")
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class Call:
+    """A request that was let in. `repo` is empty for routes that name no repository."""
+
+    hub: HubState
+    actor: Actor
+    repo: Row
+    path: dict[str, str]
+    query: dict[str, str]
+    raw: bytes
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def git(self) -> Bare:
+        """The repository's bare git repository."""
+        return bare(self.hub, self.repo)
+
+    def number(self, name: str) -> int:
+        """A number of the path; 404 when it is none."""
+        if not self.path[name].isdecimal():
+            raise Refusal(404, "Not Found")
+        return int(self.path[name])
+
+    def body(self, *models: Any) -> Json:
+        """The JSON body, checked against GitHub's own request models (any of them); 400 or 422 when it does not fit."""
+        try:
+            json.loads(self.raw or b"{}")
+        except ValueError as error:
+            raise Refusal(400, "Problems parsing JSON") from error
+        failure: ValidationError | None = None
+        for model in models:
+            adapter: TypeAdapter[Any] = TypeAdapter(model)
+            try:
+                parsed = adapter.validate_json(self.raw or b"{}", strict=True)
+            except ValidationError as error:
+                failure = failure or error
+                continue
+            dumped = adapter.dump_python(parsed, mode="json", by_alias=True, exclude_unset=True)
+            return dumped if isinstance(dumped, dict) else {"": dumped}
+        details = failure.errors() if failure else []
+        errors = [
+            {
+                "resource": "Request",
+                "field": ".".join(str(part) for part in detail["loc"]),
+                "code": "missing_field" if detail["type"] == "missing" else "invalid",
+                "message": detail["msg"],
+            }
+            for detail in details
+        ]
+        raise Refusal(422, "Validation Failed", errors)
+
+    def page(self, items: list[T]) -> list[T]:
+        """The asked page of a list (`per_page` ≤ 100, `page` from 1); the Link header is set for the answer."""
+        try:
+            size = min(max(int(self.query.get("per_page", "30")), 1), 100)
+            page = max(int(self.query.get("page", "1")), 1)
+        except ValueError:
+            size, page = 30, 1
+        last = max((len(items) + size - 1) // size, 1)
+        wanted = {"next": page + 1, "last": last} if page < last else {}
+        wanted |= {"first": 1, "prev": page - 1} if page > 1 else {}
+        self.link({name: {"page": str(number)} for name, number in wanted.items()})
+        return items[(page - 1) * size : page * size]
+
+    def link(self, relations: dict[str, dict[str, str]]) -> None:
+        """Set the Link header: relation name to the query parameters that differ from this call's."""
+        url = f"{self.hub.url}{self.path['']}"
+        links = [f'<{url}?{urlencode(self.query | change)}>; rel="{name}"' for name, change in relations.items()]
+        if links:
+            self.headers["Link"] = ", ".join(links)
+
+
+Answer = Any  # a JSON value, (status, JSON value) or a finished Response
+Handler = Callable[[Call], Answer]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A REST endpoint: what the caller needs and the function that answers."""
+
+    method: str
+    path: str
+    needs: str
+    user_role: str
+    handler: Handler
+
+
+class Routes(list[Route]):
+    """The endpoints of one module; the order matters where one path pattern contains another."""
+
+    def add(self, method: str, path: str, needs: str = "", user_role: str = "read") -> Callable[[Handler], Handler]:
+        """Register a handler. `needs` is the installation permission, "app" (JWT) or "" (any caller)."""
+
+        def register(handler: Handler) -> Handler:
+            self.append(Route(method, path, needs, user_role, handler))
+            return handler
+
+        return register
+
+
+def find_repository(hub: HubState, owner: str, name: str) -> Row:
+    """The repository's row; 404 when there is none."""
+    row = hub.store.row(
+        "SELECT r.* FROM repositories r JOIN users u ON u.id = r.owner_id WHERE u.login = ? AND r.name = ?", owner, name
+    )
+    if row is None:
+        raise Refusal(404, "Not Found")
+    return row
+
+
+def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Response:
+    version = request.headers.get("x-github-api-version")
+    if version is not None and version not in VERSIONS:
+        raise Refusal(400, f"API version '{version}' is not supported")
+    path = {name: str(value) for name, value in request.path_params.items()} | {"": request.url.path}
+    with hub.store.transaction():
+        actor = authenticate(hub, credentials(request.headers.get("authorization")))
+        repo: Row = {}
+        if route.needs == "app":
+            if actor.kind != "app":
+                raise Refusal(401, "A JSON web token could not be decoded")
+            if "repo" in path:
+                repo = find_repository(hub, path["owner"], path["repo"])
+        elif "repo" in path:
+            repo = find_repository(hub, path["owner"], path["repo"])
+            allow(hub, actor, repo, route.needs, route.user_role)
+        call = Call(hub, actor, repo, path, dict(request.query_params), raw)
+        answer = route.handler(call)
+    if isinstance(answer, Response):
+        return answer
+    status, value = answer if isinstance(answer, tuple) else (200, answer)
+    headers = call.headers | {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "4999"}
+    return Response(status_code=status, headers=headers) if value is None else JSONResponse(value, status, headers)
+
+
+def refuse(refusal: Refusal) -> JSONResponse:
+    """The problem body of a refusal."""
+    return JSONResponse(refusal.body, refusal.status, refusal.headers)
+
+
+def mount(app: FastAPI, hub: HubState, routes: Routes) -> None:
+    """Add the routes to the application; each call runs in a worker thread inside one transaction."""
+    for route in routes:
+        app.add_api_route(
+            route.path, _endpoint(hub, route), methods=[route.method], include_in_schema=False, response_model=None
+        )
+
+
+def _endpoint(hub: HubState, route: Route) -> Callable[[Request], Any]:
+    def run(request: Request, raw: bytes) -> Response:
+        try:
+            return _answer(hub, route, request, raw)
+        except Refusal as refusal:
+            return refuse(refusal)
+        except GitError as error:
+            log.warning("git refused %s %s: %s", route.method, request.url.path, error)
+            return refuse(Refusal(422, str(error)))
+        except ValidationError:
+            log.exception("an answer of %s %s is not what GitHub would send", route.method, request.url.path)
+            raise
+        finally:
+            hub.notify()
+
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+        return await run_in_threadpool(run, request, raw)
+
+    return endpoint
+
+
+def dump(model: type[BaseModel], value: Json) -> Json:
+    """Check a value against one of GitHub's response models and return it as JSON; ValidationError is a bug here."""
+    return model.model_validate(value).model_dump(mode="json", by_alias=True, exclude_unset=True)

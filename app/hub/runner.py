@@ -1,0 +1,238 @@
+"""The Actions runner: executes queued workflow runs job by job on this machine, and keeps GitHub-like logs."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.hub.actions import actor_of, latest_jobs, tell
+from app.hub.git import Bare, GitError, bare
+from app.hub.state import HubState, Json, now
+from app.hub.store import Row
+from app.hub.suites import settle_suite, tell_run
+from app.hub.workflows import expand
+
+JOB_SECONDS = 600.0  # when a job names no `timeout-minutes`
+MAX_LOG_CHARACTERS = 4_000_000
+POLL_SECONDS = 0.02
+
+
+class Log:
+    """A job's log: lines stamped as GitHub stamps them."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._size = 0
+
+    def write(self, text: str) -> None:
+        """Add the lines of a text, unless the log is full."""
+        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+        for line in text.splitlines():
+            self._size += len(line)
+            if self._size < MAX_LOG_CHARACTERS:
+                self.lines.append(f"{stamp} {line}")
+
+    def text(self) -> str:
+        """The whole log."""
+        return "\n".join(self.lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where one job runs: its folder, the checkout in it, its log and the (monotonic) time of its end."""
+
+    hub: HubState
+    folder: Path
+    workspace: Path
+    log: Log
+    deadline: float
+    values: Json
+
+
+def recover(hub: HubState) -> None:
+    """Queue again what a stopped hub left half done."""
+    with hub.store.transaction():
+        hub.store.execute("UPDATE workflow_runs SET status = 'queued' WHERE status = 'in_progress'")
+        hub.store.execute("UPDATE jobs SET status = 'queued' WHERE status = 'in_progress'")
+
+
+def work(hub: HubState) -> None:
+    """Execute queued runs, oldest first, until the hub stops; runs in its own thread."""
+    while not hub.stopping.is_set():
+        run = None if hub.runner_held else _take(hub)
+        if run is None:
+            with hub.wake:
+                hub.wake.wait(timeout=0.05)
+            continue
+        repo, red = run["repository"], set[str]()
+        for job in run["jobs"]:
+            if hub.stopping.is_set():
+                return
+            if job["status"] == "completed":
+                outcome = job["conclusion"]
+            elif red.intersection(job["definition"]["needs"]):
+                outcome = _finish_job(hub, repo, run, job, "skipped", [], None)
+            else:
+                outcome = _job(hub, repo, run, job)
+            if outcome is None:
+                return
+            if outcome != "success":
+                red.add(job["key"])
+        _finish_run(hub, repo, run["id"])
+
+
+def _take(hub: HubState) -> Row | None:
+    """The oldest queued run, marked as in progress, with its repository and jobs."""
+    with hub.store.transaction():
+        run = hub.store.row("SELECT * FROM workflow_runs WHERE status = 'queued' ORDER BY updated_at, id LIMIT 1")
+        if run is None:
+            return None
+        repo = hub.store.get("repositories", run["repo_id"])
+        hub.store.update("workflow_runs", run["id"], status="in_progress", updated_at=now())
+        tell(hub, repo, run["id"], "in_progress")
+        return run | {"repository": repo, "jobs": latest_jobs(hub, run["id"])}
+
+
+def _finish_run(hub: HubState, repo: Row, run_id: int) -> None:
+    """The suite completes first, then the run's own event follows: the order in which GitHub may well send them."""
+    with hub.store.transaction():
+        run = hub.store.get("workflow_runs", run_id)
+        conclusions = {job["conclusion"] for job in latest_jobs(hub, run_id)}
+        worst = next((name for name in ("failure", "timed_out", "cancelled") if name in conclusions), "success")
+        settle_suite(hub, repo, actor_of(hub, run), run["suite_id"])
+        conclusion = "failure" if worst == "timed_out" else worst
+        hub.store.update("workflow_runs", run_id, status="completed", conclusion=conclusion, updated_at=now())
+        tell(hub, repo, run_id, "completed")
+    hub.notify()
+
+
+def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
+    """Execute one job: its conclusion, or None when the hub stops meanwhile (the job is queued again at its next start)."""
+    with hub.store.transaction():
+        hub.store.update("jobs", job["id"], status="in_progress", started_at=now())
+        hub.store.update("check_runs", job["check_run_id"], status="in_progress", started_at=now())
+    folder = hub.root / "runner" / str(job["id"])
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "home").mkdir(parents=True)
+    definition: Json = job["definition"]
+    values = {f"matrix.{name}": value for name, value in definition["matrix"].items()}
+    values |= {"github.sha": run["head_sha"], "github.ref": run["ref"], "github.event_name": run["event"]}
+    seconds = float(definition["timeout-minutes"]) * 60 if definition.get("timeout-minutes") else JOB_SECONDS
+    space = Space(hub, folder, folder / repo["name"], Log(), time.monotonic() + seconds, values)
+    env = _environment(run, space, job)
+    conclusion, steps = "success", list[Json]()
+    try:
+        _checkout(bare(hub, repo), run["head_sha"], space.workspace, definition)
+    except GitError as error:
+        space.log.write(f"##[error]{error}")
+        conclusion = "failure"
+    for step in definition.get("steps") or []:
+        started = now()
+        outcome = _step(space, step, conclusion, env)
+        if hub.stopping.is_set():
+            return None
+        shown = {"name": _step_name(step, values), "number": len(steps) + 1, "status": "completed", "conclusion": outcome}
+        steps.append(shown | {"started_at": started, "completed_at": now()})
+        if outcome in ("failure", "timed_out") and not step.get("continue-on-error"):
+            conclusion = outcome
+    shutil.rmtree(folder, ignore_errors=True)
+    return _finish_job(hub, repo, run, job, conclusion, steps, space.log.text())
+
+
+def _step_name(step: Json, values: Json) -> str:
+    what = step.get("uses") or str(step.get("run", "")).partition("\n")[0]
+    return expand(step.get("name") or f"Run {what}", values)
+
+
+def _finish_job(
+    hub: HubState, repo: Row, run: Row, job: Row, conclusion: str, steps: list[Json], log: str | None
+) -> str:
+    done = {"status": "completed", "conclusion": conclusion, "completed_at": now()}
+    with hub.store.transaction():
+        hub.store.update("jobs", job["id"], **done, steps=steps, log=log)
+        hub.store.update("check_runs", job["check_run_id"], **done)
+        tell_run(hub, repo, actor_of(hub, run), job["check_run_id"], "completed")
+    hub.notify()
+    return conclusion
+
+
+def _checkout(git: Bare, sha: str, workspace: Path, definition: Json) -> None:
+    uses: list[Json] = [step for step in definition.get("steps") or [] if "actions/checkout" in str(step.get("uses"))]
+    full = any(str((step.get("with") or {}).get("fetch-depth")) == "0" for step in uses)
+    workspace.mkdir()
+    clone = Bare(workspace)
+    clone.run("init", "--quiet")
+    depth = [] if full else ["--depth=1"]
+    clone.run("fetch", "--quiet", *depth, git.path.as_uri(), sha)
+    clone.run("checkout", "--quiet", "--detach", "FETCH_HEAD")
+
+
+def _environment(run: Row, space: Space, job: Row) -> dict[str, str]:
+    """The variables of a job's steps; nothing of the hub's own environment but PATH."""
+    files = {name: space.folder / name.lower() for name in ("GITHUB_ENV", "GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    for path in files.values():
+        path.touch()
+    home = str(space.folder / "home")
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    fixed = {"PATH": search, "HOME": home, "CI": "true", "GITHUB_ACTIONS": "true", "LANG": "C.UTF-8"}
+    fixed |= {"GITHUB_SHA": run["head_sha"], "GITHUB_REF": run["ref"], "GITHUB_REF_NAME": run["head_branch"]}
+    fixed |= {"GITHUB_RUN_ID": str(run["id"]), "GITHUB_RUN_ATTEMPT": str(job["attempt"]), "GITHUB_JOB": job["key"]}
+    fixed |= {"GITHUB_EVENT_NAME": run["event"], "GITHUB_WORKSPACE": str(space.workspace)}
+    fixed |= {name: str(path) for name, path in files.items()} | {"RUNNER_TEMP": home, "RUNNER_OS": "Linux"}
+    return fixed | {name: expand(value, space.values) for name, value in job["definition"]["env"].items()}
+
+
+def _step(space: Space, step: Json, so_far: str, job_env: dict[str, str]) -> str:
+    """Run one step; "skipped" unless its `if` (always, failure or nothing) fits what came before."""
+    condition, log = str(step.get("if", "")), space.log
+    if so_far != "success" and "always()" not in condition and "failure()" not in condition:
+        return "skipped"
+    if so_far == "success" and "failure()" in condition:
+        return "skipped"
+    if "run" not in step:
+        log.write(f"##[group]Run {step.get('uses')}\n##[endgroup]\nNot executed by the embedded GitHub.")
+        return "success"
+    env = job_env | {name: expand(value, space.values) for name, value in (step.get("env") or {}).items()}
+    script = expand(step["run"], space.values | {f"env.{name}": value for name, value in env.items()})
+    log.write(f"##[group]Run {script.partition(chr(10))[0]}\n{script}\nshell: /usr/bin/bash -e {{0}}\n##[endgroup]")
+    folder = space.workspace / str(step.get("working-directory", "."))
+    if not folder.is_dir():
+        log.write(f"##[error]No such file or directory: '{step.get('working-directory')}'")
+        return "failure"
+    status = _execute(space, script, folder, env)
+    if status is None:
+        log.write("##[error]The operation was canceled: the job exceeded its maximum execution time.")
+        return "timed_out"
+    if status != 0:
+        log.write(f"##[error]Process completed with exit code {status}.")
+    return "success" if status == 0 else "failure"
+
+
+def _execute(space: Space, script: str, folder: Path, env: dict[str, str]) -> int | None:
+    """The exit status of a script, or None when its time was over or the hub stops. Nothing of it stays alive."""
+    output = space.folder / "output"
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            ["bash", "-e", "-c", script],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        status: int | None = None
+        while status is None and time.monotonic() < space.deadline and not space.hub.stopping.is_set():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(timeout=POLL_SECONDS)
+        with contextlib.suppress(ProcessLookupError):  # usually the script has left nothing behind
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
+    space.log.write(output.read_text(encoding="utf-8", errors="replace"))
+    return status

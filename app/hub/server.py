@@ -1,0 +1,297 @@
+"""The embedded GitHub as a Python object: started and stopped, set up, and read by tests and `autopack try`."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.hub import actions, apps, checks, gitdata, githttp, graphql, issues, pulls, repos, reviews, runner, setup, webhooks
+from app.hub.faults import FaultMiddleware, Faults
+from app.hub.git import bare
+from app.hub.journal import JournalEntry, entries
+from app.hub.refs import write_hook
+from app.hub.routing import find_repository, mount, refuse
+from app.hub.state import HubState, Refusal, load_app
+from app.hub.store import Row, Store
+
+START_SECONDS = 10.0
+STOP_SECONDS = 10.0
+
+
+def build_app(hub: HubState) -> FastAPI:
+    """The web application over one hub's state."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    # `actions` and `checks` come before `repos`: their paths are longer forms of `commits/{ref}`.
+    for module in (apps, webhooks, graphql, issues, gitdata, actions, checks, reviews, pulls, repos):
+        mount(app, hub, module.routes)
+    githttp.mount(app, hub)
+
+    def log(job_id: int, expires: int, signature: str) -> Response:
+        return actions.log_text(hub, job_id, expires, signature)
+
+    app.add_api_route("/_logs/{job_id}", log, methods=["GET"], response_model=None)
+
+    async def missing(request: Request, error: Exception) -> Response:
+        del request
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return refuse(Refusal(status, "Not Found" if status == 404 else "Method Not Allowed"))
+
+    app.add_exception_handler(HTTPException, missing)
+    return app
+
+
+class Hub:
+    """An embedded GitHub with one GitHub App, on a free port of loopback. State lives under `root`."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        app_slug: str = "autopack",
+        webhook_url: str | None = None,
+        port: int = 0,
+        runners: int = 1,
+        token_seconds: float = 3600.0,
+    ) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        store = Store(root / "hub.sqlite3")
+        self.state = HubState(root=root.resolve(), store=store, app=load_app(store, app_slug), token_seconds=token_seconds)
+        self.faults = Faults()
+        self.webhooks = Webhooks(self.state)
+        self.runner = Runner(self.state)
+        self._port, self._runners = port, runners
+        self._threads: list[threading.Thread] = []
+        self._server: uvicorn.Server | None = None
+        write_hook(self.state, (Path(__file__).parent / "hooks" / "pre-receive").read_text(encoding="utf-8"))
+        if webhook_url is not None:
+            self.set_webhook_url(webhook_url)
+
+    @property
+    def url(self) -> str:
+        """The base URL of API, web and git, without a trailing slash; empty before `start`."""
+        return self.state.url
+
+    @property
+    def app_id(self) -> int:
+        """The App's id."""
+        return self.state.app.id
+
+    @property
+    def app_slug(self) -> str:
+        """The App's slug; its bot is `<slug>[bot]`."""
+        return self.state.app.slug
+
+    @property
+    def private_key_pem(self) -> str:
+        """The App's private key."""
+        return self.state.app.private_key_pem
+
+    @property
+    def webhook_secret(self) -> str:
+        """The secret that webhook deliveries are signed with."""
+        return self.state.app.webhook_secret
+
+    def start(self) -> None:
+        """Serve in background threads; returns when the server answers. RuntimeError after ten seconds."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._port))
+        self._port = listener.getsockname()[1]
+        self.state.url = f"http://127.0.0.1:{self._port}"
+        self.state.stopping.clear()
+        runner.recover(self.state)
+        web = FaultMiddleware(build_app(self.state), self.faults)
+        config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none")
+        server = self._server = uvicorn.Server(config)
+        self._thread("hub-web", lambda: server.run(sockets=[listener]))
+        self._thread("hub-webhooks", lambda: webhooks.work(self.state))
+        for index in range(self._runners):
+            self._thread(f"hub-runner-{index}", lambda: runner.work(self.state))
+        deadline = time.monotonic() + START_SECONDS
+        while not server.started:
+            if time.monotonic() > deadline or not self._threads[0].is_alive():
+                raise RuntimeError("the hub did not start")
+            time.sleep(0.005)
+
+    def _thread(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Stop server, worker and runner; the state stays on disk and a new `Hub(root)` continues with it."""
+        self.state.stopping.set()
+        self.state.notify()
+        if self._server is not None:
+            self._server.should_exit = True
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
+        alive = [thread.name for thread in self._threads if thread.is_alive()]
+        self._threads.clear()
+        if alive:
+            raise RuntimeError(f"did not stop within {STOP_SECONDS:.0f} s: {', '.join(alive)}")
+        self.state.store.close()
+
+    def set_webhook_url(self, url: str) -> None:
+        """Where the App's webhook deliveries go from now on."""
+        with self.state.store.transaction():
+            self.state.store.set_setting("webhook_url", url)
+
+    # Setting up
+
+    def add_user(self, login: str) -> str:
+        """Make a user unless there is one; a new token that acts as this user."""
+        with self.state.store.transaction():
+            return setup.add_user(self.state, login)
+
+    def as_user(self, login: str) -> httpx.Client:
+        """A REST client that acts as a user (who is made if new). The caller closes it."""
+        headers = {"Authorization": f"Bearer {self.add_user(login)}", "X-GitHub-Api-Version": "2026-03-10"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+    def import_repository(
+        self,
+        full_name: str,
+        source: Path | None = None,
+        *,
+        default_branch: str = "main",
+        owner_role: dict[str, str] | None = None,
+        private: bool = False,
+    ) -> None:
+        """Make a repository, empty or with all branches and tags of a local one. `owner_role`: login to role."""
+        with self.state.store.transaction():
+            repo = setup.create_repository(self.state, full_name, default_branch, private=private)
+            if source is not None:
+                setup.import_branches(self.state, repo, source)
+            for login, role in (owner_role or {}).items():
+                setup.set_role(self.state, repo, login, role)
+
+    def install_app(
+        self, full_name: str, permissions: dict[str, str] | None = None, events: list[str] | None = None
+    ) -> int:
+        """Install the App on a repository (adding it to its owner's installation); the installation's id."""
+        with self._repository(full_name) as repo:
+            return setup.install_app(self.state, repo, permissions, events)
+
+    def set_role(self, full_name: str, login: str, role: str) -> None:
+        """Give a user admin, maintain, write, triage, read or none."""
+        with self._repository(full_name) as repo:
+            setup.set_role(self.state, repo, login, role)
+
+    def require_checks(self, full_name: str, branch: str, names: list[str], *, ruleset: bool = False) -> None:
+        """Demand these checks on a branch, by branch protection or by a ruleset."""
+        with self._repository(full_name) as repo:
+            setup.protect(self.state, repo, branch, names, "ruleset" if ruleset else "protection")
+
+    def protect(self, full_name: str, branch: str | None = None) -> None:
+        """Protect a branch (the default branch unless given): changes come through pull requests."""
+        with self._repository(full_name) as repo:
+            setup.protect(self.state, repo, branch or repo["default_branch"], [], "protection")
+
+    def ghost_suite(self, full_name: str, app_slug: str) -> int:
+        """From now on pushes also get a check suite of this App, which never gets a run; the App's id."""
+        with self._repository(full_name) as repo:
+            return setup.ghost_suite(self.state, repo, app_slug)
+
+    def commit_files(
+        self, full_name: str, branch: str, files: dict[str, str | None], message: str, *, as_user: str
+    ) -> str:
+        """Somebody pushes: a commit on the branch (made from the default branch if new); its sha. None deletes a file."""
+        with self._repository(full_name) as repo:
+            return setup.commit_files(self.state, repo, branch, files, message, as_user)
+
+    # Reading
+
+    def git(self, full_name: str, *args: str) -> str:
+        """Run git in the bare repository; its output. GitError when it fails."""
+        with self._repository(full_name) as repo:
+            return bare(self.state, repo).run(*args)
+
+    def journal(self, full_name: str | None = None) -> list[JournalEntry]:
+        """Every write made with an App token, oldest first."""
+        return entries(self.state, full_name)
+
+    @contextlib.contextmanager
+    def _repository(self, full_name: str):
+        owner, _, name = full_name.partition("/")
+        with self.state.store.transaction():
+            yield find_repository(self.state, owner, name)
+        self.state.notify()
+
+
+class Webhooks:
+    """Test controls of webhook delivery."""
+
+    def __init__(self, state: HubState) -> None:
+        self._state = state
+
+    def pause(self) -> None:
+        """Keep deliveries from being sent; they stay pending."""
+        self._state.deliveries_paused = True
+
+    def resume(self) -> None:
+        """Send what has waited."""
+        self._state.deliveries_paused = False
+        self._state.notify()
+
+    def deliveries(self, event: str | None = None, action: str | None = None) -> list[Row]:
+        """The delivery log, oldest first; `state` is pending or done, `payload` the JSON text."""
+        store = self._state.store
+        with store.transaction():
+            rows = store.rows("SELECT * FROM deliveries ORDER BY id")
+        return [row for row in rows if event in (None, row["event"]) and action in (None, row["action"])]
+
+    def repeat(self, delivery_id: int, times: int = 1) -> list[int]:
+        """Deliver again under the same guid; the ids of the new deliveries."""
+        return [webhooks.redeliver(self._state, delivery_id) for _ in range(times)]
+
+    def reverse(self) -> None:
+        """Turn the order of the pending deliveries around."""
+        webhooks.reverse_pending(self._state)
+
+    def wait_drained(self, seconds: float = 10.0) -> None:
+        """Return when nothing is pending; TimeoutError otherwise."""
+        deadline = time.monotonic() + seconds
+        while webhooks.pending(self._state):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{webhooks.pending(self._state)} deliveries are still pending")
+            with self._state.wake:
+                self._state.wake.wait(0.02)
+
+
+class Runner:
+    """Test controls of the Actions runner."""
+
+    def __init__(self, state: HubState) -> None:
+        self._state = state
+
+    def hold(self) -> None:
+        """Start no further workflow run: CI that does not come."""
+        self._state.runner_held = True
+
+    def release(self) -> None:
+        """Execute what has waited."""
+        self._state.runner_held = False
+        self._state.notify()
+
+    def wait_idle(self, seconds: float = 60.0) -> None:
+        """Return when no workflow run is queued or in progress; TimeoutError otherwise."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._state.store.transaction():
+                row = self._state.store.row("SELECT name FROM workflow_runs WHERE status != 'completed'")
+            if row is None:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"workflow run {row['name']} has not completed")
+            with self._state.wake:
+                self._state.wake.wait(0.02)

@@ -1,0 +1,105 @@
+"""What every part of the hub shares: its root folder, its database, the App's identity and the wake-up signal."""
+
+import secrets
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from app.hub.store import Store
+
+Json = dict[str, Any]
+
+ACTIONS_APP_ID = 15368  # GitHub's own id of the app `github-actions`
+
+
+class Refusal(Exception):
+    """An answer with an error status: GitHub's problem body."""
+
+    def __init__(self, status: int, message: str, errors: list[Any] | None = None, headers: Json | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers: dict[str, str] = headers or {}
+        self.body: Json = {"message": message}
+        if errors is not None:
+            self.body["errors"] = errors
+        self.body |= {"documentation_url": "https://docs.github.com/rest", "status": str(status)}
+
+
+def invalid(resource: str, field_name: str, code: str = "invalid", message: str | None = None) -> Refusal:
+    """The 422 "Validation Failed" that names one field."""
+    error: Json = {"resource": resource, "field": field_name, "code": code}
+    if message is not None:
+        error["message"] = message
+    return Refusal(422, "Validation Failed", [error])
+
+
+@dataclass(frozen=True)
+class AppIdentity:
+    """The GitHub App under test: stable over restarts of the hub."""
+
+    id: int
+    slug: str
+    bot_id: int
+    client_id: str
+    private_key_pem: str
+    webhook_secret: str
+
+
+@dataclass
+class HubState:
+    """Shared by all modules of the hub; rows live in `store`, bare repositories under `root`."""
+
+    root: Path
+    store: Store
+    app: AppIdentity
+    url: str = ""
+    token_seconds: float = 3600.0
+    wake: threading.Condition = field(default_factory=threading.Condition)
+    runner_held: bool = False
+    deliveries_paused: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def notify(self) -> None:
+        """Wake the webhook worker and the Actions runner: something may wait for them."""
+        with self.wake:
+            self.wake.notify_all()
+
+
+def now() -> str:
+    """The current time as GitHub writes it: UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def load_app(store: Store, slug: str) -> AppIdentity:
+    """Read the App's identity, or make it on the first start."""
+    with store.transaction():
+        if store.setting("app_id") is None:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            pem = key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.TraditionalOpenSSL,
+                serialization.NoEncryption(),
+            ).decode()
+            owner = store.insert("users", login="hub-admin", type="User")
+            # Random, because clients cache tokens by app id, and one process may talk to several hubs.
+            app_id = store.insert("apps", id=secrets.randbelow(800_000) + 100_000, slug=slug, name=slug, owner_id=owner)
+            store.insert("apps", id=ACTIONS_APP_ID, slug="github-actions", name="GitHub Actions", owner_id=owner)
+            bot_id = store.insert("users", login=f"{slug}[bot]", type="Bot")
+            values = {"app_id": app_id, "slug": slug, "bot_id": bot_id, "client_id": f"Iv23li{secrets.token_hex(7)}"}
+            values |= {"private_key": pem, "webhook_secret": secrets.token_hex(20), "hook_id": store.next_id()}
+            for name, value in values.items():
+                store.set_setting(name, str(value))
+        stored = {str(row["name"]): str(row["value"]) for row in store.rows("SELECT * FROM settings")}
+    return AppIdentity(
+        id=int(stored["app_id"]),
+        slug=stored["slug"],
+        bot_id=int(stored["bot_id"]),
+        client_id=stored["client_id"],
+        private_key_pem=stored["private_key"],
+        webhook_secret=stored["webhook_secret"],
+    )

@@ -1,0 +1,115 @@
+"""Workflow files: which of them an event starts, and the jobs they hold."""
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from app.hub.git import Bare
+from app.hub.state import Json
+
+EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
+PULL_TYPES = ["opened", "synchronize", "reopened"]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow file at one commit; `jobs` is empty when the file is broken (GitHub: startup failure)."""
+
+    path: str
+    name: str
+    jobs: list[Json]
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What happened: `push` to a branch, or an action of `pull_request` into a base branch."""
+
+    event: str
+    branch: str
+    action: str = ""
+
+
+def find(git: Bare, sha: str, trigger: Trigger) -> list[Workflow]:
+    """The workflows of a commit's tree that this event starts; none when its message says to skip CI."""
+    message = git.run("log", "-1", "--format=%B", sha)
+    if any(mark in message for mark in ("[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]")):
+        return []
+    listing = git.run("ls-tree", "--name-only", "-z", sha, ".github/workflows/").split("\0")
+    found = [_parse(git, sha, path, trigger) for path in listing if path.endswith((".yml", ".yaml"))]
+    return [workflow for workflow in found if workflow is not None]
+
+
+def _parse(git: Bare, sha: str, path: str, trigger: Trigger) -> Workflow | None:
+    try:
+        document: Any = yaml.safe_load(git.run("show", f"{sha}:{path}"))
+    except yaml.YAMLError:
+        return Workflow(path, path, []) if trigger.event == "push" else None
+    if not isinstance(document, dict):
+        return Workflow(path, path, []) if trigger.event == "push" else None
+    content: dict[Any, Any] = dict(document)  # pyright: ignore[reportUnknownArgumentType] - YAML from a commit
+    # YAML 1.1 reads the key `on` as the boolean true.
+    if not _starts(content.get("on", content.get(True)), trigger):
+        return None
+    defined: Any = content.get("jobs")
+    jobs = [job for key, job in defined.items() for job in _jobs(str(key), job, content)] if _is_map(defined) else []
+    return Workflow(path, str(content.get("name", path)), jobs)
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _starts(on: Any, trigger: Trigger) -> bool:
+    if isinstance(on, str):
+        on = [on]
+    if isinstance(on, list):
+        on = dict.fromkeys(on)  # pyright: ignore[reportUnknownArgumentType] - YAML from a commit
+    if not _is_map(on) or trigger.event not in on:
+        return False
+    rule: Json = on[trigger.event] or {}
+    if trigger.event == "pull_request" and trigger.action not in (rule.get("types") or PULL_TYPES):
+        return False
+    if trigger.event == "push" and "branches" not in rule and "branches-ignore" not in rule and "tags" in rule:
+        return False
+    if "branches" in rule:
+        return matches(trigger.branch, rule["branches"])
+    return not matches(trigger.branch, rule.get("branches-ignore") or [])
+
+
+def matches(branch: str, patterns: str | list[str]) -> bool:
+    """GitHub's branch filter: `*` stops at a slash, `**` does not, a later `!pattern` takes a match back."""
+    result = False
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        negative, text = pattern.startswith("!"), pattern.removeprefix("!")
+        pieces = re.split(r"(\*\*|\*|\?)", text)
+        expression = "".join({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece) or re.escape(piece) for piece in pieces)
+        if re.fullmatch(expression, branch):
+            result = not negative
+    return result
+
+
+def _jobs(key: str, job: Json, document: dict[Any, Any]) -> list[Json]:
+    """A job, once for each combination of its matrix's lists (`include` and `exclude` are not expanded)."""
+    if not _is_map(job):
+        return []
+    matrix: Json = (job.get("strategy") or {}).get("matrix") or {}
+    axes = {name: values for name, values in matrix.items() if isinstance(values, list)}
+    axes = {name: values for name, values in axes.items() if name not in ("include", "exclude")}
+    made: list[Json] = []
+    for values in itertools.product(*axes.values()):
+        combination = dict(zip(axes, values, strict=True))
+        suffix = f" ({', '.join(str(value) for value in values)})" if values else ""
+        needs: Any = job.get("needs") or []
+        shared = {"env": (document.get("env") or {}) | (job.get("env") or {}), "matrix": combination}
+        shared |= {"needs": [needs] if isinstance(needs, str) else needs, "key": key}
+        shared |= {"defaults": job.get("defaults") or document.get("defaults") or {}}
+        made.append(job | shared | {"name": f"{job.get('name', key)}{suffix}"})
+    return made
+
+
+def expand(text: Any, values: dict[str, Any]) -> str:
+    """Replace `${{ name }}` by a known value; an unknown context is empty, as on GitHub."""
+    return EXPRESSION.sub(lambda match: str(values.get(match[1], "")), str(text))

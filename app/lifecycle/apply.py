@@ -1,0 +1,124 @@
+"""The governed apply path: the only way by which a patch reaches GitHub, and only onto the run's own branch."""
+
+from dataclasses import dataclass
+
+from app.db import runs
+from app.domain import diff, policy
+from app.domain.budget import Role
+from app.domain.findings import Finding
+from app.domain.patch import FileChange, Patch
+from app.domain.plan import Phase
+from app.domain.ruleset import CiProfile, PatchRules
+from app.domain.states import RunState
+from app.domain.strategy import Strategy
+from app.github import commits, pulls, reviews, text
+from app.github.commits import WorkBranch
+from app.github.errors import BranchMoved
+from app.github.placement import place
+from app.lifecycle.audit import Audit
+from app.lifecycle.bootstrap import mirror_at, repo_of
+from app.lifecycle.build import Built, Start, base_of
+from app.lifecycle.job import Job, RunEnded
+from app.lifecycle.services import services
+from app.lifecycle.show import take
+from app.lifecycle.steps import effect
+
+
+@dataclass(frozen=True)
+class GatedPatch:
+    """A patch that the policy lets through. Only `gate` makes one, and only one of these can be pushed."""
+
+    patch: Patch
+
+
+def gate(built: Built, phase: Phase, rules: PatchRules) -> GatedPatch | tuple[Finding, ...]:
+    """Judge an attempt: the right to push its patch, or what forbids it."""
+    refused = policy.check_patch(built.patch, phase, rules) + policy.check_conflicts(built.patch, built.conflicts)
+    return refused or GatedPatch(built.patch)
+
+
+@effect
+async def push(
+    job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start, gated: GatedPatch, summary: str
+) -> str:
+    """Commit the patch on top of the attempt's start and return the commit's sha.
+
+    Raises `RunEnded` when somebody else wrote to the branch: the run does not build on what it did not make.
+    """
+    repo = await repo_of(job.repository, job.installation_id)
+    message = text.commit_message(
+        run_id=job.run_id,
+        phase=phase,
+        attempt=attempt,
+        strict=strategy.of_phase(phase.phase_id).ci_profile is CiProfile.STRICT,
+        requester_login=job.requester,
+        requester_id=job.requester_id,
+        summary=summary,
+    )
+    branch, changes = WorkBranch.of_run(job.run_id), await _changes(job, start, gated.patch)
+    try:
+        commit = await commits.push_commit(repo, branch, start.head_sha, changes, message, merging=start.merging)
+    except BranchMoved as moved:
+        raise RunEnded(
+            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"somebody else wrote to the run's branch: {moved}"
+        ) from moved
+    return commit.sha
+
+
+async def _changes(job: Job, start: Start, patch: Patch) -> tuple[FileChange, ...]:
+    """The patch's changes; while merging, all that the branch changes in the base that it merges."""
+    if start.merging is None:
+        return patch.changes
+    mirror, merged, _ = await base_of(job, start)
+    by_path = {change.path: change for change in await mirror.changes(start.merging, merged)}
+    return tuple((by_path | {change.path: change for change in patch.changes}).values())
+
+
+@effect
+async def ensure_pull(job: Job) -> int:
+    """The draft pull request of the run's branch; made once."""
+    repo = await repo_of(job.repository, job.installation_id)
+    view = take(job.run_id)
+    pull = await pulls.ensure_pull(
+        repo, WorkBranch.of_run(job.run_id), job.base_branch, text.pull_title(view), text.pull_body(view)
+    )
+    return pull.number
+
+
+@effect
+async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> None:
+    """One review for one audit; threads of findings that are fixed are resolved."""
+    run = runs.get(services().db, job.run_id)
+    if run.pull_number is None:
+        return
+    repo = await repo_of(job.repository, job.installation_id)
+    mirror = await mirror_at(job.repository, job.installation_id, job.base_sha, head_sha)
+    fork = await mirror.merge_base(job.base_sha, head_sha) or job.base_sha
+    models = take(job.run_id).models
+    body = text.review_body(
+        audit.recommendation,
+        audit.summary,
+        phase_id=phase.phase_id,
+        builder_model=models.get(Role.BUILDER, "unknown"),
+        auditor_model=models.get(Role.AUDITOR, "unknown"),
+    )
+    key = f"audit:{job.run_id}:{phase.phase_id}:{audit.number}"
+    placement = place(audit.found, diff.parse(await mirror.diff(fork, head_sha)))
+    await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement)
+    fixed = [finding.fingerprint for finding in audit.fixed]
+    if fixed:
+        await reviews.resolve_threads(repo, run.pull_number, fixed, f"Fixed in {head_sha[:7]}.")
+
+
+@effect
+async def tag_snapshot(job: Job, phase: Phase, head_sha: str) -> None:
+    """Tag the phase's green commit `autopack/<run>/<phase>`."""
+    repo = await repo_of(job.repository, job.installation_id)
+    await commits.tag(repo, f"autopack/{job.run_id}/{phase.phase_id}", head_sha)
+
+
+@effect
+async def diff_since(job: Job, base_sha: str, head_sha: str) -> str:
+    """The unified diff between two commits of the repository."""
+    mirror = await mirror_at(job.repository, job.installation_id, base_sha, head_sha)
+    return await mirror.diff(base_sha, head_sha)

@@ -1,0 +1,155 @@
+"""PLAN_BOOTSTRAP: the run is acknowledged, its surroundings are read from the base branch, and the plan is made."""
+
+from dbos import DBOS
+
+from app.agents import planner
+from app.agents.conversation import AgentDeps
+from app.agents.guard import ModelPlan
+from app.agents.tasks import Issue, PlannerTask
+from app.db import runs
+from app.domain.budget import Role
+from app.domain.plan import Plan
+from app.domain.states import RunState
+from app.domain.strategy import ModelChoice, NoModel, Strategy, TooManyPhases, compile_strategy, planner_model
+from app.github import commits, issues, settings_files
+from app.github.client import Repo
+from app.lifecycle.job import Job, RunEnded
+from app.lifecycle.record import RunLedger
+from app.lifecycle.rules import SettingsError, parse_settings
+from app.lifecycle.services import NotConfigured, services
+from app.lifecycle.steps import effect
+from app.workspace.mirror import Mirror
+from app.workspace.sandbox import sandbox_available
+
+COMMENTS_GIVEN = 20
+"""The newest comments of the issue that the models see."""
+OUTLINE_LINES = 400
+
+
+async def repo_of(repository: str, installation_id: int) -> Repo:
+    """The repository as the App reaches it. Raises `NotConfigured` without the App's settings."""
+    github = services().github
+    if github is None:
+        raise NotConfigured("GitHub is not configured: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY and GITHUB_WEBHOOK_SECRET")
+    return await github.installation(installation_id, repository)
+
+
+async def mirror_at(repository: str, installation_id: int, *shas: str) -> Mirror:
+    """The repository's mirror with the contents of these commits on disk, so that all reads of them are local."""
+    repo = await repo_of(repository, installation_id)
+    mirror = Mirror(services().data_dir, repo.owner, repo.name, services().server_url)
+    token = (await repo.app.git_token(repo)).token.get_secret_value()
+    await mirror.fetch(token, *shas)
+    for sha in shas:
+        await mirror.hydrate(token, sha)
+    return mirror
+
+
+@effect
+async def acknowledge(run_id: str) -> None:
+    """👀 on what asked for the run."""
+    run = runs.get(services().db, run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    if run.trigger_comment_id is not None:
+        await issues.react_to_comment(repo, run.trigger_comment_id)
+    else:
+        await issues.react_to_issue(repo, run.issue_number)
+
+
+@effect
+async def read_job(run_id: str) -> Job:
+    """Read issue, base commit, settings and instructions. Raises `RunEnded` when the settings file does not fit."""
+    run = runs.get(services().db, run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    base_sha = await commits.branch_head(repo, run.base_branch)
+    if base_sha is None:
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"the branch {run.base_branch} has no commit yet")
+    issue = await issues.read_issue(repo, run.issue_number)
+    said = [one for one in await issues.comments(repo, run.issue_number) if not one.bot]
+    files = await settings_files.read_settings_files(repo, base_sha)
+    try:
+        settings = parse_settings(files.settings or "")
+    except SettingsError as error:
+        raise RunEnded(
+            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"{settings_files.SETTINGS} does not fit: {error}"
+        ) from error
+    mirror = await mirror_at(run.repository, run.installation_id, base_sha)
+    paths = [entry.path for entry in await mirror.list_files(base_sha)]
+    runs.update(services().db, run_id, {"base_sha": base_sha, "issue_title": issue.title})
+    refused = sandbox_available() if settings.commands.allowed else "the repository's settings forbid commands"
+    return Job(
+        run_id=run_id,
+        repository=run.repository,
+        installation_id=run.installation_id,
+        intent=run.intent,
+        issue=Issue(
+            number=run.issue_number,
+            title=issue.title,
+            body=issue.body,
+            comments=tuple(f"{one.login}: {one.body}" for one in said[-COMMENTS_GIVEN:]),
+        ),
+        requester=run.requester,
+        requester_id=run.requester_id,
+        options=run.options,
+        base_branch=run.base_branch,
+        base_sha=base_sha,
+        settings=settings,
+        notes="\n\n".join(f"{path}:\n{text}" for path, text in files.instructions.items()),
+        outline=_outline(paths),
+        commands_refused=refused,
+    )
+
+
+def _outline(paths: list[str]) -> str:
+    """The file list, folders summed up when there are too many files for a prompt."""
+    if len(paths) <= OUTLINE_LINES:
+        return "\n".join(paths)
+    counts: dict[str, int] = {}
+    for path in paths:
+        folder = "/".join(path.split("/")[:2]) if "/" in path else path
+        counts[folder] = counts.get(folder, 0) + 1
+    lines = [f"{folder} ({count} files)" if count > 1 else folder for folder, count in counts.items()]
+    return "\n".join(lines[:OUTLINE_LINES])
+
+
+@DBOS.workflow(name="make_plan")
+async def make_plan(job: Job) -> Plan:
+    """Ask the Planner. Raises `RunEnded` when no model can be reached."""
+    choice = _planner_choice(job)
+    rules = services().ruleset
+    deps = AgentDeps(
+        role=Role.PLANNER,
+        ledger=RunLedger(job.run_id, None),
+        plan=ModelPlan(
+            models=choice.ids,
+            max_output_tokens=rules.output_tokens.planner,
+            request_limit=rules.requests_per_attempt,
+            timeout_seconds=job.settings.model_timeout_seconds,
+        ),
+    )
+    task = PlannerTask(
+        repository=job.repository,
+        run_id=job.run_id,
+        issue=job.issue,
+        outline=job.outline,
+        notes=job.notes,
+        max_phases=job.settings.phases or rules.run.phases,
+    )
+    return (await planner.plan(task, deps)).as_plan()
+
+
+def govern(job: Job, plan: Plan) -> Strategy:
+    """Compile the strategy. Raises `RunEnded` when the plan or the models do not fit the rules."""
+    try:
+        return compile_strategy(services().ruleset, plan, job.options, job.settings, services().vendors)
+    except NoModel as error:
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(error)) from error
+    except TooManyPhases as error:
+        raise RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(error)) from error
+
+
+def _planner_choice(job: Job) -> ModelChoice:
+    try:
+        return planner_model(services().ruleset, job.options, job.settings, services().vendors)
+    except NoModel as error:
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(error)) from error

@@ -1,0 +1,78 @@
+"""The end of a run: its terminal state, and everything a person needs to go on from there."""
+
+from app.db import runs
+from app.domain.states import RunState
+from app.domain.view import Headline
+from app.github import comments, text
+from app.lifecycle import promote, record, show
+from app.lifecycle.bootstrap import mirror_at, repo_of
+from app.lifecycle.job import Job
+from app.lifecycle.services import services
+from app.lifecycle.steps import effect
+
+_NEXT = {
+    RunState.DONE_FAILED_BUDGET_EXHAUSTED: (
+        "Raise the cap (`/autopack run --tokens 2M`) or narrow the issue, then comment `/autopack run`."
+    ),
+    RunState.DONE_FAILED_POLICY_VIOLATION: (
+        "Change what the issue asks for, or do the protected part by hand, then comment `/autopack run`."
+    ),
+    RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW: (
+        "Look at the findings, make the issue clearer or mend the branch by hand, then comment `/autopack run`."
+    ),
+    RunState.DONE_FAILED_ENVIRONMENT: (
+        "Put the environment right (CI, model provider, GitHub), then comment `/autopack run`."
+    ),
+    RunState.DONE_CANCELLED: "Comment `/autopack run` to start again.",
+}
+
+
+async def finish(run_id: str, job: Job | None, state: RunState, reason: str) -> None:
+    """Put the run into its terminal state and say so on GitHub."""
+    await record.end_run(run_id, state, reason)
+    if job is not None:
+        await promote.offer(job)
+    await _say_the_end(run_id, state, reason)
+    if state.failed:
+        await _post_incident(run_id)
+    elif state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
+        await _post_summary(run_id)
+
+
+async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
+    blockers = (await record.view(run_id)).promotion_blockers
+    if state is RunState.DONE_SUCCESS:
+        following = (
+            "Not promotable, see the reasons below."
+            if blockers
+            else "Review and merge the pull request; merging is yours."
+        )
+        headline = Headline.DONE
+    elif state is RunState.DONE_CANCELLED:
+        headline, following = Headline.CANCELLED, _NEXT[state]
+    else:
+        budget = state is RunState.DONE_FAILED_BUDGET_EXHAUSTED
+        headline, following = (Headline.BUDGET if budget else Headline.FAILED), _NEXT[state]
+    await show.say(run_id, headline, following, reason)
+
+
+@effect
+async def _post_summary(run_id: str) -> None:
+    """The final summary, on the pull request."""
+    run = runs.get(services().db, run_id)
+    if run.pull_number is not None:
+        repo = await repo_of(run.repository, run.installation_id)
+        await comments.post_once(repo, run.pull_number, f"summary:{run_id}", text.final_summary(show.take(run_id)))
+
+
+@effect
+async def _post_incident(run_id: str) -> None:
+    """What failed, the size of the last diff, findings, budgets and how to retry, on the issue."""
+    run = runs.get(services().db, run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    last_diff = ""
+    if run.head_sha is not None and run.base_sha is not None:
+        mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, run.head_sha)
+        last_diff = await mirror.diff(run.base_sha, run.head_sha)
+    body = text.incident(show.take(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
+    await comments.post_once(repo, run.issue_number, f"incident:{run_id}", body)

@@ -1,0 +1,49 @@
+"""What a run works on: read once at its start from the base branch, recorded, and the same ever after."""
+
+from pydantic import BaseModel, ConfigDict
+
+from app.agents.tasks import Issue
+from app.domain.ruleset import RepositorySettings
+from app.domain.states import RunState
+from app.domain.strategy import RunOptions
+
+
+class Job(BaseModel):
+    """A run's frozen surroundings. Holds no secret, since it is stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    repository: str
+    installation_id: int
+    intent: str
+    issue: Issue
+    requester: str
+    requester_id: int
+    options: RunOptions
+    base_branch: str
+    base_sha: str
+    settings: RepositorySettings
+    notes: str
+    """The repository's own instructions, untrusted."""
+    outline: str
+    """The files of the base commit, one a line, shortened."""
+    commands_refused: str | None
+    """Why the Builder may not run commands, or None when it may."""
+
+    @property
+    def branch(self) -> str:
+        return f"autonomous/{self.run_id}"
+
+    @property
+    def issue_number(self) -> int:
+        return self.issue.number or 0
+
+
+class RunEnded(Exception):
+    """The run is over: raised where that is found out, handled in one place."""
+
+    def __init__(self, state: RunState, reason: str) -> None:
+        super().__init__(state, reason)
+        self.state = state
+        self.reason = reason

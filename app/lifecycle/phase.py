@@ -1,0 +1,235 @@
+"""One phase: build, gate, audit, push, verify, snapshot; and again, with what was learnt, while tries are left."""
+
+from pydantic import BaseModel, ConfigDict
+
+from app.agents.tasks import Feedback
+from app.domain import policy
+from app.domain.ci import CiState, CiVerdict
+from app.domain.findings import BuilderAnswer, Finding, Severity, Source, issue_key
+from app.domain.patch import FileChange
+from app.domain.plan import Phase
+from app.domain.states import RunState
+from app.domain.strategy import Strategy
+from app.domain.view import Headline
+from app.lifecycle import apply, record, show, verify
+from app.lifecycle.apply import GatedPatch
+from app.lifecycle.audit import Audit, audit
+from app.lifecycle.build import Built, Start, build_attempt
+from app.lifecycle.job import Job, RunEnded
+
+
+class Audits(BaseModel):
+    """How often the phase was audited, and how often the Auditor sent it back."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rounds: int = 0
+    rejections: int = 0
+
+    def after(self, done: Audit) -> "Audits":
+        return Audits(rounds=done.number, rejections=self.rejections + (not done.accepted))
+
+
+class SentBack(BaseModel):
+    """The attempt did not pass: why, and where the next one starts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    note: str
+    start: Start
+    state: RunState = RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW
+    """How the run ends if this was the last try."""
+    audits: Audits
+
+
+class Landed(BaseModel):
+    """The phase's work is on the branch, green and audited."""
+
+    model_config = ConfigDict(frozen=True)
+
+    head_sha: str
+    ci: CiVerdict
+
+
+async def run_phase(job: Job, strategy: Strategy, phase: Phase, start: Start) -> str:
+    """Bring the phase to its snapshot and return the branch's head. Raises `RunEnded` when no try is left."""
+    rules = strategy.of_phase(phase.phase_id)
+    audits, note, ending = Audits(), "", RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW
+    for attempt in range(1, rules.builder_tries + 1):
+        await record.start_attempt(job.run_id, phase.phase_id, attempt)
+        await show.say(
+            job.run_id,
+            Headline.BUILDING,
+            f"The Builder works on {phase.phase_id} ({phase.name}), attempt {attempt} of {rules.builder_tries}.",
+        )
+        built = await build_attempt(job, strategy, phase, attempt, start)
+        await record.to_gate(job.run_id, phase.phase_id, f"attempt {attempt} built")
+        outcome = await _judge(job, strategy, phase, attempt, start, built, audits)
+        if isinstance(outcome, Landed):
+            await _snapshot(job, phase, outcome)
+            return outcome.head_sha
+        start, audits, note, ending = outcome.start, outcome.audits, outcome.note, outcome.state
+        if audits.rejections > rules.auditor_tries:
+            note = f"the Auditor asked for changes {audits.rejections} times, at last: {note}"
+            break
+        if attempt < rules.builder_tries:
+            await record.send_back(job.run_id, phase.phase_id, note)
+    await record.fail_phase(job.run_id, phase.phase_id, note)
+    raise RunEnded(ending, f"{phase.phase_id} ({phase.name}) did not pass: {note}")
+
+
+async def _judge(
+    job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start, built: Built, audits: Audits
+) -> Landed | SentBack:
+    """Gate, audit, push and verify one attempt, in the order that its category demands."""
+    rules = strategy.of_phase(phase.phase_id)
+    gated = await _gate(job, strategy, phase, attempt, built)
+    if not isinstance(gated, GatedPatch):
+        return _refused(start, built, gated, audits)
+    early: Audit | None = None
+    if not rules.auto_apply:
+        early = await audit(
+            job, strategy, phase, audits.rounds + 1, built.patch.diff, ci="The patch is not pushed yet."
+        )
+        if not early.accepted:
+            await _close_fixed(job, phase, early, "an attempt that is not pushed yet")
+            return _audited_out(start, early, audits.after(early), built.patch.changes)
+    head_sha = await _push(job, strategy, phase, attempt, start, gated, built.answer.summary)
+    late = early or await _audit_beside_ci(job, strategy, phase, start, head_sha, audits.rounds + 1)
+    await apply.post_review(job, phase, head_sha, late)
+    await _close_fixed(job, phase, late, head_sha[:7])
+    verdict = await _await_ci(job, strategy, head_sha)
+    if verdict.state is CiState.RED:
+        return await _red(job, phase, head_sha, verdict, late, audits.after(late))
+    await _close_ci_findings(job, phase, head_sha)
+    if not late.accepted:
+        return _audited_out(Start(head_sha=head_sha), late, audits.after(late), ())
+    return Landed(head_sha=head_sha, ci=verdict)
+
+
+async def _gate(
+    job: Job, strategy: Strategy, phase: Phase, attempt: int, built: Built
+) -> GatedPatch | tuple[Finding, ...]:
+    """Structure, scope and policy of the patch; what is found, and what the Builder itself doubts, is recorded."""
+    doubts = tuple(issue.as_finding() for issue in built.answer.suggested_issues)
+    gated = apply.gate(built, phase, strategy.patch)
+    if built.answer.status == "cannot":
+        gated = (_cannot(built.answer),)
+    refused = () if isinstance(gated, GatedPatch) else gated
+    await record.findings(job.run_id, phase.phase_id, doubts + refused, f"gate {attempt}")
+    if not refused:
+        stale = [
+            f.finding.fingerprint for f in await record.open_findings(job.run_id, phase.phase_id) if _of_gate(f.finding)
+        ]
+        await record.resolve(job.run_id, phase.phase_id, stale, f"gone in attempt {attempt}")
+    return gated
+
+
+def _of_gate(finding: Finding) -> bool:
+    return finding.source is Source.STATIC_CHECK
+
+
+def _cannot(answer: BuilderAnswer) -> Finding:
+    return Finding(
+        issue_key=issue_key("builder", "phase", "cannot"),
+        severity=Severity.MAJOR,
+        source=Source.STATIC_CHECK,
+        category="builder",
+        problem=f"The Builder says that it cannot do this phase: {answer.summary}",
+    )
+
+
+def _refused(start: Start, built: Built, refused: tuple[Finding, ...], audits: Audits) -> SentBack:
+    """Nothing was pushed; what the policy allows of the patch is kept for the next attempt."""
+    forbidden = {finding.path for finding in refused}
+    note = " ".join(finding.problem for finding in refused)
+    return SentBack(
+        note=note,
+        start=start.model_copy(
+            update={
+                "carried": tuple(change for change in built.patch.changes if change.path not in forbidden),
+                "feedback": (Feedback(title="Your last attempt was refused before it was pushed", text=note),),
+                "findings": refused,
+            }
+        ),
+        state=RunState.DONE_FAILED_POLICY_VIOLATION
+        if policy.violates_policy(refused)
+        else RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
+        audits=audits,
+    )
+
+
+def _audited_out(start: Start, done: Audit, audits: Audits, carried: tuple[FileChange, ...]) -> SentBack:
+    problems = [finding.problem for finding in done.still_open if finding.severity is Severity.MAJOR]
+    return SentBack(
+        note=(problems[0] if problems else done.summary)[:300],
+        start=start.model_copy(update={"carried": carried, "feedback": (done.feedback,), "findings": done.still_open}),
+        audits=audits,
+    )
+
+
+async def _push(
+    job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start, gated: GatedPatch, summary: str
+) -> str:
+    """Commit, and open the draft pull request with the first commit."""
+    head_sha = await apply.push(job, strategy, phase, attempt, start, gated, summary)
+    await record.pushed(job.run_id, phase.phase_id, head_sha)
+    await record.pull_opened(job.run_id, await apply.ensure_pull(job))
+    await record.await_ci(job.run_id, phase.phase_id, attempt)
+    return head_sha
+
+
+async def _audit_beside_ci(
+    job: Job, strategy: Strategy, phase: Phase, start: Start, head_sha: str, number: int
+) -> Audit:
+    diff = await apply.diff_since(job, start.merging or start.head_sha, head_sha)
+    return await audit(job, strategy, phase, number, diff, ci="CI is running on the pushed commit.")
+
+
+async def _await_ci(job: Job, strategy: Strategy, head_sha: str) -> CiVerdict:
+    """Wait for the verdict; a run without one ends. Raises `RunEnded`."""
+    await show.say(
+        job.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
+    )
+    verdict = await verify.await_verdict(job, head_sha, strategy.ci)
+    if verdict.state is CiState.NEVER_CAME:
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
+    if verdict.state is CiState.ABSENT:
+        if strategy.ci.when_absent == "fail":
+            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
+        await record.notice(
+            job.run_id, f"No CI judged the commits: {verdict.reason}.", ci_absent=strategy.ci.when_absent == "report"
+        )
+    return verdict
+
+
+async def _red(job: Job, phase: Phase, head_sha: str, verdict: CiVerdict, late: Audit, audits: Audits) -> SentBack:
+    """CI is red: the failure goes to the Builder, with what the Auditor found in the same commit."""
+    await record.findings(job.run_id, phase.phase_id, verify.as_findings(verdict.failed), f"ci {head_sha[:7]}")
+    feedback = [await verify.failure_feedback(job, head_sha, verdict)]
+    if not late.accepted:
+        feedback.append(late.feedback)
+    return SentBack(
+        note=f"CI is red: {verdict.reason}",
+        start=Start(head_sha=head_sha, feedback=tuple(feedback), findings=late.still_open),
+        audits=audits,
+    )
+
+
+async def _close_fixed(job: Job, phase: Phase, done: Audit, where: str) -> None:
+    await record.resolve(job.run_id, phase.phase_id, [f.fingerprint for f in done.fixed], f"fixed in {where}")
+
+
+async def _close_ci_findings(job: Job, phase: Phase, head_sha: str) -> None:
+    still = await record.open_findings(job.run_id, phase.phase_id)
+    red = [view.finding.fingerprint for view in still if view.finding.source is Source.CI]
+    await record.resolve(job.run_id, phase.phase_id, red, f"green in {head_sha[:7]}")
+
+
+async def _snapshot(job: Job, phase: Phase, landed: Landed) -> None:
+    green = landed.ci.state is CiState.GREEN
+    if green:
+        await apply.tag_snapshot(job, phase, landed.head_sha)
+    await record.complete_phase(
+        job.run_id, phase.phase_id, f"{landed.head_sha[:7]} is {landed.ci.state} and audited", snapshot=green
+    )

@@ -1,0 +1,115 @@
+"""Promotion: the base is merged into the branch, CI judges once more, and the pull request is offered to a person."""
+
+from app.agents.tasks import Feedback
+from app.domain.ci import CiState
+from app.domain.plan import BuilderMode, Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.states import RunState, TierState
+from app.domain.strategy import Strategy
+from app.domain.view import Headline
+from app.github import commits, pulls, text
+from app.github.commits import Merge, MergeState, WorkBranch
+from app.lifecycle import record, show, verify
+from app.lifecycle.bootstrap import govern, repo_of
+from app.lifecycle.build import Start
+from app.lifecycle.job import Job, RunEnded
+from app.lifecycle.phase import run_phase
+from app.lifecycle.steps import effect
+
+MOST_MERGES = 3
+"""How often the base may move while CI judges the merge before; then a person has to bring it up to date."""
+FRESH_BASE = Tier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
+
+
+async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: str) -> str:
+    """Merge the base into the branch until nothing is missing and CI is green; return the branch's head."""
+    for number in range(1, MOST_MERGES + 1):
+        base_sha = await _base_head(job)
+        merge = await _merge(job, base_sha)
+        if merge.state is MergeState.UP_TO_DATE:
+            return head_sha
+        if merge.state is MergeState.CONFLICT:
+            start = Start(head_sha=head_sha, merging=base_sha, feedback=(_conflict(job),))
+        else:
+            head_sha = merge.sha or head_sha
+            await record.pushed(job.run_id, None, head_sha)
+            mended = await _judge_merge(job, strategy, head_sha)
+            if mended is None:
+                continue
+            start = Start(head_sha=head_sha, feedback=(mended,))
+        plan, strategy, phase = _with_extra_phase(job, plan, number)
+        await record.append_phase(job.run_id, plan, strategy, phase.phase_id)
+        await record.move_run(job.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} came up while merging the base")
+        await record.move_tier(job.run_id, FRESH_BASE.tier_id, TierState.RUNNING, phase.phase_id)
+        head_sha = await run_phase(job, strategy, phase, start)
+        await record.move_tier(job.run_id, FRESH_BASE.tier_id, TierState.COMPLETE, phase.phase_id)
+    raise RunEnded(
+        RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
+        f"{job.base_branch} moved {MOST_MERGES} times while the run was ending",
+    )
+
+
+@effect
+async def _base_head(job: Job) -> str:
+    repo = await repo_of(job.repository, job.installation_id)
+    return await commits.branch_head(repo, job.base_branch) or job.base_sha
+
+
+@effect
+async def _merge(job: Job, base_sha: str) -> Merge:
+    repo = await repo_of(job.repository, job.installation_id)
+    message = text.merge_message(job.run_id, f"{job.base_branch} ({base_sha[:7]})")
+    return await commits.merge_base_into(repo, WorkBranch.of_run(job.run_id), base_sha, message)
+
+
+async def _judge_merge(job: Job, strategy: Strategy, head_sha: str) -> Feedback | None:
+    """Wait for CI on the merge; None when it is not red. Raises `RunEnded` when it never comes."""
+    await record.move_run(job.run_id, RunState.CI_RUNNING, f"{job.base_branch} merged into the branch")
+    await show.say(
+        job.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}, the branch with {job.base_branch} merged."
+    )
+    verdict = await verify.await_verdict(job, head_sha, strategy.ci)
+    if verdict.state is CiState.NEVER_CAME:
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
+    if verdict.state is CiState.RED:
+        return await verify.failure_feedback(job, head_sha, verdict)
+    return None
+
+
+def _conflict(job: Job) -> Feedback:
+    return Feedback(
+        title="Solve the merge conflicts",
+        text=f"{job.base_branch} is merged into your worktree. Files with conflict markers (<<<<<<<) need a decision that "
+        "keeps the meaning of both sides. Remove every marker. Change nothing else.",
+    )
+
+
+def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Strategy, Phase]:
+    """The plan with one more phase, in a tier of its own, and the strategy compiled anew for it."""
+    phase = Phase(
+        phase_id=f"FRESH-BASE-{number}",
+        tier_id=FRESH_BASE.tier_id,
+        phase_index=len(plan.phases),
+        name=f"Make the branch work with the newest {job.base_branch}",
+        description=f"{job.base_branch} moved while the run was working, and the two do not fit together.",
+        acceptance_criteria=(
+            "No conflict marker is left.",
+            "All tests pass.",
+            "Both sides' changes keep their meaning.",
+        ),
+        task_category=TaskCategory.FEATURE_SCAFFOLDING,
+        complexity=Complexity.MEDIUM,
+        builder_mode=BuilderMode.COMPOSE,
+    )
+    tier = FRESH_BASE.model_copy(update={"tier_index": len(plan.tiers)})
+    tiers = plan.tiers if any(t.tier_id == tier.tier_id for t in plan.tiers) else (*plan.tiers, tier)
+    plan = Plan(tiers=tiers, phases=(*plan.phases, phase))
+    return plan, govern(job, plan), phase
+
+
+@effect
+async def offer(job: Job) -> None:
+    """Set the promotion check; where nothing stands against it, take the pull request out of draft."""
+    view = show.take(job.run_id)
+    await show.show_promotion(job.run_id)
+    if not view.promotion_blockers and view.pull_number is not None:
+        await pulls.mark_ready(await repo_of(job.repository, job.installation_id), view.pull_number)

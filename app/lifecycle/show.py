@@ -1,0 +1,67 @@
+"""What a run shows on GitHub: a status comment edited in place, a check run per head commit, the pull request's body."""
+
+from datetime import datetime
+
+from dbos import DBOS
+
+from app.db import picture, runs
+from app.domain.view import Headline, RunView
+from app.github import checks, comments, pulls, text
+from app.github.errors import GitHubUnavailable
+from app.lifecycle.bootstrap import repo_of
+from app.lifecycle.services import services
+from app.lifecycle.steps import utcnow
+
+CHECK = "autopack"
+PROMOTION_CHECK = "autopack/promotion"
+
+
+@DBOS.step(name="say")
+async def say(
+    run_id: str, headline: Headline, next_action: str, reason: str = "", deadline: datetime | None = None
+) -> None:
+    """Change the headline, with its next action, and show it. While GitHub is down it is shown at the next change."""
+    runs.update(
+        services().db,
+        run_id,
+        {
+            "headline": headline,
+            "next_action": next_action,
+            "reason": reason,
+            "headline_since": utcnow(),
+            "deadline": deadline,
+        },
+    )
+    try:
+        await refresh(run_id)
+    except GitHubUnavailable as trouble:
+        DBOS.logger.warning("the status of %s is not shown for now: %s", run_id, trouble)
+
+
+async def refresh(run_id: str) -> None:
+    """Make GitHub show the run as it is. Sends nothing that is shown already."""
+    run = runs.get(services().db, run_id)
+    view = take(run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    await comments.upsert(repo, run.issue_number, f"status:{run_id}", text.status_comment(view))
+    if run.head_sha is not None:
+        await checks.upsert_check(repo, CHECK, run.head_sha, run_id, text.check_output(view))
+    if run.pull_number is not None:
+        pull = await pulls.read_pull(repo, run.pull_number)
+        if pull.open:
+            await pulls.update_pull(repo, pull, title=text.pull_title(view), body=text.pull_body(view))
+
+
+def take(run_id: str) -> RunView:
+    """The picture of the run as it stands now."""
+    return picture.take(services().db, run_id, services().server_url)
+
+
+async def show_promotion(run_id: str) -> None:
+    """Set the promotion check of the head commit: success when nothing stands against merging, else the reasons."""
+    run = runs.get(services().db, run_id)
+    if run.head_sha is None:
+        return
+    view = take(run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    await checks.upsert_check(repo, PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", text.promotion_check(view))

@@ -1,0 +1,113 @@
+"""The Verifier: the repository's own CI judges every pushed commit, and its word is final.
+
+Level-triggered: an event, a timer or a restart only wakes it; it reads everything about the commit again and decides.
+"""
+
+from datetime import datetime
+
+from dbos import DBOS
+from pydantic import BaseModel, ConfigDict
+
+from app.agents.tasks import Feedback
+from app.db import runs
+from app.domain.budget import RunStopped
+from app.domain.ci import CheckFact, CiFacts, CiVerdict, CiWait, decide
+from app.domain.findings import Finding, Severity, Source, issue_key
+from app.domain.logs import trim_log
+from app.domain.ruleset import CiRules
+from app.github import ci, ci_jobs
+from app.lifecycle.bootstrap import mirror_at, repo_of
+from app.lifecycle.job import Job
+from app.lifecycle.services import services
+from app.lifecycle.steps import effect, now, utcnow
+
+WAKE = "wake"
+"""Topic of the messages that wake a run; they carry nothing, because what they announce is read again."""
+LOOK_AGAIN_SECONDS = 60
+"""Without any event, CI is read again this often."""
+LOG_CHARACTERS = 6_000
+
+
+class _Look(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    verdict: CiVerdict
+    left_seconds: float
+    stopped: str | None
+
+
+async def await_verdict(job: Job, head_sha: str, rules: CiRules) -> CiVerdict:
+    """Wait until CI has judged `head_sha`, or the deadline. Raises `RunStopped` when the run is asked to end."""
+    since = await now()
+    workflows = await _expects_ci(job, head_sha)
+    while True:
+        look = await _look(job, head_sha, rules, since, workflows)
+        if look.stopped is not None:
+            raise RunStopped(look.stopped)
+        if look.verdict.settled:
+            return look.verdict
+        await _sleep_until_woken(min(LOOK_AGAIN_SECONDS, look.left_seconds))
+
+
+async def _sleep_until_woken(seconds: float) -> None:
+    """Wait for a message, then take the others that came with it: one look answers them all."""
+    if await DBOS.recv_async(WAKE, timeout_seconds=seconds) is None:
+        return
+    while await DBOS.recv_async(WAKE, timeout_seconds=0) is not None:
+        pass
+
+
+@effect
+async def _expects_ci(job: Job, head_sha: str) -> bool:
+    mirror = await mirror_at(job.repository, job.installation_id, head_sha)
+    return any(
+        entry.path.startswith(".github/workflows/") and entry.path.endswith((".yml", ".yaml"))
+        for entry in await mirror.list_files(head_sha)
+    )
+
+
+@effect
+async def _look(job: Job, head_sha: str, rules: CiRules, since: datetime, workflows_present: bool) -> _Look:
+    repo = await repo_of(job.repository, job.installation_id)
+    facts = await ci.read_ci(repo, head_sha, job.base_branch)
+    deadline, waited = rules.deadline_minutes * 60, (utcnow() - since).total_seconds()
+    wait = CiWait(
+        waited_seconds=waited,
+        grace_seconds=rules.grace_seconds,
+        deadline_seconds=deadline,
+        workflows_present=workflows_present,
+    )
+    nearest = [limit - waited for limit in (rules.grace_seconds, deadline) if limit > waited]
+    run = runs.get(services().db, job.run_id)
+    return _Look(
+        verdict=decide(facts, wait),
+        left_seconds=min(nearest, default=0) + 0.05,
+        stopped=run.stop_reason if run.stop_state is not None else None,
+    )
+
+
+@effect
+async def failure_feedback(job: Job, head_sha: str, verdict: CiVerdict) -> Feedback:
+    """The failed jobs' logs, trimmed to the failure, for the Builder's next try."""
+    repo = await repo_of(job.repository, job.installation_id)
+    logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
+    share = LOG_CHARACTERS // max(1, len(logs))
+    texts = [f"Job {log.name}:\n{trim_log(log.text, limit=share)}" for log in logs]
+    runs.update(services().db, job.run_id, {"last_log": "\n\n".join(texts)})
+    return Feedback(
+        title=f"CI is red on your last commit ({verdict.reason})", text="\n\n".join(texts) or verdict.reason
+    )
+
+
+def as_findings(failed: tuple[CheckFact, ...]) -> tuple[Finding, ...]:
+    """One finding for each failed check."""
+    return tuple(
+        Finding(
+            issue_key=issue_key("ci", check.name, "failed"),
+            severity=Severity.MAJOR,
+            source=Source.CI,
+            category="ci",
+            problem=f"{check.name}: {check.conclusion}",
+        )
+        for check in {check.name: check for check in failed}.values()
+    )

@@ -1,0 +1,88 @@
+"""The service: settings, database, workflow engine and routes, put together. `uvicorn app.main:app` serves it."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+from dbos import DBOS, DBOSConfig
+from fastapi import FastAPI
+
+from app import __version__
+from app.agents import models
+from app.agents.models import ModelAccess
+from app.db import runs
+from app.db.engine import Database
+from app.github.client import GitHubApp
+from app.lifecycle.rules import default_ruleset
+from app.lifecycle.services import Services, configure
+from app.lifecycle.steps import utcnow
+from app.settings import Settings
+from app.web import health, webhooks
+from app.web.drainer import Drainer
+from app.web.state import State
+from handlers.deliveries import RUNS_QUEUE
+
+ENGINE_POLLING_SECONDS = 0.2
+"""How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies."""
+
+
+def engine_config(db: Database) -> DBOSConfig:
+    """The workflow engine's configuration. Its version is pinned to ours, or every change would strand open runs."""
+    return {
+        "name": "autopack",
+        "system_database_url": db.url.render_as_string(hide_password=False),
+        "application_version": __version__,
+        "executor_id": "local",
+        "notification_listener_polling_interval_sec": ENGINE_POLLING_SECONDS,
+        "log_level": "WARNING",
+        "enable_otlp": False,
+    }
+
+
+@contextlib.asynccontextmanager
+async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+    """Open the database, launch the workflow engine (which takes up what a crash left), drain the inbox."""
+    settings = Settings()
+    db = Database(settings.database)
+    await asyncio.to_thread(db.migrate)
+    access = ModelAccess.from_environment(os.environ)
+    models.configure(access)
+    github = GitHubApp(settings.github) if settings.github else None
+    configure(
+        Services(
+            db=db,
+            github=github,
+            server_url=settings.github_server_url,
+            data_dir=settings.data_dir,
+            ruleset=default_ruleset(),
+            vendors=frozenset(access.vendors()),
+        )
+    )
+    runs.restart_clocks(db, utcnow())
+    DBOS(config=engine_config(db))
+    await asyncio.to_thread(_launch)
+    drainer = Drainer(db)
+    api.state.service = State(settings=settings, db=db, drainer=drainer)
+    draining = asyncio.create_task(drainer.run(), name="drainer")
+    try:
+        yield
+    finally:
+        draining.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await draining
+        await asyncio.to_thread(DBOS.destroy)
+        if github is not None:
+            await github.aclose()
+        configure(None)
+        db.close()
+
+
+def _launch() -> None:
+    DBOS.launch()
+    DBOS.register_queue(RUNS_QUEUE, polling_interval_sec=ENGINE_POLLING_SECONDS)
+
+
+app = FastAPI(title="Autopack", version=__version__, lifespan=lifespan)
+app.include_router(health.router)
+app.include_router(webhooks.router)

@@ -1,0 +1,108 @@
+"""What a recording holds: for each role, phase and attempt, the answers of one conversation in order."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+
+ANY = "*"
+"""Stands for every repository, phase or attempt that has no entry of its own."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(_Strict):
+    name: str
+    args: dict[str, Any] = Field(default_factory=dict[str, Any])
+
+
+class TokenUsage(_Strict):
+    """Tokens to report; `cached` is part of `input`."""
+
+    input: int
+    cached: int = 0
+    output: int
+
+
+class Turn(_Strict):
+    """One reply of the model: text, tool calls and a structured answer, or a failure in place of them."""
+
+    text: str | None = None
+    tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
+    answer: dict[str, Any] | None = None
+    """Sent as a call of the output tool that the request offers."""
+    usage: TokenUsage | None = None
+    """Counted from the sizes of request and reply when absent."""
+
+    status: int | None = Field(default=None, ge=400, le=599)
+    """Fail with this HTTP status."""
+    refusal: bool = False
+    malformed: bool = False
+    """Call the output tool with arguments that no schema accepts."""
+    hang_seconds: float | None = Field(default=None, gt=0, le=600)
+    """Wait so long before replying."""
+    only_for: str | None = None
+    """Vendor or model name that the failure is for; others get the rest of the turn."""
+    times: int | None = Field(default=None, ge=1)
+    """Fail only the first so many requests for this turn."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not (self.fails or self.tool_calls or self.answer is not None or self.text is not None):
+            raise ValueError("a turn needs text, tool_calls, an answer or a failure")
+        return self
+
+    @property
+    def fails(self) -> bool:
+        return self.status is not None or self.refusal or self.malformed or self.hang_seconds is not None
+
+    def without_failure(self) -> "Turn":
+        """The reply to a request that the failure is not for. Raises `ValueError` if the turn holds nothing else."""
+        return Turn(text=self.text, tool_calls=self.tool_calls, answer=self.answer, usage=self.usage)
+
+
+def _with_text_keys(value: object) -> object:
+    """YAML reads `1:` as a number; attempts are looked up by text."""
+    return {str(key): item for key, item in value.items()} if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+Attempts = Annotated[dict[str, list[Turn]], BeforeValidator(_with_text_keys)]
+Phases = Annotated[dict[str, Attempts], BeforeValidator(_with_text_keys)]
+
+
+class Recording(_Strict):
+    """All recorded answers for one repository. The Builder's and Auditor's are by phase id, then attempt or round."""
+
+    planner: Attempts = Field(default_factory=dict[str, list[Turn]])
+    builder: Phases = Field(default_factory=dict[str, dict[str, list[Turn]]])
+    auditor: Phases = Field(default_factory=dict[str, dict[str, list[Turn]]])
+
+    def find(self, role: str, phase: str | None, attempt: int, turn: int) -> Turn:
+        """The reply to a conversation that already holds `turn` replies. Raises `KeyError` naming what is missing."""
+        if role == "planner":
+            attempts, where = self.planner, "planner"
+        else:
+            phases = self.builder if role == "builder" else self.auditor
+            where = f"{role}.{phase}"
+            found = phases.get(phase or "", phases.get(ANY))
+            if found is None:
+                raise KeyError(where)
+            attempts = found
+        turns = attempts.get(str(attempt), attempts.get(ANY))
+        if turns is None:
+            raise KeyError(f"{where}.{attempt}")
+        if turn >= len(turns):
+            raise KeyError(f"{where}.{attempt}[{turn}]")
+        return turns[turn]
+
+
+_RECORDINGS: TypeAdapter[dict[str, Recording]] = TypeAdapter(dict[str, Recording])
+
+
+def load_recordings(path: Path) -> dict[str, Recording]:
+    """Read recordings by repository full name (or `*`). Raises `OSError`, `yaml.YAMLError` or `ValidationError`."""
+    return _RECORDINGS.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -1,0 +1,209 @@
+"""The server: chooses the recorded reply from the request alone, so a repeated request gets the same answer."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from app.replay.recording import ANY, Recording, Turn
+from app.replay.wire import BadRequest, Conversation, Vendor, read_request, write_error, write_reply
+
+HEADERS = {"x-autopack-recorded": "true"}
+"""On every response, so that nobody takes a recorded answer for a model's."""
+
+_START_SECONDS = 10.0
+_HOLD_SECONDS = 120.0
+_POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """One request as it arrived. `at` is seconds since the epoch; `body_characters` counts the whole JSON body."""
+
+    role: str
+    repository: str
+    phase: str | None
+    attempt: int
+    turn: int
+    vendor: Vendor
+    model: str
+    at: float
+    body_characters: int
+    system: str
+    tools: tuple[str, ...]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class _Hold:
+    role: str | None
+    turn: int | None
+
+    def covers(self, asked: Conversation) -> bool:
+        return self.role in {None, asked.role} and self.turn in {None, asked.turn}
+
+
+class ModelServer:
+    """Plays recordings on a loopback port, in a thread of its own. Used as a context manager or by `start`/`stop`."""
+
+    def __init__(self, recordings: Mapping[str, Recording] | None = None, *, port: int = 0) -> None:
+        """`port` 0 takes a free one. Nothing is bound before `start`."""
+        self._recordings = dict(recordings or {})
+        self._wanted_port = port
+        self._requests: list[RecordedRequest] = []
+        self._failures: Counter[tuple[object, ...]] = Counter()
+        self._hold: _Hold | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._port = 0
+
+    def start(self) -> None:
+        """Serve. Raises `OSError` if the port is taken, `TimeoutError` if the server does not come up in 10 s."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self._wanted_port))
+        self._port = listener.getsockname()[1]
+        config = uvicorn.Config(
+            self._application(), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), name="model-server", daemon=True)
+        self._thread.start()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._server.started:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the model server did not start")
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Stop serving; held requests are answered with 503."""
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=_START_SECONDS)
+
+    def wait(self) -> None:
+        """Block until the server ends."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def __enter__(self) -> "ModelServer":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def anthropic_base_url(self) -> str:
+        return self.url
+
+    @property
+    def openai_base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def play(self, repository: str, recording: Recording | Mapping[str, Any]) -> None:
+        """Answer for `repository` (full name, or `*`) from this recording from now on."""
+        self._recordings[repository] = Recording.model_validate(recording)
+
+    def requests(self) -> list[RecordedRequest]:
+        """Every request so far in order of arrival, held and failed ones too."""
+        return list(self._requests)
+
+    def hold(self, *, role: str | None = None, turn: int | None = None) -> None:
+        """Keep matching requests waiting until `release`, at most 120 s (then 503)."""
+        self._hold = _Hold(role, turn)
+
+    def release(self) -> None:
+        self._hold = None
+
+    def _application(self) -> FastAPI:
+        application = FastAPI(openapi_url=None)
+
+        async def messages(request: Request) -> JSONResponse:
+            return await self._answer("anthropic", await request.body())
+
+        async def chat_completions(request: Request) -> JSONResponse:
+            return await self._answer("openai", await request.body())
+
+        application.add_api_route("/v1/messages", messages, methods=["POST"])
+        application.add_api_route("/v1/chat/completions", chat_completions, methods=["POST"])
+        return application
+
+    async def _answer(self, vendor: Vendor, raw: bytes) -> JSONResponse:
+        try:
+            asked = read_request(vendor, raw)
+            self._note(asked, raw)
+            turn = self._find(asked)
+            if not await self._wait(_HOLD_SECONDS, lambda: not self._held(asked)):
+                return _error(vendor, 503, "the request was held until the server stopped or 120 s had passed")
+            if turn.hang_seconds is not None:
+                await self._wait(turn.hang_seconds, lambda: False)
+            if turn.status is not None:
+                return _error(vendor, turn.status, "recorded failure")
+            return JSONResponse(write_reply(asked, turn), headers=HEADERS)
+        except BadRequest as error:
+            return _error(vendor, 400, str(error))
+
+    def _find(self, asked: Conversation) -> Turn:
+        recording = self._recordings.get(asked.repository) or self._recordings.get(ANY)
+        if recording is None:
+            raise BadRequest(f"no recording for {asked.repository}")
+        try:
+            turn = recording.find(asked.role, asked.phase, asked.attempt, asked.turn)
+        except KeyError as missing:
+            raise BadRequest(f"the recording for {asked.repository} has no {missing.args[0]}") from missing
+        if not turn.fails:
+            return turn
+        if turn.only_for is not None and turn.only_for not in {asked.vendor, asked.model}:
+            return turn.without_failure()
+        place = (asked.repository, asked.role, asked.phase, asked.attempt, asked.turn)
+        self._failures[place] += 1
+        if turn.times is not None and self._failures[place] > turn.times:
+            return turn.without_failure()
+        return turn
+
+    def _held(self, asked: Conversation) -> bool:
+        return self._hold is not None and self._hold.covers(asked)
+
+    async def _wait(self, seconds: float, over: Callable[[], bool]) -> bool:
+        """Wait until `over()`; False when the time has passed or the server is stopping."""
+        deadline = time.monotonic() + seconds
+        while not over():
+            if time.monotonic() > deadline or (self._server is not None and self._server.should_exit):
+                return False
+            await asyncio.sleep(_POLL_SECONDS)
+        return True
+
+    def _note(self, asked: Conversation, raw: bytes) -> None:
+        self._requests.append(
+            RecordedRequest(
+                role=asked.role,
+                repository=asked.repository,
+                phase=asked.phase,
+                attempt=asked.attempt,
+                turn=asked.turn,
+                vendor=asked.vendor,
+                model=asked.model,
+                at=time.time(),
+                body_characters=asked.body_characters,
+                system=asked.system,
+                tools=asked.tools,
+                body=raw,
+            )
+        )
+
+
+def _error(vendor: Vendor, status: int, message: str) -> JSONResponse:
+    return JSONResponse(write_error(vendor, status, message), status_code=status, headers=HEADERS)

@@ -1,0 +1,170 @@
+"""The two providers' HTTP formats: what a request says, and how a reply is written."""
+
+import json
+import math
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from app.replay.recording import TokenUsage, Turn
+
+Vendor = Literal["anthropic", "openai"]
+
+_ROLE = re.compile(r"^You are the (Planner|Builder|Auditor)\.", re.MULTILINE)
+_HEADER = re.compile(r"^(Repository|Phase|Attempt): (.+)$", re.MULTILINE)
+_OUTPUT_TOOLS = ("answer", "final_result")
+CHARACTERS_PER_TOKEN = 3.5
+
+
+class BadRequest(Exception):
+    """The request is not one that a recording can answer; the text says why."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a request asks for, as far as it selects the recorded reply."""
+
+    vendor: Vendor
+    model: str
+    role: str
+    repository: str
+    phase: str | None
+    attempt: int
+    turn: int
+    """Replies of the model that the request already contains."""
+    system: str
+    tools: tuple[str, ...]
+    body_characters: int
+
+    @property
+    def output_tool(self) -> str:
+        for name in self.tools:
+            if name in _OUTPUT_TOOLS:
+                return name
+        if not self.tools:
+            raise BadRequest("the request offers no output tool to answer with")
+        return self.tools[-1]
+
+
+def read_request(vendor: Vendor, raw: bytes) -> Conversation:
+    """Read a provider's request. Raises `BadRequest` if it is not one of Autopack's."""
+    try:
+        body: dict[str, Any] = json.loads(raw)
+    except ValueError as error:
+        raise BadRequest(f"not JSON: {error}") from error
+    if body.get("stream"):
+        raise BadRequest("recorded answers are not streamed; ask without stream")
+    messages: list[dict[str, Any]] = body.get("messages", [])
+    if vendor == "anthropic":
+        system = _text(body.get("system"))
+        tools = tuple(str(tool["name"]) for tool in body.get("tools", []))
+    else:
+        system = "\n\n".join(_text(m.get("content")) for m in messages if m.get("role") in {"system", "developer"})
+        tools = tuple(str(tool["function"]["name"]) for tool in body.get("tools", []))
+    role = _ROLE.search(system)
+    if role is None:
+        raise BadRequest("no part of the system prompt opens with 'You are the Planner.', '… Builder.' or '… Auditor.'")
+    first = next((_text(m.get("content")) for m in messages if m.get("role") == "user"), "")
+    header = dict(_HEADER.findall(first.split("\n\n", 1)[0]))
+    if "Repository" not in header or not header.get("Attempt", "").isdigit():
+        raise BadRequest("the first user message does not begin with 'Repository:' and 'Attempt:' lines")
+    return Conversation(
+        vendor=vendor,
+        model=str(body.get("model", "")),
+        role=role[1].lower(),
+        repository=header["Repository"],
+        phase=header.get("Phase"),
+        attempt=int(header["Attempt"]),
+        turn=sum(m.get("role") == "assistant" for m in messages),
+        system=system,
+        tools=tools,
+        body_characters=len(raw.decode("utf-8", "replace")),
+    )
+
+
+def _text(content: object) -> str:
+    """The text of a message's content, which is a string or a list of blocks."""
+    if isinstance(content, str):
+        return content
+    blocks = cast("list[dict[str, Any]]", content) if isinstance(content, list) else []
+    return "\n\n".join(str(block["text"]) for block in blocks if block.get("type") == "text")
+
+
+def write_reply(asked: Conversation, turn: Turn) -> dict[str, Any]:
+    """The provider's response body for a recorded turn."""
+    calls = [(call.name, call.args) for call in turn.tool_calls]
+    if turn.malformed:
+        calls.append((asked.output_tool, {"recorded_as_malformed": True}))
+    elif turn.answer is not None:
+        calls.append((asked.output_tool, turn.answer))
+    usage = turn.usage or TokenUsage(
+        input=_tokens(asked.body_characters), output=_tokens(len(json.dumps(calls)) + len(turn.text or ""))
+    )
+    write = _anthropic if asked.vendor == "anthropic" else _openai
+    return write(asked.model, turn, calls, usage)
+
+
+def write_error(vendor: Vendor, status: int, message: str) -> dict[str, Any]:
+    """The provider's error body."""
+    kind = "overloaded_error" if status == 529 else "invalid_request_error" if status < 500 else "api_error"
+    error = {"type": kind, "message": message}
+    return {"type": "error", "error": error} if vendor == "anthropic" else {"error": error | {"code": None}}
+
+
+def _tokens(characters: int) -> int:
+    return max(1, math.ceil(characters / CHARACTERS_PER_TOKEN))
+
+
+def _anthropic(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], usage: TokenUsage) -> dict[str, Any]:
+    content: list[dict[str, Any]] = []
+    if not turn.refusal:
+        content += [{"type": "text", "text": turn.text}] if turn.text else []
+        content += [
+            {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex[:20]}", "name": name, "input": args}
+            for name, args in calls
+        ]
+    return {
+        "id": f"msg_{uuid.uuid4().hex[:20]}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": content,
+        "stop_reason": "refusal" if turn.refusal else "tool_use" if calls else "end_turn",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": usage.input - usage.cached,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": usage.cached,
+            "output_tokens": usage.output,
+        },
+    }
+
+
+def _openai(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], usage: TokenUsage) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": None if turn.refusal else turn.text}
+    if turn.refusal:
+        message["refusal"] = "recorded refusal"
+    elif calls:
+        message["tool_calls"] = [
+            {
+                "id": f"call_{uuid.uuid4().hex[:20]}",
+                "type": "function",
+                "function": {"name": name, "arguments": json.dumps(args)},
+            }
+            for name, args in calls
+        ]
+    finish = "content_filter" if turn.refusal else "tool_calls" if calls else "stop"
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex[:20]}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": finish, "logprobs": None}],
+        "usage": {
+            "prompt_tokens": usage.input,
+            "completion_tokens": usage.output,
+            "total_tokens": usage.input + usage.output,
+            "prompt_tokens_details": {"cached_tokens": usage.cached},
+        },
+    }

@@ -1,0 +1,54 @@
+"""`GET /` and `GET /health`: open to everybody, and they tell database, workflow engine and GitHub apart."""
+
+from typing import Annotated, Any
+
+from dbos import DBOS, error
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
+
+import app
+from app.lifecycle.services import services
+from app.web.state import State, state
+
+router = APIRouter()
+
+
+@router.get("/")
+async def root() -> dict[str, str]:
+    """What this is."""
+    return {
+        "service": "Autopack",
+        "version": app.__version__,
+        "description": "Labelled issues become reviewed pull requests.",
+    }
+
+
+@router.get("/health")
+async def health(service: Annotated[State, Depends(state)]) -> dict[str, Any]:
+    """`status` says whether the process serves; the parts say what is configured and answers."""
+    missing = service.settings.github_missing
+    return {
+        "status": "healthy",
+        "database": await run_in_threadpool(_database, service),
+        "workflow_engine": await run_in_threadpool(_workflow_engine),
+        "github": {"status": "missing" if missing else "configured", "missing": list(missing)},
+        "models": sorted(services().vendors),
+    }
+
+
+def _database(service: State) -> dict[str, str]:
+    kind = service.db.url.get_backend_name()
+    try:
+        service.db.ping()
+    except SQLAlchemyError as failure:
+        return {"status": "failing", "kind": kind, "detail": type(failure).__name__}
+    return {"status": "ok", "kind": kind}
+
+
+def _workflow_engine() -> dict[str, str]:
+    try:
+        DBOS.list_workflows(limit=1, load_input=False, load_output=False)
+    except (error.DBOSException, SQLAlchemyError) as failure:
+        return {"status": "failing", "detail": type(failure).__name__}
+    return {"status": "ok", "version": DBOS.application_version}

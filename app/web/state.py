@@ -1,0 +1,22 @@
+"""What the routers work with, set when the service starts."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from app.db.engine import Database
+from app.settings import Settings
+from app.web.drainer import Drainer
+
+
+@dataclass(frozen=True)
+class State:
+    settings: Settings
+    db: Database
+    drainer: Drainer
+
+
+def state(request: Request) -> State:
+    """The service's state, as a dependency of a route."""
+    found: State = request.app.state.service
+    return found

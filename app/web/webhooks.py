@@ -1,0 +1,74 @@
+"""`POST /webhooks/github`: signature on the raw bytes, one insert into the inbox, 202; all else happens behind it."""
+
+import hashlib
+import hmac
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from app.db import inbox
+from app.db.inbox import StoredDelivery
+from app.lifecycle.steps import utcnow
+from app.web.state import State, state
+from handlers.deliveries import HANDLERS
+
+LIMIT_BYTES = 25 * 1024 * 1024
+"""GitHub's own cap on a payload."""
+_DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+router = APIRouter()
+
+
+@router.post("/webhooks/github", status_code=202)
+async def receive(request: Request, service: Annotated[State, Depends(state)]) -> Response:
+    """Take in one delivery.
+
+    202 stored, repeated or ignored; 400 headers missing or body unreadable; 401 wrong signature; 413 too large;
+    503 while the App is not configured, since an unsigned delivery is never accepted.
+    """
+    github = service.settings.github
+    if github is None:
+        return _answer(503, "GitHub is not configured: set " + ", ".join(service.settings.github_missing))
+    event = request.headers.get("x-github-event", "")
+    delivery_id = request.headers.get("x-github-delivery", "")
+    if not event or not _DELIVERY_ID.fullmatch(delivery_id):
+        return _answer(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
+    body = await _read(request)
+    if body is None:
+        return _answer(413, f"the payload is larger than {LIMIT_BYTES} bytes")
+    secret = github.webhook_secret.get_secret_value().encode()
+    if not signed(body, secret, request.headers.get("x-hub-signature-256", "")):
+        return _answer(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
+    if event not in HANDLERS:
+        return _answer(202, f"the event {event} is ignored")
+    try:
+        payload = body.decode()
+    except UnicodeDecodeError:
+        return _answer(400, "the payload is not UTF-8: set the webhook's content type to application/json")
+    delivery = StoredDelivery(delivery_id, event, payload)
+    new = await run_in_threadpool(inbox.store, service.db, delivery, utcnow())
+    service.drainer.wake()
+    return _answer(202, "stored" if new else "known already")
+
+
+def signed(body: bytes, secret: bytes, signature: str) -> bool:
+    """Whether `signature` (`sha256=…`) is the HMAC of `body`; compared in constant time."""
+    expected = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape"))
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body, or None as soon as it is over the limit."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LIMIT_BYTES:
+            return None
+    return bytes(body)
+
+
+def _answer(status: int, detail: str) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status_code=status)

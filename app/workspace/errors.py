@@ -1,0 +1,43 @@
+"""What can go wrong in a workspace; every message is fit to be shown to a model or a person."""
+
+
+class WorkspaceError(Exception):
+    """Base of all errors that this room raises on purpose."""
+
+
+class GitError(WorkspaceError):
+    """A git command failed, timed out or wrote too much. Secrets are removed before this is made.
+
+    `command` is the git subcommand with its arguments, `exit_code` is None when git was ended by a deadline or limit.
+    """
+
+    def __init__(self, command: tuple[str, ...], exit_code: int | None, stderr: str) -> None:
+        self.command: tuple[str, ...] = command
+        self.exit_code: int | None = exit_code
+        self.stderr: str = stderr
+        outcome = "was ended" if exit_code is None else f"failed with exit code {exit_code}"
+        super().__init__(f"git {' '.join(command)} {outcome}: {stderr.strip() or 'no message'}")
+
+    def __reduce__(self) -> tuple[type["GitError"], tuple[tuple[str, ...], int | None, str]]:
+        """Pickle by fields: the default would pass only the message, and workflow steps store their errors."""
+        return (GitError, (self.command, self.exit_code, self.stderr))
+
+
+class PathError(WorkspaceError):
+    """A path may not be used; the message says what to do instead."""
+
+
+class EditError(WorkspaceError):
+    """An edit did not fit the file; the message says why and where it nearly fits."""
+
+
+class PatchError(WorkspaceError):
+    """A patch from outside did not apply; the message names the file and hunk."""
+
+
+class LockTimeoutError(WorkspaceError):
+    """Another process kept a lock longer than the deadline."""
+
+
+class SandboxError(WorkspaceError):
+    """A command was refused because it could not be run in the sandbox."""

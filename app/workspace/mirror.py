@@ -1,0 +1,295 @@
+"""A bare mirror of one GitHub repository on local disk, shared by all runs and processes that work on it."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.domain.patch import FileChange
+from app.workspace.changes import tree_changes, unified_diff
+from app.workspace.disposal import put_aside
+from app.workspace.errors import GitError, WorkspaceError
+from app.workspace.git import GitOutput, Remote, git
+from app.workspace.locks import file_lock
+from app.workspace.paths import safe_path
+
+LOCK_DEADLINE = 900.0
+FETCH_DEADLINE = 600.0
+FETCH_ATTEMPTS = 3
+_RETRY_SECONDS = 0.5
+_OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?")  # `_`: names of managed users on GitHub
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_REF = re.compile(r"(?!-)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![./])")
+_ALL_BRANCHES = "+refs/heads/*:refs/heads/*"
+_TRANSIENT = re.compile(
+    r"could not resolve host|timed out|connection (?:reset|refused)|early eof|rpc failed|unexpected disconnect"
+    r"|the remote end hung up|error: 5\d\d|returned error: (?:429|5\d\d)|failed to connect|gnutls_handshake"
+    r"|ssl_connect",
+    re.IGNORECASE,
+)
+_NOBODY = {
+    "GIT_AUTHOR_NAME": "autopack",
+    "GIT_AUTHOR_EMAIL": "autopack@localhost",
+    "GIT_AUTHOR_DATE": "2000-01-01T00:00:00Z",
+    "GIT_COMMITTER_NAME": "autopack",
+    "GIT_COMMITTER_EMAIL": "autopack@localhost",
+    "GIT_COMMITTER_DATE": "2000-01-01T00:00:00Z",
+}
+_LOCKED = re.compile(r"cannot lock ref|unable to update local ref", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """A file of a commit. `mode` is git's; `size` is in bytes, None for what is not on disk and for submodules."""
+
+    path: str
+    mode: str
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """A merge without a worktree: `tree` is the merged tree, or None and `conflicts` names the paths to decide."""
+
+    tree: str | None
+    conflicts: tuple[str, ...]
+
+
+class Mirror:
+    """The mirror of `owner/name` under `root`. Making one touches nothing; the first `fetch` makes the repository.
+
+    It is a partial clone where the server allows it: commits and trees at once, contents by `hydrate`. All methods
+    but `fetch` and `hydrate` stay off the network.
+    """
+
+    def __init__(self, root: Path, owner: str, name: str, server_url: str = "https://github.com") -> None:
+        if not _OWNER.fullmatch(owner) or not _NAME.fullmatch(name) or name in (".", "..") or name.endswith(".git"):
+            raise WorkspaceError(f"{owner!a}/{name!a} is not the name of a repository")
+        self.root: Path = root
+        self.owner: str = owner
+        self.name: str = name
+        self.url: str = f"{server_url.rstrip('/')}/{owner}/{name}.git"
+        self.path: Path = root / "mirrors" / owner.lower() / f"{name.lower()}.git"
+
+    async def fetch(self, token: str | None, *refs: str) -> None:
+        """Bring branches, full refs or commit shas up to date; without `refs` all branches, dropping deleted ones.
+
+        Safe to call at once from anywhere and to repeat. Raises GitError; network failures only after
+        FETCH_ATTEMPTS tries, LockTimeoutError when another fetch keeps the mirror for LOCK_DEADLINE seconds.
+        """
+        remote = Remote(self.url, token)
+        specs = [_refspec(ref) for ref in refs] or [_ALL_BRANCHES]
+        prune = [] if refs else ["--prune"]
+        async with self._locked():
+            await self._make_sound()
+            try:
+                await self._fetch(remote, *prune, "--filter=blob:none", "origin", *specs)
+            except GitError as error:
+                if not refs or not _LOCKED.search(error.stderr):
+                    raise
+                # A deleted branch `a` stands in the way of a new `a/b`: learn about deletions first.
+                await self._fetch(remote, "--prune", "--filter=blob:none", "origin", _ALL_BRANCHES)
+                await self._fetch(remote, "--filter=blob:none", "origin", *specs)
+
+    async def hydrate(self, token: str | None, sha: str) -> None:
+        """Fetch the contents of all files of a commit in one request, so that later reads need no network."""
+        missing = await self._missing(sha)
+        if not missing:
+            return
+        async with self._locked():
+            missing = await self._missing(sha)  # another coroutine may have fetched them while this one waited
+            if missing:
+                wanted = "".join(f"{blob}\n" for blob in missing).encode()
+                options = ("-c", "fetch.negotiationAlgorithm=noop")
+                await self._fetch(
+                    Remote(self.url, token), "--filter=blob:none", "--stdin", "origin", options=options, stdin=wanted
+                )
+
+    async def resolve(self, ref: str) -> str:
+        """Return the commit sha of a branch, full ref or sha. Raises GitError when the mirror has no such commit."""
+        if not _SHA.fullmatch(ref) and not _REF.fullmatch(ref):
+            raise WorkspaceError(f"{ref[:200]!a} is not a branch, ref or commit sha")
+        name = ref if _SHA.fullmatch(ref) or ref.startswith("refs/") else f"refs/heads/{ref}"
+        return (await self._git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")).text
+
+    async def read(self, sha: str, path: str) -> bytes | None:
+        """Return a file's content at a commit, None without such a file. Symlinks inside the tree are followed."""
+        request = f"{_checked_sha(sha)}:{safe_path(path)}\n".encode()
+        output = await self._git("cat-file", "--batch", "--follow-symlinks", stdin=request)
+        header, _, body = output.stdout.partition(b"\n")
+        words = header.split()
+        if len(words) == 3 and words[1] == b"blob":
+            return body[: int(words[2])]
+        if words[:1] in ([b"symlink"], [b"dangling"], [b"loop"], [b"notdir"]):
+            return None  # a symlink that leaves the tree or leads nowhere
+        if await self._blob_at(sha, path):
+            raise GitError(("cat-file", "--batch"), 0, f"{path} at {sha} is not on disk; hydrate it first")
+        return None
+
+    async def list_files(self, sha: str) -> list[TreeEntry]:
+        """Return all files of a commit, sorted by path as git sorts. Sizes are known after `hydrate`."""
+        missing = set(await self._missing(sha))
+        size = [] if missing else ["--long"]
+        output = await self._git("ls-tree", "-r", "-z", "--full-tree", *size, _checked_sha(sha))
+        return [_parse_entry(record) for record in output.stdout.split(b"\0")[:-1]]
+
+    async def diff(self, base: str, head: str, paths: list[str] | None = None) -> str:
+        """Return the unified git diff from `base` to `head` (both hydrated), of `paths` only when given."""
+        chosen = [safe_path(path) for path in paths or []]
+        return await unified_diff(self.path, _checked_sha(base), _checked_sha(head), chosen)
+
+    async def merge_tree(self, ours: str, theirs: str) -> MergeResult:
+        """Merge two commits (both, and their merge base, hydrated) without a worktree and without making a commit."""
+        arguments = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
+        output = await self._git(*arguments, _checked_sha(ours), _checked_sha(theirs), accept=(0, 1))
+        tree, *conflicts = output.stdout.decode(errors="replace").rstrip("\0").split("\0")
+        if output.exit_code == 0:
+            return MergeResult(tree, ())
+        return MergeResult(None, tuple(dict.fromkeys(conflicts)))
+
+    async def merge_with_markers(self, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+        """Return a commit that merges both, with conflict markers where they clash, and the paths that clash.
+
+        The commit stays in the mirror. It is the same for the same two commits, whenever it is made.
+        """
+        arguments = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
+        output = await self._git(*arguments, _checked_sha(ours), _checked_sha(theirs), accept=(0, 1))
+        tree, *conflicts = output.stdout.decode(errors="replace").rstrip("\0").split("\0")
+        parents = ("-p", _checked_sha(ours), "-p", _checked_sha(theirs))
+        commit = await git("commit-tree", tree, *parents, "-m", "merge", cwd=self.path, variables=_NOBODY)
+        return commit.text, tuple(dict.fromkeys(conflicts)) if output.exit_code else ()
+
+    async def changes(self, base: str, head: str) -> tuple[FileChange, ...]:
+        """Return what differs between two commits (both hydrated), file by file."""
+        return await tree_changes(self.path, _checked_sha(base), _checked_sha(head))
+
+    async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether `ancestor` is `descendant` or one of its ancestors."""
+        arguments = ("merge-base", "--is-ancestor", _checked_sha(ancestor), _checked_sha(descendant))
+        return (await self._git(*arguments, accept=(0, 1))).exit_code == 0
+
+    async def merge_base(self, one: str, other: str) -> str | None:
+        """Return the best common ancestor of two commits, None when they share no history."""
+        output = await self._git("merge-base", _checked_sha(one), _checked_sha(other), accept=(0, 1))
+        return output.text or None
+
+    async def maintain(self) -> None:
+        """Repack, and drop objects that nothing has referred to for two days. Call it now and then."""
+        async with self._locked():
+            await self._make_sound()
+            await self._git("gc", "--quiet", "--prune=2.days.ago", deadline=FETCH_DEADLINE)
+
+    async def _git(
+        self, *arguments: str, stdin: bytes | None = None, accept: tuple[int, ...] = (0,), deadline: float = 120.0
+    ) -> GitOutput:
+        return await git(*arguments, cwd=self.path, stdin=stdin, accept=accept, deadline=deadline)
+
+    async def _fetch(
+        self, remote: Remote, *arguments: str, options: tuple[str, ...] = (), stdin: bytes | None = None
+    ) -> None:
+        quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+        command = (*options, "fetch", *quiet, *arguments)
+
+        async def run() -> None:
+            await git(*command, cwd=self.path, remote=remote, stdin=stdin, deadline=FETCH_DEADLINE)
+
+        await _with_retries(run)
+
+    async def _missing(self, sha: str) -> list[str]:
+        """Return the ids of blobs of a commit that are not on disk."""
+        tree = f"{_checked_sha(sha)}^{{tree}}"
+        output = await self._git("rev-list", "--objects", "--no-walk", "--no-object-names", "--missing=print", tree)
+        return [line[1:] for line in output.text.splitlines() if line.startswith("?")]
+
+    async def _blob_at(self, sha: str, path: str) -> str | None:
+        listing = await git(
+            "ls-tree", "-z", sha, "--", safe_path(path), cwd=self.path, variables={"GIT_LITERAL_PATHSPECS": "1"}
+        )
+        words = listing.text.split()
+        return words[2] if len(words) > 3 and words[1] == "blob" else None
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncGenerator[None]:
+        async with file_lock(self.path.with_suffix(".lock"), LOCK_DEADLINE):
+            yield
+
+    async def _make_sound(self) -> None:
+        """Make the repository, or repair what a killed process left. The lock is held, so any lock file is stale."""
+        if self.path.exists() and not await self._is_repository():
+            put_aside(self.root, self.path)
+        if not self.path.exists():
+            await self._create()
+        for stale in _stale_files(self.path):
+            stale.unlink(missing_ok=True)
+        await self._git("config", "remote.origin.url", self.url)
+
+    async def _is_repository(self) -> bool:
+        try:
+            output = await self._git("rev-parse", "--is-bare-repository", "--git-dir")
+            await self._git("config", "--get", "remote.origin.promisor")
+        except GitError:
+            return False
+        return output.text.splitlines() == ["true", "."]
+
+    async def _create(self) -> None:
+        """Make the repository beside its place and move it there, so that it is never seen half made."""
+        new = self.root / "mirrors" / ".new" / self.path.relative_to(self.root / "mirrors")
+        if new.exists():
+            shutil.rmtree(new)  # a killed process's: this one holds the lock
+        for place in (new, self.path):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        await git("init", "--quiet", "--bare", "--template=", str(new), cwd=new.parent)
+        for key, value in (
+            ("remote.origin.url", self.url),
+            ("remote.origin.promisor", "true"),
+            ("remote.origin.partialclonefilter", "blob:none"),
+            ("extensions.partialClone", "origin"),
+            ("core.repositoryFormatVersion", "1"),
+            ("core.logAllRefUpdates", "false"),
+        ):
+            await git("config", key, value, cwd=new)
+        new.rename(self.path)
+
+
+def _stale_files(repository: Path) -> list[Path]:
+    """Lock files of references and configuration, and packs that were never completed."""
+    places = (repository.glob("*.lock"), (repository / "refs").rglob("*.lock"), repository.glob("objects/pack/tmp_*"))
+    return [path for place in places for path in place]
+
+
+def _refspec(ref: str) -> str:
+    if _SHA.fullmatch(ref):
+        return f"+{ref}:refs/autopack/kept/{ref}"  # a reference keeps it from being pruned
+    if not _REF.fullmatch(ref):
+        raise WorkspaceError(f"{ref[:200]!a} is not a branch, ref or commit sha")
+    full = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
+    return f"+{full}:{full}"
+
+
+def _checked_sha(sha: str) -> str:
+    if not _SHA.fullmatch(sha):
+        raise WorkspaceError(f"{sha[:200]!a} is not a full object id; resolve it first")
+    return sha
+
+
+def _parse_entry(record: bytes) -> TreeEntry:
+    header, _, path = record.partition(b"\t")
+    words = header.decode().split()
+    size = int(words[3]) if len(words) > 3 and words[3] != "-" else None
+    return TreeEntry(path.decode(errors="replace"), words[0], size)
+
+
+async def _with_retries(run: Callable[[], Awaitable[None]]) -> None:
+    for attempt in range(1, FETCH_ATTEMPTS + 1):
+        try:
+            await run()
+        except GitError as error:
+            if attempt == FETCH_ATTEMPTS or not _TRANSIENT.search(error.stderr):
+                raise
+        else:
+            return
+        await asyncio.sleep(_RETRY_SECONDS * 2 ** (attempt - 1))

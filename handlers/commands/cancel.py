@@ -1,0 +1,19 @@
+"""`/autopack cancel`: end the run; what is pushed stays on its branch."""
+
+from app.db import runs
+from app.domain.states import RunState
+from app.github import comments, issues, text
+from app.lifecycle.services import services
+from handlers.actions import Action, WakeRun
+from handlers.commands.parse import Asked
+
+
+async def handle(asked: Asked) -> list[Action]:
+    event = asked.event
+    run = runs.latest_run(services().db, event.repository.full_name, event.issue.number)
+    if run is None or run.completed_at is not None:
+        await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
+        return []
+    await issues.react_to_comment(asked.repo, event.comment.id)
+    runs.ask_to_stop(services().db, run.run_id, RunState.DONE_CANCELLED, f"cancelled by {asked.who.login}")
+    return [WakeRun(run.run_id)]

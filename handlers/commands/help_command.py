@@ -1,0 +1,21 @@
+"""`/autopack help`, and the answer to a command that is not understood."""
+
+from app.github import comments, text
+from app.github.client import Repo
+from app.github.events import IssueCommentEvent
+from handlers.actions import Action
+from handlers.commands.parse import Asked, Unknown
+
+
+async def handle(asked: Asked) -> list[Action]:
+    await _post(asked.repo, asked.event, text.help_text())
+    return []
+
+
+async def answer_unknown(repo: Repo, event: IssueCommentEvent, unknown: Unknown) -> None:
+    """Help, beginning with what was not understood and what may have been meant."""
+    await _post(repo, event, text.help_text(unknown.problem, unknown.nearest))
+
+
+async def _post(repo: Repo, event: IssueCommentEvent, body: str) -> None:
+    await comments.post_once(repo, event.issue.number, f"help:{event.comment.id}", body)

@@ -1,0 +1,22 @@
+"""`/autopack status`: bring the status comment up to date, or say that there is no run here."""
+
+from app.db import runs
+from app.github import comments, issues, text
+from app.lifecycle import show
+from app.lifecycle.services import services
+from handlers.actions import Action, WakeRun
+from handlers.commands.parse import Asked
+
+
+async def handle(asked: Asked) -> list[Action]:
+    event = asked.event
+    run = runs.latest_run(services().db, event.repository.full_name, event.issue.number)
+    await issues.react_to_comment(asked.repo, event.comment.id)
+    if run is None:
+        await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
+        return []
+    await show.refresh(run.run_id)
+    await comments.post_once(
+        asked.repo, event.issue.number, f"status-answer:{event.comment.id}", text.status_answer(show.take(run.run_id))
+    )
+    return [] if run.completed_at else [WakeRun(run.run_id)]

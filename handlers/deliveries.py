@@ -1,0 +1,63 @@
+"""From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from dbos import DBOS, SetWorkflowID, error
+
+from app.db import inbox
+from app.github.errors import GitHubRefused
+from app.github.events import BadPayload, parse
+from app.lifecycle.run import run
+from app.lifecycle.services import services
+from app.lifecycle.steps import effect
+from app.lifecycle.verify import WAKE
+from handlers import ci_events, installation, issue_comment, issues, pull_request, push
+from handlers.actions import Action, StartRun
+
+RUNS_QUEUE = "runs"
+
+HANDLERS: Mapping[str, Callable[[Any], Awaitable[list[Action]]]] = {
+    "issues": issues.handle,
+    "issue_comment": issue_comment.handle,
+    "pull_request": pull_request.handle,
+    "push": push.handle,
+    "check_run": ci_events.check_run,
+    "check_suite": ci_events.check_suite,
+    "workflow_run": ci_events.workflow_run,
+    "status": ci_events.status,
+    "installation": installation.created,
+    "installation_repositories": installation.repositories_added,
+}
+"""Event name → what is done about it."""
+
+
+@DBOS.workflow(name="delivery")
+async def handle_delivery(delivery_id: str) -> None:
+    """Act on one delivery of the inbox."""
+    for action in await _decide(delivery_id):
+        if isinstance(action, StartRun):
+            with SetWorkflowID(action.run_id):
+                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, action.run_id)
+        else:
+            await _wake(action.run_id)
+
+
+@effect
+async def _decide(delivery_id: str) -> list[Action]:
+    delivery = inbox.load(services().db, delivery_id)
+    try:
+        event = parse(delivery.event, delivery.payload)
+        return [] if event is None else await HANDLERS[delivery.event](event)
+    except (BadPayload, GitHubRefused) as trouble:
+        # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.
+        DBOS.logger.warning("delivery %s (%s) came to nothing: %s", delivery_id, delivery.event, trouble)
+        return []
+
+
+async def _wake(run_id: str) -> None:
+    try:
+        await DBOS.send_async(run_id, "look", topic=WAKE)
+    except error.DBOSNonExistentWorkflowError:
+        # Stored but not started yet: when it starts it reads everything itself.
+        DBOS.logger.info("run %s is not started yet, so it is not woken", run_id)

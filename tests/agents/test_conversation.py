@@ -1,0 +1,214 @@
+"""Every role through the real vendor clients, against a server that plays recorded answers."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from app.agents import auditor, planner
+from app.agents.models import configure, current_access
+from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, Role, RunStopped, Usage
+from app.replay import ModelServer
+from tests.agents.support import (
+    CLAUDE,
+    GPT,
+    PLAN_ANSWER,
+    REPOSITORY,
+    MemoryLedger,
+    audit_task,
+    deps_of,
+    plan_of,
+    planner_task,
+)
+
+
+@pytest.mark.parametrize("model", [CLAUDE, GPT, "local:anything"])
+async def test_structured_answer_arrives(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
+    answer = await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model)))
+    assert answer.as_plan().phases[0].phase_id == "P1"
+    assert [call.model for call in ledger.reserved] == [model]
+
+
+async def test_usage_and_price_are_settled(server: ModelServer, ledger: MemoryLedger) -> None:
+    usage = {"input": 10_000, "cached": 8_000, "output": 500}
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER, "usage": usage}]}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(GPT)))
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of("local:gpt-6.1-terra")))
+    assert [(one.input, one.cached, one.output) for one in ledger.settled] == [(10_000, 8_000, 500)] * 3
+    claude, gpt, local = (one.cost_usd for one in ledger.settled)
+    assert claude is not None
+    assert gpt is not None
+    assert 0 < claude < 1
+    assert 0 < gpt < 1
+    assert local is None
+    assert ledger.open == {}
+
+
+async def test_estimate_is_near_what_is_sent(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
+    await planner.plan(planner_task(outline="a/b.py\n" * 1_000), deps_of(Role.PLANNER, ledger))
+    sent = server.requests()[0].body_characters / 3.5
+    assert sent * 0.9 < ledger.reserved[0].input_tokens_estimate < sent * 1.05
+
+
+@pytest.mark.parametrize("model", [CLAUDE, GPT])
+async def test_refusal_moves_to_the_next_model(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
+    vendor = model.split(":", maxsplit=1)[0]
+    server.play(REPOSITORY, {"planner": {1: [{"refusal": True, "only_for": vendor, "answer": PLAN_ANSWER}]}})
+    other = GPT if model == CLAUDE else CLAUDE
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model, other)))
+    assert [call.model for call in ledger.reserved] == [model, other]
+    assert all(usage.input > 0 for usage in ledger.settled), "a refusal is billed"
+
+
+async def test_refusal_without_another_model_is_reported(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"refusal": True}]}})
+    with pytest.raises(ModelFailed) as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    assert failed.value.failure is ModelFailure.REFUSED
+    assert ledger.open == {}
+
+
+async def test_overload_falls_back_and_the_conversation_stays_there(server: ModelServer, ledger: MemoryLedger) -> None:
+    turns = [{"status": 529, "only_for": "anthropic", "text": "Let me think."}, {"answer": PLAN_ANSWER}]
+    server.play(REPOSITORY, {"planner": {1: turns}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(CLAUDE, GPT)))
+    assert [(seen.vendor, seen.turn) for seen in server.requests()] == [("anthropic", 0), ("openai", 0), ("openai", 1)]
+    assert ledger.settled[0] == Usage(), "a request that was turned away costs nothing"
+
+
+async def test_all_models_down_is_unavailable(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"status": 529}]}})
+    with pytest.raises(ModelFailed) as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(CLAUDE, GPT)))
+    assert failed.value.failure is ModelFailure.UNAVAILABLE
+    assert len(server.requests()) == 2
+
+
+async def test_sdk_repeats_a_short_overload(server: ModelServer, ledger: MemoryLedger) -> None:
+    configure(current_access().model_copy(update={"max_retries": 1}))
+    server.play(REPOSITORY, {"planner": {1: [{"status": 503, "times": 1, "answer": PLAN_ANSWER}]}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    assert len(server.requests()) == 2
+    assert len(ledger.reserved) == 1
+
+
+@pytest.mark.parametrize("model", [CLAUDE, GPT])
+async def test_timeout_is_bounded(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
+    configure(current_access().model_copy(update={"request_timeout_seconds": 0.3}))
+    server.play(REPOSITORY, {"planner": {1: [{"hang_seconds": 30, "answer": PLAN_ANSWER}]}})
+    began = time.monotonic()
+    with pytest.raises(ModelFailed) as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model)))
+    assert failed.value.failure is ModelFailure.TIMEOUT
+    assert time.monotonic() - began < 10
+    assert ledger.settled == [Usage(input=ledger.reserved[0].input_tokens_estimate)], "it may have been billed"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404])
+async def test_rejected_request_is_not_sent_to_another_model(
+    server: ModelServer, ledger: MemoryLedger, status: int
+) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"status": status}]}})
+    with pytest.raises(ModelFailed) as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(CLAUDE, GPT)))
+    assert failed.value.failure is ModelFailure.REJECTED
+    assert len(server.requests()) == 1
+
+
+async def test_malformed_answer_is_asked_for_again(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"malformed": True}, {"answer": PLAN_ANSWER}]}})
+    answer = await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    assert answer.summary == "one phase"
+
+
+@pytest.mark.parametrize("model", [CLAUDE, GPT])
+async def test_malformed_answers_end_in_a_failure_and_are_paid(
+    server: ModelServer, ledger: MemoryLedger, model: str
+) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"malformed": True}] * 3}})
+    with pytest.raises(ModelFailed, match="summary") as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model)))
+    assert failed.value.failure is ModelFailure.MALFORMED
+    assert len(ledger.settled) == 3
+    assert all(usage.input > 0 for usage in ledger.settled)
+
+
+async def test_system_prompt_stays_the_same_when_a_model_must_be_asked_again(
+    server: ModelServer, ledger: MemoryLedger
+) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"text": "Here is my plan."}, {"answer": PLAN_ANSWER}]}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    first, second = server.requests()
+    assert first.system == second.system
+    assert first.system.startswith("You are the Planner.")
+
+
+async def test_requests_of_an_attempt_are_limited(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"text": "Thinking."}] * 5}})
+    with pytest.raises(ModelFailed, match="within 2 requests"):
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(CLAUDE, request_limit=2)))
+    assert len(server.requests()) == 2
+
+
+async def test_nothing_is_sent_over_the_budget(server: ModelServer, ledger: MemoryLedger) -> None:
+    ledger.limit = 6_500
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
+    with pytest.raises(BudgetExhausted, match="run r1: 0 of 6,500 tokens used"):
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    assert server.requests() == []
+
+
+async def test_budget_stops_a_conversation_between_requests(server: ModelServer, ledger: MemoryLedger) -> None:
+    ledger.limit = 10_000
+    spent = {"input": 4_000, "output": 100}
+    server.play(REPOSITORY, {"planner": {1: [{"malformed": True, "usage": spent}, {"answer": PLAN_ANSWER}]}})
+    with pytest.raises(BudgetExhausted):
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    assert len(server.requests()) == 1
+
+
+async def test_stopped_run_sends_nothing(server: ModelServer, ledger: MemoryLedger) -> None:
+    ledger.stopped = True
+    with pytest.raises(RunStopped):
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    assert server.requests() == []
+
+
+async def test_vendor_without_a_key_says_which_variable_to_set(server: ModelServer, ledger: MemoryLedger) -> None:
+    with pytest.raises(ModelFailed, match="AZURE_OPENAI_API_KEY") as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of("azure:deployment")))
+    assert failed.value.failure is ModelFailure.REJECTED
+
+
+async def test_prompt_cache_is_marked_on_the_wire(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
+    body: dict[str, Any] = json.loads(server.requests()[0].body)
+    assert body["max_tokens"] == 6_000
+    assert body["system"][-1]["cache_control"]["type"] == "ephemeral"
+    assert body["tools"][-1]["cache_control"]["type"] == "ephemeral"
+    assert body["cache_control"]["type"] == "ephemeral", "the growing conversation is cached too"
+
+
+async def test_auditor_reports_findings(server: ModelServer, ledger: MemoryLedger) -> None:
+    finding = {
+        "path": "slug.py",
+        "line": 5,
+        "severity": "major",
+        "category": "correctness",
+        "component": "slug",
+        "problem": "Digits are dropped.",
+        "slug": "drops digits",
+        "replacement": "    return text",
+    }
+    report = {"recommendation": "revise", "summary": "One defect.", "findings": [finding], "fixed": []}
+    server.play(REPOSITORY, {"auditor": {"P1": {1: [{"answer": report}]}}})
+    diff = "--- a/slug.py\n+++ b/slug.py\n@@ -4,2 +4,2 @@\n def slug(text):\n-    return 1\n+    return 2\n"
+    answer = await auditor.audit(audit_task(diff=diff), deps_of(Role.AUDITOR, ledger))
+    assert answer.findings[0].as_finding().issue_key == "correctness__slug__drops_digits"
+    sent = json.loads(server.requests()[0].body)["messages"][0]["content"][0]["text"]
+    assert "R4  def slug(text):\nL5 -    return 1\nR5 +    return 2" in sent

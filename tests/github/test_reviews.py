@@ -1,0 +1,238 @@
+"""Findings become one review: on lines where the diff allows it, in its body where not, and never twice."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import respx
+
+from app.domain.diff import parse
+from app.domain.findings import Finding, Recommendation, Severity, Side, Source
+from app.github import reviews, text
+from app.github.client import Repo
+from app.github.placement import MOST_INLINE, place
+from app.github.text.review import finding_marker
+
+DIFF = """\
+diff --git a/app.py b/app.py
+index 1..2 100644
+--- a/app.py
++++ b/app.py
+@@ -1,4 +1,5 @@
+ one
+-two
++TWO
++three
+ four
+ five
+@@ -20,3 +21,3 @@
+ a
+-b
++B
+ c
+diff --git a/old name.py b/new name.py
+similarity index 90%
+rename from old name.py
+rename to new name.py
+--- a/old name.py
++++ b/new name.py
+@@ -1 +1 @@
+-x
++y
+diff --git a/gone.py b/gone.py
+deleted file mode 100644
+--- a/gone.py
++++ /dev/null
+@@ -1,2 +0,0 @@
+-first
+-second
+diff --git a/logo.png b/logo.png
+index 1..2 100644
+Binary files a/logo.png and b/logo.png differ
+"""
+FILES = parse(DIFF)
+
+
+def finding(key: str = "k", **other: Any) -> Finding:
+    given = {"severity": Severity.MAJOR, "source": Source.AUDITOR, "category": "correctness", "problem": "wrong"}
+    return Finding.model_validate({"issue_key": key, **given, **other})
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"path": "app.py", "line": 2}, ("app.py", "RIGHT", None, 2)),
+        ({"path": "app.py", "line": 3, "start_line": 2}, ("app.py", "RIGHT", 2, 3)),
+        ({"path": "app.py", "line": 2, "start_line": 3}, ("app.py", "RIGHT", 2, 3)),
+        ({"path": "app.py", "line": 3, "start_line": 3}, ("app.py", "RIGHT", None, 3)),
+        ({"path": "app.py", "line": 22, "start_line": 2}, ("app.py", "RIGHT", None, 22)),
+        ({"path": "app.py", "line": 2, "side": Side.LEFT}, ("app.py", "LEFT", None, 2)),
+        ({"path": "old name.py", "line": 1}, ("new name.py", "RIGHT", None, 1)),
+        ({"path": "gone.py", "line": 2, "side": Side.LEFT}, ("gone.py", "LEFT", None, 2)),
+        ({"path": "gone.py", "line": 2}, None),
+        ({"path": "app.py", "line": 12}, None),
+        ({"path": "app.py", "line": 1, "side": Side.LEFT}, None),
+        ({"path": "logo.png", "line": 1}, None),
+        ({"path": "other.py", "line": 1}, None),
+        ({"path": "app.py"}, None),
+        ({}, None),
+    ],
+)
+def test_where_a_finding_is_shown(given: dict[str, Any], expected: tuple[str, str, int | None, int] | None) -> None:
+    placement = place([finding(**given)], FILES)
+    if expected is None:
+        assert not placement.inline
+        assert len(placement.body) == 1
+    else:
+        (one,) = placement.inline
+        assert (one.path, one.side, one.start_line, one.line) == expected
+        assert not placement.body
+
+
+def test_a_fix_is_suggested_only_for_exactly_the_lines_it_replaces() -> None:
+    whole = finding(path="app.py", start_line=2, line=3, replacement="TWO = 2\n")
+    across = finding("k2", path="app.py", start_line=2, line=22, replacement="x")
+    removed = finding("k3", path="app.py", line=2, side=Side.LEFT, replacement="x")
+    forged = finding("k4", path="app.py", line=2, replacement="<!-- autopack:status:r1 -->")
+    shown = place([whole, across, removed, forged], FILES).inline
+    assert [one.suggest for one in shown] == [True, False, False, False]
+    assert "```suggestion\nTWO = 2\n```" in shown[0].body
+    assert all("suggestion" not in one.body for one in shown[1:])
+
+
+def test_a_suggestion_with_a_fence_in_it_stays_in_its_fence() -> None:
+    body = text.review_comment(finding(replacement="```\ncode\n```"), suggest=True)
+    assert "````suggestion\n```\ncode\n```\n````" in body
+
+
+def test_a_finding_reported_twice_is_placed_once_and_a_flood_goes_to_the_body() -> None:
+    many = [finding(f"k{n}", path="app.py", line=2) for n in range(MOST_INLINE + 3)]
+    placement = place([*many, *many], FILES)
+    assert (len(placement.inline), len(placement.body)) == (MOST_INLINE, 3)
+    assert placement.inline[0].finding == many[0]
+
+
+class Pull:
+    """Reviews and review comments of one pull request."""
+
+    def __init__(self, github: respx.MockRouter) -> None:
+        self.reviews: list[dict[str, Any]] = []
+        self.comments: list[dict[str, Any]] = []
+        self.refuse_lines = False
+        self.lose_answer = False
+        self.tries = 0
+        root = "/repos/acme/widgets/pulls/7"
+        github.get(f"{root}/reviews").mock(side_effect=lambda _: httpx.Response(200, json=self.reviews))
+        github.get(f"{root}/comments").mock(side_effect=lambda _: httpx.Response(200, json=self.comments))
+        github.post(f"{root}/reviews").mock(side_effect=self.create)
+        github.post(path__regex=rf"{root}/comments/(?P<root>\d+)/replies").mock(side_effect=self.reply)
+
+    def create(self, request: httpx.Request) -> httpx.Response:
+        self.tries += 1
+        body = json.loads(request.content)
+        assert body["event"] == "COMMENT"
+        if self.refuse_lines and body["comments"]:
+            return httpx.Response(422, json={"message": "Unprocessable", "errors": ["line must be part of the diff"]})
+        review = {"id": 100 + len(self.reviews), "body": body["body"], "user": {"login": "autopack[bot]"}}
+        self.reviews.append(review)
+        for comment in body["comments"]:
+            self.add(comment["body"], review["id"])
+        if self.lose_answer:
+            self.lose_answer = False
+            raise httpx.ReadTimeout("lost", request=request)
+        return httpx.Response(200, json=review)
+
+    def reply(self, request: httpx.Request, root: str) -> httpx.Response:
+        self.add(json.loads(request.content)["body"], None, int(root))
+        return httpx.Response(201, json=self.comments[-1])
+
+    def add(self, body: str, review: int | None, root: int | None = None, login: str = "autopack[bot]") -> None:
+        self.comments.append(
+            {
+                "id": 500 + len(self.comments),
+                "body": body,
+                "user": {"login": login},
+                "pull_request_review_id": review,
+                "in_reply_to_id": root,
+            }
+        )
+
+
+@pytest.fixture
+def pull(github: respx.MockRouter) -> Pull:
+    return Pull(github)
+
+
+SHA = "a" * 40
+PLACEMENT = place([finding("k1", path="app.py", line=2), finding("k2")], FILES)
+
+
+async def test_an_audit_is_one_review_however_often_it_is_posted(repo: Repo, pull: Pull) -> None:
+    pull.lose_answer = True
+    first = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    again = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    assert first == again
+    assert len(pull.reviews) == 1
+    assert first.posted == (PLACEMENT.inline[0].finding.fingerprint,)
+    assert first.in_body == (PLACEMENT.body[0].fingerprint,)
+
+
+async def test_a_later_audit_does_not_repeat_a_finding(repo: Repo, pull: Pull) -> None:
+    await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    second = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:2", "verdict", PLACEMENT)
+    assert (second.posted, second.in_body) == ((), ())
+    assert len(pull.comments) == 1
+
+
+async def test_refused_lines_lose_nothing(repo: Repo, pull: Pull) -> None:
+    pull.refuse_lines = True
+    review = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    assert pull.tries == 2
+    assert review.posted == ()
+    assert len(review.in_body) == 2
+    assert all(finding_marker(fingerprint) in pull.reviews[0]["body"] for fingerprint in review.in_body)
+
+
+async def test_a_fixed_findings_thread_is_answered_once_and_resolved(
+    repo: Repo, pull: Pull, github: respx.MockRouter
+) -> None:
+    await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    pull.add(finding_marker("f" * 16), None, login="outsider")
+    resolved: list[str] = []
+
+    def graphql(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        if "resolveReviewThread" in body["query"]:
+            resolved.append(body["variables"]["id"])
+            return httpx.Response(200, json={"data": {"resolveReviewThread": {"thread": {"isResolved": True}}}})
+        nodes = [
+            {
+                "id": f"T{c['id']}",
+                "isResolved": f"T{c['id']}" in resolved,
+                "comments": {"nodes": [{"databaseId": c["id"]}]},
+            }
+            for c in pull.comments
+            if c["in_reply_to_id"] is None
+        ]
+        page = {"nodes": nodes, "pageInfo": {"hasNextPage": False, "endCursor": None}}
+        return httpx.Response(200, json={"data": {"repository": {"pullRequest": {"reviewThreads": page}}}})
+
+    github.post("/graphql").mock(side_effect=graphql)
+    fixed = [PLACEMENT.inline[0].finding.fingerprint, "f" * 16]
+    assert await reviews.resolve_threads(repo, 7, fixed, "Fixed in abc1234.") == 1
+    assert await reviews.resolve_threads(repo, 7, fixed, "Fixed in abc1234.") == 0
+    resolved.clear()
+    assert await reviews.resolve_threads(repo, 7, fixed, "Fixed in abc1234.") == 1
+    replies = [c for c in pull.comments if c["in_reply_to_id"] is not None]
+    assert [c["body"].split("\n")[0] for c in replies] == ["Fixed in abc1234."]
+
+
+def test_the_review_names_both_models_and_shows_the_summary_as_a_quotation() -> None:
+    body = text.review_body(
+        Recommendation.REVISE, "Fix <b>it</b> @all", phase_id="P1", builder_model="a:one", auditor_model="b:two"
+    )
+    assert "`a:one`" in body
+    assert "`b:two`" in body
+    assert "\n> Fix <\u200bb>it" in body
+    assert "@all" not in body

@@ -1,0 +1,64 @@
+"""A run to write about."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from app.domain.budget import Cap, Role, Scope, Usage
+from app.domain.findings import Finding, Severity, Source
+from app.domain.plan import Complexity, TaskCategory
+from app.domain.states import PhaseState, RunState, TierState
+from app.domain.view import FindingView, Headline, PhaseView, RunView, TierView
+
+SHA = "1a2b3c4" + "0" * 33
+
+
+def phase(phase_id: str, name: str, state: PhaseState, **other: Any) -> PhaseView:
+    given = {"task_category": TaskCategory.TESTS, "complexity": Complexity.LOW, "token_cap": 300_000}
+    return PhaseView.model_validate({"phase_id": phase_id, "name": name, "state": state, **given, **other})
+
+
+def finding(problem: str, **other: Any) -> FindingView:
+    found = Finding(
+        issue_key="correctness__parse__wrong",
+        severity=Severity.MAJOR,
+        source=Source.AUDITOR,
+        category="correctness",
+        problem=problem,
+        path="app/parse.py",
+        line=12,
+    )
+    return FindingView.model_validate({"finding": found, "phase_id": "P2", "open": True, **other})
+
+
+def run(**other: Any) -> RunView:
+    first = phase("P1", "Write the parser", PhaseState.COMPLETE, builder_attempts=1, tokens=41_250, head_sha=SHA)
+    second = phase(
+        "P2", "Test the parser", PhaseState.RETRY, builder_attempts=2, auditor_attempts=1, major_issues=1, note="test failed"
+    )
+    given: dict[str, Any] = {
+        "run_id": "r1",
+        "repository": "acme/widgets",
+        "issue_number": 3,
+        "issue_title": "Parse dates",
+        "requester": "maintainer",
+        "state": RunState.CI_RUNNING,
+        "headline": Headline.WAITING_FOR_CI,
+        "next_action": "CI decides; nothing to do for you.",
+        "since": datetime(2026, 1, 2, 10, 0, tzinfo=UTC),
+        "deadline": datetime(2026, 1, 2, 10, 45, tzinfo=UTC),
+        "branch": "autonomous/r1",
+        "base_branch": "main",
+        "pull_number": 7,
+        "head_sha": SHA,
+        "tiers": (TierView(tier_id="T1", name="Dates", state=TierState.RUNNING, phases=(first, second)),),
+        "run_cap": Cap(scope=Scope.RUN, name="r1", limit=500_000, used=412_300),
+        "usage": {
+            Role.PLANNER: Usage(input=10_000, output=2_300, cost_usd=Decimal("0.0561")),
+            Role.BUILDER: Usage(input=380_000, cached=300_000, output=20_000, cost_usd=Decimal("1.2")),
+        },
+        "models": {Role.PLANNER: "one:planner", Role.BUILDER: "one:builder", Role.AUDITOR: "two:auditor"},
+        "findings": (finding("Leap days are lost"), finding("Old", open=False, resolution="fixed in 1a2b3c4")),
+        "server_url": "https://github.test",
+    }
+    return RunView.model_validate({**given, **other})
