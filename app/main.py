@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from dbos import DBOS, DBOSConfig
 from fastapi import FastAPI
@@ -15,11 +15,12 @@ from app.db import runs
 from app.db.engine import Database
 from app.github.client import GitHubApp
 from app.lifecycle.rules import default_ruleset
-from app.lifecycle.services import Services, configure
+from app.lifecycle.services import Services, begin_shutdown, configure
 from app.lifecycle.steps import utcnow
 from app.settings import Settings
 from app.web import health, webhooks
 from app.web.drainer import Drainer
+from app.web.intake import Intake
 from app.web.state import State
 from handlers.deliveries import RUNS_QUEUE
 
@@ -41,7 +42,7 @@ def engine_config(db: Database) -> DBOSConfig:
 
 
 @contextlib.asynccontextmanager
-async def lifespan(api: FastAPI) -> AsyncIterator[None]:
+async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     """Open the database, launch the workflow engine (which takes up what a crash left), drain the inbox."""
     settings = Settings()
     db = Database(settings.database)
@@ -62,15 +63,16 @@ async def lifespan(api: FastAPI) -> AsyncIterator[None]:
     runs.restart_clocks(db, utcnow())
     DBOS(config=engine_config(db))
     await asyncio.to_thread(_launch)
-    drainer = Drainer(db)
-    api.state.service = State(settings=settings, db=db, drainer=drainer)
-    draining = asyncio.create_task(drainer.run(), name="drainer")
+    intake, drainer = Intake(db), Drainer(db)
+    api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer)
+    background = [asyncio.create_task(intake.run(), name="intake"), asyncio.create_task(drainer.run(), name="drainer")]
     try:
         yield
     finally:
-        draining.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await draining
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        begin_shutdown()
         await asyncio.to_thread(DBOS.destroy)
         if github is not None:
             await github.aclose()

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +146,7 @@ def _service_environment(hub: Hub, work: Path, models: dict[str, str]) -> dict[s
 
 
 @contextmanager
-def _service(environment: dict[str, str], log: Path) -> Iterator[str]:
+def _service(environment: dict[str, str], log: Path) -> Generator[str]:
     """Run `autopack serve` on a free port and yield its address; its output goes to `log`."""
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -53,9 +53,8 @@ class Progress:
             run = runs.latest_run(self._db, self._repository, self._issue)
             if run is not None:
                 self._print_new(run.run_id)
-                view = picture.take(self._db, run.run_id, "")
-                if run.completed_at is not None and view.headline in {"done", "failed", "cancelled", "budget"}:
-                    self._console.print(_table(view))
+                if run.told_at is not None:
+                    self._console.print(_table(picture.take(self._db, run.run_id, "")))
                     return run
             time.sleep(POLL_SECONDS)
         raise TooLong("the run did not end before the deadline")
@@ -70,9 +69,8 @@ class Progress:
             for row in session.scalars(query):
                 self._seen = row.id
                 mark = _MARKS.get(row.new, "·")
-                self._console.print(
-                    f"{row.at:%H:%M:%S} {mark} {row.machine:5} {escape(row.subject)} → {row.new}  [dim]{escape(row.cause)}[/]"
-                )
+                moved = f"{row.machine:5} {escape(row.subject)} → {row.new}"
+                self._console.print(f"{row.at:%H:%M:%S} {mark} {moved}  [dim]{escape(row.cause)}[/]")
             for issue in session.scalars(sa.select(Issue).where(Issue.run_id == run_id).order_by(Issue.first_seen_at)):
                 self._print_finding(issue)
 
@@ -106,10 +104,10 @@ def conversation(github: httpx.Client, repository: str, issue_number: int, pull_
         pull: dict[str, Any] = github.get(f"/repos/{repository}/pulls/{pull_number}").json()
         draft = " (draft)" if pull["draft"] else ""
         parts.append(_panel(f"Pull request #{pull_number}{draft}: {pull['title']}", pull["body"]))
-        for review in github.get(f"/repos/{repository}/pulls/{pull_number}/reviews").json():
-            parts.append(_panel(f"Review by {review['user']['login']}", review["body"]))
-        for comment in github.get(f"/repos/{repository}/pulls/{pull_number}/comments").json():
-            parts.append(_panel(f"{comment['user']['login']} on {comment['path']}:{comment['line']}", comment["body"]))
+        reviews = github.get(f"/repos/{repository}/pulls/{pull_number}/reviews").json()
+        parts.extend(_panel(f"Review by {one['user']['login']}", one["body"]) for one in reviews)
+        inline = github.get(f"/repos/{repository}/pulls/{pull_number}/comments").json()
+        parts.extend(_panel(f"{one['user']['login']} on {one['path']}:{one['line']}", one["body"]) for one in inline)
         parts.extend(_thread(github, repository, pull_number, f"Pull request #{pull_number}"))
     return Group(*parts)
 

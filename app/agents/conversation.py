@@ -92,11 +92,9 @@ async def _run(
     said: list[ModelMessage],
     usage: RunUsage,
 ) -> AgentRunResult[Answer]:
-    timeout = deps.plan.timeout_seconds or models.current_access().request_timeout_seconds
     settings = ModelSettings(
         max_tokens=deps.plan.max_output_tokens,
-        timeout=timeout,
-        request_timeout=3 * timeout,
+        timeout=deps.plan.timeout_seconds or models.current_access().request_timeout_seconds,
         framing_announcement="never",  # the system prompt stays the same over the conversation, and so cached
     )
     try:

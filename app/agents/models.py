@@ -9,16 +9,24 @@ from weakref import WeakKeyDictionary
 import anthropic
 import openai
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_ai.models import Model
+from pydantic_ai.exceptions import ModelTimeoutError
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.azure import AzureProvider
 from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.settings import ModelSettings
+from typing_extensions import override
 
 from app.domain.budget import ModelFailed, ModelFailure
 
 Vendor = Literal["anthropic", "openai", "azure", "local"]
+
+REQUEST_ATTEMPTS_TIME = 3
+"""A request with its retries may take this many times the time of one attempt."""
 
 _CONNECT_SECONDS = 10.0
 _NEEDED: Mapping[str, str] = {
@@ -45,7 +53,7 @@ class ModelAccess(BaseModel):
     """Any server that speaks OpenAI's Chat Completions."""
     local_api_key: SecretStr = SecretStr("none")
     request_timeout_seconds: float = Field(default=180.0, gt=0)
-    """How long one attempt at a request may take; the whole request with its retries, at most three times that."""
+    """How long one attempt at a request may take."""
     max_retries: int = Field(default=2, ge=0, le=5)
     """How often the SDK repeats a request that failed with 408, 409, 429, 5xx or a broken connection."""
 
@@ -127,13 +135,38 @@ def _reveal(secret: SecretStr | None) -> str:
     return secret.get_secret_value() if secret else ""
 
 
+class Bounded(WrapperModel):
+    """A model whose request ends in time, retries and slowly arriving replies included.
+
+    The bound lies inside the workflow's step, so that a timeout is recorded there and replay sees it again;
+    pydantic-ai's `request_timeout` lies around the step.
+    """
+
+    @override
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        attempt = (model_settings or {}).get("timeout")
+        if not isinstance(attempt, int | float):
+            attempt = _process.access.request_timeout_seconds
+        seconds = REQUEST_ATTEMPTS_TIME * attempt
+        try:
+            async with asyncio.timeout(seconds):
+                return await super().request(messages, model_settings, model_request_parameters)
+        except TimeoutError as error:
+            raise ModelTimeoutError(self.model_name, f"no complete reply in {seconds:g} s") from error
+
+
 @dataclass
 class _Process:
     """What this process may use and has built."""
 
     access: ModelAccess = field(default_factory=ModelAccess)
     # An HTTP client belongs to the event loop that opened its connections, and the workflow engine has one of its own.
-    built: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Model]] = field(default_factory=WeakKeyDictionary)
+    built: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Bounded]] = field(default_factory=WeakKeyDictionary)
 
 
 _process = _Process()
@@ -153,12 +186,12 @@ async def resolve(_: object, model_id: str) -> Model:
     """The model named `vendor:name`, for the `ResolveModelId` capability. Raises `ModelFailed` as `build` does."""
     models = _process.built.setdefault(asyncio.get_running_loop(), {})
     if model_id not in models:
-        models[model_id] = _process.access.build(model_id)
+        models[model_id] = Bounded(_process.access.build(model_id))
     return models[model_id]
 
 
 async def close() -> None:
     """Close the connections of the models built on the running event loop; a later request builds them anew."""
     for model in _process.built.pop(asyncio.get_running_loop(), {}).values():
-        if isinstance(model, AnthropicModel | OpenAIChatModel):
-            await model.client.close()
+        if isinstance(model.wrapped, AnthropicModel | OpenAIChatModel):
+            await model.wrapped.client.close()

@@ -5,7 +5,7 @@ never fails half-way for want of it. PostgreSQL needs none of this.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,20 @@ class Database:
             event.listen(self.engine, "begin", _on_sqlite_begin)
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def reading(self) -> Generator[Session]:
         """A session that sees one consistent state and stores nothing."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self) -> Generator[Session]:
         """A session in one transaction, committed at the end, rolled back when an exception leaves it."""
         bind = self.engine.execution_options(**{_WRITES: True})
         with Session(bind, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
-    def writing_connection(self) -> Iterator[sa.Connection]:
+    def writing_connection(self) -> Generator[sa.Connection]:
         """One transaction without the object mapper, for the path that every webhook takes."""
         with self.engine.execution_options(**{_WRITES: True}).begin() as connection:
             yield connection
@@ -84,15 +84,16 @@ class Database:
 def _require_sqlite_that_the_workflow_engine_takes() -> None:
     import sqlite3
 
-    if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
+    python = tuple(sys.version_info[:2])
+    if python >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
         raise DatabaseUnusable(
-            f"SQLite {sqlite3.sqlite_version} is too old for the workflow engine on Python {sys.version_info.major}."
-            f"{sys.version_info.minor} (it needs 3.42): use Python 3.11, a newer SQLite, or PostgreSQL in DATABASE_URL"
+            f"SQLite {sqlite3.sqlite_version} is too old for the workflow engine on Python {python[0]}.{python[1]}: "
+            "it needs SQLite 3.42, or use Python 3.11, or name a PostgreSQL in DATABASE_URL"
         )
 
 
 def _prepare_sqlite_file(url: sa.URL) -> None:
-    """Make the folder and switch the file to WAL: the mode is kept in the file, for the workflow engine's connections too."""
+    """Make the folder and switch the file to WAL, a mode that the file keeps, also for the workflow engine."""
     import sqlite3
 
     if url.database is None or url.database in {"", ":memory:"}:

@@ -1,10 +1,11 @@
 """The inbox of webhook deliveries: stored before they are acknowledged, handed over at least once, acted on once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.engine import Database
 from app.db.tables import Delivery
@@ -19,30 +20,25 @@ class StoredDelivery:
     payload: str
 
 
-_INSERT = sa.insert(Delivery)
+def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> set[str]:
+    """Store deliveries in one transaction; return the new ids. One that is there already stays as it is."""
+    rows = [{"id": one.id, "event": one.event, "payload": one.payload, "received_at": now} for one in deliveries]
+    insert = sqlite.insert(Delivery) if db.sqlite else postgresql.insert(Delivery)
+    statement = insert.values(rows).on_conflict_do_nothing(index_elements=[Delivery.id]).returning(Delivery.id)
+    with db.writing_connection() as connection:
+        return set(connection.scalars(statement))
 
 
-def store(db: Database, delivery: StoredDelivery, now: datetime) -> bool:
-    """Store the delivery; False when one with its id is there already, which then keeps what it holds."""
-    row = {"id": delivery.id, "event": delivery.event, "payload": delivery.payload, "received_at": now}
-    try:
-        with db.writing_connection() as connection:
-            connection.execute(_INSERT, row)
-    except IntegrityError:
-        return False
-    return True
-
-
-def waiting(db: Database, limit: int = 100) -> list[StoredDelivery]:
-    """The oldest deliveries that the workflow engine has not been given yet."""
+def waiting(db: Database, limit: int) -> list[str]:
+    """The ids of the oldest deliveries that the workflow engine has not been given yet."""
     query = (
-        sa.select(Delivery.id, Delivery.event, Delivery.payload)
+        sa.select(Delivery.id)
         .where(Delivery.handed_at.is_(None))
         .order_by(Delivery.received_at, Delivery.id)
         .limit(limit)
     )
     with db.reading() as session:
-        return [StoredDelivery(*row) for row in session.execute(query)]
+        return list(session.scalars(query))
 
 
 def load(db: Database, delivery_id: str) -> StoredDelivery:
@@ -52,7 +48,7 @@ def load(db: Database, delivery_id: str) -> StoredDelivery:
         return StoredDelivery(row.id, row.event, row.payload)
 
 
-def mark_handed(db: Database, delivery_ids: list[str], now: datetime) -> None:
+def mark_handed(db: Database, delivery_ids: Sequence[str], now: datetime) -> None:
     """Note that the workflow engine has them."""
     with db.writing() as session:
         session.execute(sa.update(Delivery).where(Delivery.id.in_(delivery_ids)).values(handed_at=now))

@@ -18,7 +18,7 @@ _RESERVED = sa.func.coalesce(sa.func.sum(sa.case((ModelCall.settled, 0), else_=M
 def reserve(
     db: Database, call_id: str, run_id: str, phase_id: str | None, role: Role, model: str, tokens: int, now: datetime
 ) -> None:
-    """Reserve `tokens` for one request under the phase's, tier's and run's caps; the same `call_id` again is no second one.
+    """Reserve `tokens` for one request under the caps of phase, tier and run; the same `call_id` again changes nothing.
 
     Raises `BudgetExhausted` naming the cap, and then nothing is reserved and the request must not be sent.
     """

@@ -68,6 +68,8 @@ class RunRow(BaseModel):
     max_minutes: float | None
     created_at: datetime
     completed_at: datetime | None
+    told_at: datetime | None
+    """When everything about the run's end had been said on GitHub."""
 
     def active_minutes(self, at: datetime) -> float:
         """Minutes of active work up to `at`; waiting for CI or a person is not counted."""
@@ -184,7 +186,7 @@ def store_strategy(db: Database, run_id: str, plan: Plan, strategy: Strategy) ->
 
 
 def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phase_id: str) -> None:
-    """Store a phase that came up during the run, with the plan and strategy that now hold it; a repeat changes nothing."""
+    """Store a phase that came up during the run, with the plan and strategy that hold it; a repeat changes nothing."""
     with db.writing() as session:
         if session.get(Phase, (run_id, phase_id)) is not None:
             return
@@ -270,14 +272,15 @@ def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -
 
 
 def ask_to_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:
-    """Ask an open run to end in `state`; the first one to ask is kept. False when the run has ended or was asked before."""
+    """Ask an open run to end in `state`; who asks first is heard. False when it has ended or was asked before."""
     with db.writing() as session:
-        done = session.execute(
+        asked = session.scalar(
             sa.update(Run)
             .where(Run.run_id == run_id, Run.completed_at.is_(None), Run.stop_state.is_(None))
             .values(stop_state=state, stop_reason=reason)
+            .returning(Run.run_id)
         )
-        return done.rowcount > 0
+        return asked is not None
 
 
 def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datetime, **values: Any) -> None:

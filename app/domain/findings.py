@@ -40,7 +40,7 @@ class _Frozen(BaseModel):
 
 
 class Finding(_Frozen):
-    """One problem. Lines are 1-based and inclusive, on `side` of the diff; no path means it concerns the whole patch."""
+    """One problem. Lines are 1-based and inclusive, on `side` of the diff; no path: it is about the whole patch."""
 
     issue_key: str
     severity: Severity

@@ -23,6 +23,7 @@ ALWAYS_PROTECTED = (
 """A run must not change what judges or governs it, nor what git does on other machines."""
 
 TWEAK_LIGHT_FILES = 2
+_GLOB_TOKENS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 
 
@@ -114,7 +115,7 @@ def _regex(glob: str) -> re.Pattern[str]:
     anchored = glob.lstrip("/") if "/" in glob.rstrip("/") else "**/" + glob
     out = ""
     for token in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", anchored.rstrip("/") + ("/**" if glob.endswith("/") else "")):
-        out += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(token, re.escape(token))
+        out += _GLOB_TOKENS.get(token) or re.escape(token)
     return re.compile(out)
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
@@ -15,13 +15,12 @@ from githubkit.auth import AppAuthStrategy, AppInstallationAuthStrategy
 from githubkit.auth.app import AppAuth
 from githubkit.auth.base import BaseAuthStrategy
 from githubkit.cache import MemCacheStrategy
+from githubkit_schemas.v2026_03_10.rest import RestNamespace
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from app.github.calls import Answer, Page, Patience, create, pages, read, repeat
 from app.github.errors import GitHubRefused
 
-if TYPE_CHECKING:
-    from githubkit_schemas.v2026_03_10.rest import RestNamespace
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds for one request; how long it is tried again is `Patience`."""
@@ -123,7 +122,7 @@ class Repo:
         return f"{self.app_slug}[bot]"
 
     @property
-    def rest(self) -> "RestNamespace":
+    def rest(self) -> RestNamespace:
         """githubkit's REST methods, of the pinned version."""
         return self.github.rest("2026-03-10")
 
@@ -168,7 +167,7 @@ class GitHubApp:
         self.client = self._client(AppAuthStrategy(settings.app_id, settings.private_key.get_secret_value()))
 
     @property
-    def rest(self) -> "RestNamespace":
+    def rest(self) -> RestNamespace:
         """REST methods that authenticate as the App itself."""
         return self.client.rest("2026-03-10")
 

@@ -139,7 +139,8 @@ async def push_commit(
 ) -> Commit:
     """Commit `changes` on top of `parent_sha` and move the branch to it, which must be at `parent_sha` or missing.
 
-    With `merging`, the commit merges that one too, and `changes` are against it. Done twice, it returns the commit made the first time: the branch's head with the same parent, tree and message.
+    With `merging`, the commit merges that one too, and `changes` are against it. Done twice, it returns the commit made
+    the first time: the branch's head with the same parents, tree and message.
     Raises `BranchMoved` when the branch is anywhere else; nothing is written to it then. Author and committer are left
     to GitHub, which signs the commit as the App's.
     """

@@ -1,4 +1,4 @@
-"""The embedded GitHub: the REST, webhooks, git and CI of GitHub that Autopack uses, on loopback, for tests and trials."""
+"""The embedded GitHub: the REST, webhooks, git and CI of GitHub that Autopack uses, for tests and trials."""
 
 from app.hub.journal import JournalEntry
 from app.hub.server import Hub

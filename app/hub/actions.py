@@ -78,10 +78,9 @@ def add_job(hub: HubState, repo: Row, run_id: int, definition: Json) -> None:
         output={},
         started_at=now(),
     )
-    values = {"attempt": run["attempt"], "key": definition["key"], "name": definition["name"], "status": "queued"}
-    hub.store.insert(
-        "jobs", **values, id=job_id, run_id=run_id, definition=definition, check_run_id=check_id, created_at=now(), steps=[]
-    )
+    values: Json = {"attempt": run["attempt"], "key": definition["key"], "name": definition["name"], "status": "queued"}
+    values |= {"definition": definition, "check_run_id": check_id, "created_at": now(), "steps": []}
+    hub.store.insert("jobs", **values, id=job_id, run_id=run_id)
     tell_run(hub, repo, actor_of(hub, run), check_id, "created")
 
 

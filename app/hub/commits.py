@@ -75,7 +75,7 @@ def git_commit(hub: HubState, repo: Row, sha: str) -> Json:
     value |= {"committer": raw["committer"], "verification": _verification(hub, sha), "html_url": f"{page}/{sha}"}
     value["tree"] = {"sha": raw["tree"], "url": f"{base}/git/trees/{raw['tree']}"}
     value["parents"] = [
-        {"sha": parent, "url": f"{base}/git/commits/{parent}", "html_url": f"{page}/{parent}"} for parent in raw["parents"]
+        {"sha": each, "url": f"{base}/git/commits/{each}", "html_url": f"{page}/{each}"} for each in raw["parents"]
     ]
     return dump(m.GitCommit, value | {"url": f"{base}/git/commits/{sha}"})
 

@@ -217,5 +217,5 @@ def get_blob(call: Call) -> Json:
         raise Refusal(404, "Not Found")
     content = call.git.raw("cat-file", "blob", sha)[1]
     value = {"sha": sha, "node_id": f"B_{sha}", "size": len(content), "encoding": "base64"}
-    value |= {"content": base64.encodebytes(content).decode(), "url": f"{repo_url(call.hub, call.repo)}/git/blobs/{sha}"}
-    return dump(m.Blob, value)
+    value |= {"url": f"{repo_url(call.hub, call.repo)}/git/blobs/{sha}"}
+    return dump(m.Blob, value | {"content": base64.encodebytes(content).decode()})

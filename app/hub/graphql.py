@@ -20,7 +20,8 @@ SCHEMA = build_schema("""
 type PageInfo { hasNextPage: Boolean! endCursor: String }
 type Comment { id: ID! databaseId: Int body: String! path: String! line: Int }
 type CommentConnection { nodes: [Comment] totalCount: Int! pageInfo: PageInfo! }
-type Thread { id: ID! isResolved: Boolean! path: String! line: Int comments(first: Int, after: String): CommentConnection! }
+type Thread { id: ID! isResolved: Boolean! path: String! line: Int
+  comments(first: Int, after: String): CommentConnection! }
 type ThreadConnection { nodes: [Thread] totalCount: Int! pageInfo: PageInfo! }
 type PullRequest { id: ID! number: Int! isDraft: Boolean! state: String!
   reviewThreads(first: Int, after: String): ThreadConnection! }
@@ -107,7 +108,8 @@ class Root:
     def _pull_of(self, node_id: str) -> tuple[Row, Row]:
         """The repository and pull request of a node id the caller may change."""
         store, (prefix, _, digits) = self._call.hub.store, node_id.partition("_")
-        row = store.row("SELECT p.repo_id, i.number, i.user_id FROM pulls p JOIN issues i ON i.id = p.issue_id WHERE p.id = ?", digits)
+        sql = "SELECT p.repo_id, i.number, i.user_id FROM pulls p JOIN issues i ON i.id = p.issue_id WHERE p.id = ?"
+        row = store.row(sql, digits)
         if prefix != "PR" or row is None:
             raise GraphQLError(f"Could not resolve to a node with the global id of '{node_id}'.")
         repo = store.get("repositories", row["repo_id"])
@@ -172,5 +174,3 @@ def graphql(call: Call) -> Json:
     if result.errors:
         answer["errors"] = [{"type": "UNPROCESSABLE"} | (e.extensions or {}) | dict(e.formatted) for e in result.errors]
     return answer
-
-

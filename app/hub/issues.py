@@ -43,9 +43,7 @@ def new_issue(call: Call, title: str, body: str | None, *, is_pull: bool) -> Row
     times = {"created_at": now(), "updated_at": now()}
     values = {"number": number, "title": title, "body": body, "state": "open", "is_pull": is_pull, **times}
     who = call.actor.user["id"]
-    return call.hub.store.get(
-        "issues", call.hub.store.insert("issues", repo_id=call.repo["id"], user_id=who, **values)
-    )
+    return call.hub.store.get("issues", call.hub.store.insert("issues", repo_id=call.repo["id"], user_id=who, **values))
 
 
 def _tell(call: Call, row: Row, action: str, **more: object) -> None:

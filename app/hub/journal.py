@@ -35,8 +35,6 @@ def entries(hub: HubState, repository: str | None) -> list[JournalEntry]:
             "SELECT * FROM journal WHERE ?1 IS NULL OR repository = ?1 COLLATE NOCASE ORDER BY id", repository
         )
     return [
-        JournalEntry(
-            row["id"], row["kind"], row["repository"], row["number"], row["sha"], row["name"], row["text"]
-        )
+        JournalEntry(row["id"], row["kind"], row["repository"], row["number"], row["sha"], row["name"], row["text"])
         for row in rows
     ]

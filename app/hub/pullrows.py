@@ -92,7 +92,9 @@ def tell(hub: HubState, repo: Row, actor: Actor, number: int, action: str, **mor
     """The `pull_request` event."""
     row = find(hub, repo, number)
     if row is not None:
-        payload: Json = {"action": action, "number": number, "pull_request": pull(hub, repo, row)}
+        # Webhooks still carry the field that REST dropped with 2026-03-10.
+        view = pull(hub, repo, row) | {"merge_commit_sha": row["merge_commit_sha"]}
+        payload: Json = {"action": action, "number": number, "pull_request": view}
         emit(hub, repo, actor, "pull_request", payload | more)
 
 

@@ -1,6 +1,5 @@
 """The one way a ref moves: policy, compare-and-swap, and everything GitHub does when it has moved."""
 
-import os
 import subprocess
 
 from app.hub.actions import trigger
@@ -98,7 +97,7 @@ def _push(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, 
 
 
 def _new_commits(git: Bare, old: str, new: str) -> list[str]:
-    if new == ZERO or old == ZERO:
+    if ZERO in (new, old):
         return []
     listing = git.run("rev-list", "--reverse", f"--max-count={MAX_PUSH_COMMITS}", f"{old}..{new}")
     return listing.splitlines()
@@ -109,4 +108,4 @@ def write_hook(hub: HubState, text: str) -> None:
     path = hub.root / "hooks" / "pre-receive"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-    os.chmod(path, 0o755)
+    path.chmod(0o700)

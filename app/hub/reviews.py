@@ -65,9 +65,8 @@ def _place(comment: Json, found: dict[str, list[Hunk]]) -> str:
         lines = {"LEFT": hunk.left, "RIGHT": hunk.right}
         if line in lines[side]:
             if start is not None and start not in lines[start_side]:
-                raise Refusal(
-                    422, "Unprocessable Entity", ["Pull request review thread start line must be part of the same hunk as the line."]
-                )
+                problem = "Pull request review thread start line must be part of the same hunk as the line."
+                raise Refusal(422, "Unprocessable Entity", [problem])
             return hunk.text
     raise refusal
 
@@ -182,7 +181,8 @@ def list_review_comments(call: Call) -> list[Json]:
 def list_comments(call: Call) -> list[Json]:
     """The inline comments of all submitted reviews."""
     pull = find_pull(call)
-    sql = "SELECT c.*, r.state FROM review_comments c JOIN reviews r ON r.id = c.review_id WHERE c.pull_id = ? ORDER BY c.id"
+    sql = """SELECT c.*, r.state FROM review_comments c JOIN reviews r ON r.id = c.review_id
+      WHERE c.pull_id = ? ORDER BY c.id"""
     rows = [row for row in call.hub.store.rows(sql, pull["id"]) if row["state"] != "PENDING"]
     return [_comment(call, pull, row) for row in call.page(rows)]
 

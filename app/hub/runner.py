@@ -113,7 +113,7 @@ def _finish_run(hub: HubState, repo: Row, run_id: int) -> None:
 
 
 def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
-    """Execute one job: its conclusion, or None when the hub stops meanwhile (the job is queued again at its next start)."""
+    """Execute one job: its conclusion, or None when the hub stops meanwhile (its next start queues the job again)."""
     with hub.store.transaction():
         hub.store.update("jobs", job["id"], status="in_progress", started_at=now())
         hub.store.update("check_runs", job["check_run_id"], status="in_progress", started_at=now())
@@ -137,8 +137,8 @@ def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
         outcome = _step(space, step, conclusion, env)
         if hub.stopping.is_set():
             return None
-        shown = {"name": _step_name(step, values), "number": len(steps) + 1, "status": "completed", "conclusion": outcome}
-        steps.append(shown | {"started_at": started, "completed_at": now()})
+        shown: Json = {"name": _step_name(step, values), "number": len(steps) + 1, "conclusion": outcome}
+        steps.append(shown | {"status": "completed", "started_at": started, "completed_at": now()})
         if outcome in ("failure", "timed_out") and not step.get("continue-on-error"):
             conclusion = outcome
     shutil.rmtree(folder, ignore_errors=True)

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,7 +14,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.hub import actions, apps, checks, gitdata, githttp, graphql, issues, pulls, repos, reviews, runner, setup, webhooks
+from app.hub import (
+    actions,
+    apps,
+    checks,
+    gitdata,
+    githttp,
+    graphql,
+    issues,
+    pulls,
+    repos,
+    reviews,
+    runner,
+    setup,
+    webhooks,
+)
 from app.hub.faults import FaultMiddleware, Faults
 from app.hub.git import bare
 from app.hub.journal import JournalEntry, entries
@@ -64,7 +78,7 @@ class Hub:
     ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         store = Store(root / "hub.sqlite3")
-        self.state = HubState(root=root.resolve(), store=store, app=load_app(store, app_slug), token_seconds=token_seconds)
+        self.state = HubState(root.resolve(), store, load_app(store, app_slug), token_seconds=token_seconds)
         self.faults = Faults()
         self.webhooks = Webhooks(self.state)
         self.runner = Runner(self.state)
@@ -205,7 +219,7 @@ class Hub:
     def commit_files(
         self, full_name: str, branch: str, files: dict[str, str | None], message: str, *, as_user: str
     ) -> str:
-        """Somebody pushes: a commit on the branch (made from the default branch if new); its sha. None deletes a file."""
+        """Somebody pushes a commit to a branch (made from the default branch if new); its sha. None deletes a file."""
         with self._repository(full_name) as repo:
             return setup.commit_files(self.state, repo, branch, files, message, as_user)
 
@@ -221,7 +235,7 @@ class Hub:
         return entries(self.state, full_name)
 
     @contextlib.contextmanager
-    def _repository(self, full_name: str):
+    def _repository(self, full_name: str) -> Iterator[Row]:
         owner, _, name = full_name.partition("/")
         with self.state.store.transaction():
             yield find_repository(self.state, owner, name)

@@ -22,10 +22,18 @@ PERMISSIONS = {
     "pull_requests": "write",
     "statuses": "read",
 }
-EVENTS = (
-    "check_run check_suite issue_comment issues pull_request pull_request_review pull_request_review_comment push status "
-    "workflow_run"
-).split()
+EVENTS = [
+    "check_run",
+    "check_suite",
+    "issue_comment",
+    "issues",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "status",
+    "workflow_run",
+]
 
 
 def user_id(hub: HubState, login: str) -> int:
@@ -111,9 +119,7 @@ def install_app(hub: HubState, repo: Row, permissions: dict[str, str] | None, ev
     return found["id"]
 
 
-def commit_files(
-    hub: HubState, repo: Row, branch: str, files: dict[str, str | None], message: str, login: str
-) -> str:
+def commit_files(hub: HubState, repo: Row, branch: str, files: dict[str, str | None], message: str, login: str) -> str:
     """Commit files (None deletes) on top of a branch as a user and push it, past all protection; the commit's sha."""
     git, ref = bare(hub, repo), f"refs/heads/{branch}"
     old = git.ref(ref)

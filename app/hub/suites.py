@@ -33,10 +33,10 @@ def open_push_suites(hub: HubState, repo: Row, actor: Actor, sha: str, branch: s
     for app_id in repo["ghost_app_ids"]:
         suite_of(hub, repo, app_id, sha, branch)
     found = installation_of(hub, repo)
-    if found and found["permissions"].get("checks") == "write":
-        if hub.store.row(sql, repo["id"], hub.app.id, sha) is None:
-            suite_id = open_suite(hub, repo, hub.app.id, sha, branch, before)
-            tell_suite(hub, repo, actor, suite_id, "requested")
+    permitted = found is not None and found["permissions"].get("checks") == "write"
+    if permitted and hub.store.row(sql, repo["id"], hub.app.id, sha) is None:
+        suite_id = open_suite(hub, repo, hub.app.id, sha, branch, before)
+        tell_suite(hub, repo, actor, suite_id, "requested")
 
 
 def latest_runs(hub: HubState, suite_id: int) -> list[Row]:

@@ -151,7 +151,8 @@ def comment(hub: HubState, repo: Row, row: Row) -> Json:
     parent = hub.store.get("issues", row["issue_id"])
     kind = "pull" if parent["is_pull"] else "issues"
     page = f"{hub.url}/{full_name(hub, repo)}/{kind}/{parent['number']}"
-    value: Json = {"id": row["id"], "node_id": f"IC_{row['id']}", "body": row["body"], "user": user(hub, row["user_id"])}
+    value: Json = {"id": row["id"], "node_id": f"IC_{row['id']}", "body": row["body"]}
+    value |= {"user": user(hub, row["user_id"])}
     value |= {"issue_url": f"{base}/issues/{parent['number']}", "html_url": f"{page}#issuecomment-{row['id']}"}
     value |= {"created_at": row["created_at"], "updated_at": row["updated_at"]}
     value |= {"author_association": association(hub, repo, row["user_id"])}

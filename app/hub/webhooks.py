@@ -174,7 +174,7 @@ def list_deliveries(call: Call) -> list[Json]:
         "success": "AND status_code BETWEEN 200 AND 399",
         "failure": "AND status_code NOT BETWEEN 200 AND 399",
     }.get(call.query.get("status", ""), "")
-    sql = f"SELECT * FROM deliveries WHERE state = 'done' AND id < ? {condition} ORDER BY id DESC LIMIT ?"
+    sql = f"SELECT * FROM deliveries WHERE state = 'done' AND id < ? {condition} ORDER BY id DESC LIMIT ?"  # noqa: S608
     rows = call.hub.store.rows(sql, cursor, size + 1)
     if len(rows) > size:
         call.link({"next": {"cursor": str(rows[size - 1]["id"])}})

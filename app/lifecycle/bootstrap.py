@@ -86,7 +86,7 @@ async def read_job(run_id: str) -> Job:
             number=run.issue_number,
             title=issue.title,
             body=issue.body,
-            comments=tuple(f"{one.login}: {one.body}" for one in said[-COMMENTS_GIVEN:]),
+            comments=tuple(f"{one.author}: {one.body}" for one in said[-COMMENTS_GIVEN:]),
         ),
         requester=run.requester,
         requester_id=run.requester_id,

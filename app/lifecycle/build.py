@@ -91,7 +91,7 @@ async def open_worktree(job: Job, start: Start) -> tuple[Worktree, tuple[str, ..
 
 
 async def base_of(job: Job, start: Start) -> tuple[Mirror, str, tuple[str, ...]]:
-    """The commit that an attempt's patch is against: the branch's head, or its merge with the base, as far as it goes."""
+    """The commit that an attempt's patch is against: the head of the branch, or its merge with the base so far."""
     mirror = await mirror_at(job.repository, job.installation_id, start.head_sha)
     if start.merging is None:
         return mirror, start.head_sha, ()

@@ -37,6 +37,7 @@ async def finish(run_id: str, job: Job | None, state: RunState, reason: str) -> 
         await _post_incident(run_id)
     elif state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
         await _post_summary(run_id)
+    await record.told(run_id)
 
 
 async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:

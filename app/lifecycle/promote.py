@@ -78,8 +78,8 @@ async def _judge_merge(job: Job, strategy: Strategy, head_sha: str) -> Feedback 
 def _conflict(job: Job) -> Feedback:
     return Feedback(
         title="Solve the merge conflicts",
-        text=f"{job.base_branch} is merged into your worktree. Files with conflict markers (<<<<<<<) need a decision that "
-        "keeps the meaning of both sides. Remove every marker. Change nothing else.",
+        text=f"{job.base_branch} is merged into your worktree. Files with conflict markers (<<<<<<<) need a decision "
+        "that keeps the meaning of both sides. Remove every marker. Change nothing else.",
     )
 
 

@@ -137,6 +137,12 @@ def end_run(run_id: str, state: RunState, reason: str) -> None:
 
 
 @step
+def told(run_id: str) -> None:
+    """GitHub shows the end of the run."""
+    runs.update(services().db, run_id, {"told_at": utcnow()})
+
+
+@step
 def _reserve(call_id: str, run_id: str, phase_id: str | None, call: ModelCall) -> None:
     db = services().db
     run = runs.get(db, run_id)

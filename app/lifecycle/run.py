@@ -15,7 +15,7 @@ from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.phase import run_phase
-from app.lifecycle.services import NotConfigured
+from app.lifecycle.services import NotConfigured, stopping
 from app.lifecycle.steps import effect
 from app.workspace.errors import WorkspaceError
 
@@ -40,7 +40,9 @@ async def run(run_id: str) -> None:
         end = RunEnded(_state_of(failed), str(failed))
     except (GitHubUnavailable, GitHubRefused, BranchMoved, TagTaken, WorkspaceError, NotConfigured) as trouble:
         end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(trouble))
-    except Exception as defect:  # noqa: BLE001  a run must end even by a defect of ours, which is then said, not swallowed
+    except Exception as defect:
+        if stopping():
+            raise
         DBOS.logger.exception("the run %s ended by a defect", run_id)
         end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"internal error, see the log: {type(defect).__name__}")
     await ending.finish(run_id, job, end.state, end.reason)
@@ -95,7 +97,7 @@ async def _as_asked(run_id: str) -> RunEnded:
 
 
 def _state_of(failed: ModelFailed) -> RunState:
-    """A model that does not answer usefully needs a person to look; one that cannot be reached, its environment put right."""
+    """A model that gives no usable answer needs a person to look; one that is out of reach, its environment mended."""
     needs_person = failed.failure in {ModelFailure.REFUSED, ModelFailure.MALFORMED}
     return RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW if needs_person else RunState.DONE_FAILED_ENVIRONMENT
 

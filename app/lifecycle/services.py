@@ -3,6 +3,7 @@
 Workflows are recovered by name after a crash, so they are functions of the module and find their surroundings here.
 """
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +30,25 @@ class NotConfigured(RuntimeError):
 
 
 _services: Services | None = None
+_stopping = False
 
 
 def configure(services: Services | None) -> None:
     """Set the surroundings of every workflow in this process."""
-    global _services  # noqa: PLW0603  workflows are recovered by name and have no other way to it
-    _services = services
+    global _services, _stopping
+    _services, _stopping = services, False
+
+
+def begin_shutdown() -> None:
+    """From now on errors may come from the process ending: no run ends because of one, the next start takes it up."""
+    global _stopping  # noqa: PLW0603
+    _stopping = True
+    logging.getLogger("dbos").setLevel(logging.CRITICAL)
+
+
+def stopping() -> bool:
+    """Whether the process is shutting down."""
+    return _stopping
 
 
 def services() -> Services:

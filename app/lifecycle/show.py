@@ -1,4 +1,4 @@
-"""What a run shows on GitHub: a status comment edited in place, a check run per head commit, the pull request's body."""
+"""What a run shows on GitHub: a status comment edited in place, a check run per head commit, the pull request."""
 
 from datetime import datetime
 

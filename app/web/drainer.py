@@ -1,9 +1,10 @@
 """The drainer hands the inbox to the workflow engine. Twice is harmless, since the workflow's id is the delivery's."""
 
 import asyncio
+import contextlib
 import logging
 
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import inbox
@@ -13,6 +14,8 @@ from handlers.deliveries import handle_delivery
 
 LOOK_SECONDS = 5.0
 """Without being woken, the inbox is looked at this often: another process may have stored something."""
+AT_ONCE = 8
+"""Deliveries acted on at the same time, so that a flood of them leaves room for taking in more."""
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ class Drainer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._woken = asyncio.Event()
+        self._acting: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Say that the inbox holds something new."""
@@ -42,8 +46,23 @@ class Drainer:
                 continue
 
     async def _drain(self) -> None:
-        while batch := await asyncio.to_thread(inbox.waiting, self._db):
-            for delivery in batch:
-                with SetWorkflowID(delivery.id):
-                    await DBOS.start_workflow_async(handle_delivery, delivery.id)
-            await asyncio.to_thread(inbox.mark_handed, self._db, [one.id for one in batch], utcnow())
+        """Hand over, oldest first, `AT_ONCE` at a time, until the inbox is empty."""
+        slots = asyncio.Semaphore(AT_ONCE)
+        while waiting := await asyncio.to_thread(inbox.waiting, self._db, AT_ONCE):
+            for delivery_id in waiting:
+                await slots.acquire()
+                with SetWorkflowID(delivery_id):
+                    handle = await DBOS.start_workflow_async(handle_delivery, delivery_id)
+                task = asyncio.create_task(_occupy(slots, handle))
+                self._acting.add(task)
+                task.add_done_callback(self._acting.discard)
+            await asyncio.to_thread(inbox.mark_handed, self._db, waiting, utcnow())
+
+
+async def _occupy(slots: asyncio.Semaphore, handle: WorkflowHandleAsync[None]) -> None:
+    """Keep a slot while the delivery is acted on; one that takes long (GitHub is down) gives it to the next."""
+    result = asyncio.ensure_future(handle.get_result())
+    await asyncio.wait([result], timeout=LOOK_SECONDS)
+    slots.release()
+    with contextlib.suppress(Exception):  # the workflow engine has logged and recorded it
+        await result

@@ -7,12 +7,14 @@ from fastapi import Request
 from app.db.engine import Database
 from app.settings import Settings
 from app.web.drainer import Drainer
+from app.web.intake import Intake
 
 
 @dataclass(frozen=True)
 class State:
     settings: Settings
     db: Database
+    intake: Intake
     drainer: Drainer
 
 

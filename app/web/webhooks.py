@@ -6,12 +6,9 @@ import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from app.db import inbox
 from app.db.inbox import StoredDelivery
-from app.lifecycle.steps import utcnow
 from app.web.state import State, state
 from handlers.deliveries import HANDLERS
 
@@ -49,7 +46,7 @@ async def receive(request: Request, service: Annotated[State, Depends(state)]) -
     except UnicodeDecodeError:
         return _answer(400, "the payload is not UTF-8: set the webhook's content type to application/json")
     delivery = StoredDelivery(delivery_id, event, payload)
-    new = await run_in_threadpool(inbox.store, service.db, delivery, utcnow())
+    new = await service.intake.store(delivery)
     service.drainer.wake()
     return _answer(202, "stored" if new else "known already")
 

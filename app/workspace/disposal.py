@@ -5,6 +5,7 @@ import shutil
 import stat
 import threading
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -38,12 +39,13 @@ def empty_trash_soon(root: Path) -> threading.Thread:
 
 
 def _delete(entry: Path) -> None:
-    """Delete a tree whose directories a command may have made unreadable. Another process may delete it as well."""
+    """Delete a tree whose directories a command may have made unreadable; what cannot be deleted stays for the next time."""
     if entry.is_symlink() or not entry.is_dir():
         entry.unlink(missing_ok=True)
         return
-    for directory, _, _ in os.walk(entry):  # top down: each is opened up before it is entered
-        for child in os.scandir(directory):
-            if child.is_dir(follow_symlinks=False):
-                Path(child.path).chmod(stat.S_IRWXU)
+    with suppress(FileNotFoundError):  # another process deletes it as well
+        for directory, _, _ in os.walk(entry):  # top down: each is opened up before it is entered
+            for child in os.scandir(directory):
+                if child.is_dir(follow_symlinks=False):
+                    Path(child.path).chmod(stat.S_IRWXU)
     shutil.rmtree(entry, ignore_errors=True)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from app.domain.patch import ChangeKind, FileChange
 from app.workspace.errors import PathError
-from app.workspace.paths import open_parent, safe_path
+from app.workspace.paths import kind_of, open_parent, safe_path
 
 _SYMLINK = "120000"
 _EXECUTABLE = "100755"
@@ -66,8 +66,8 @@ def apply_change(root: Path, change: FileChange) -> None:
     """Bring one path to the recorded state, whatever is there now. Raises PathError for a path outside the tree."""
     path = safe_path(change.path)
     if change.kind is ChangeKind.DELETED:
-        if _lstat(root, path) is not None:
-            delete_file(root, path)
+        if kind_of(root, path) in (stat.S_IFREG, stat.S_IFLNK):
+            delete_file(root, path)  # else it is gone: deleted before, or a directory took its place
         return
     if change.content is None or change.mode not in (_REGULAR, _EXECUTABLE, _SYMLINK):
         raise PathError(f"{path} has mode {change.mode}, which cannot be put back; only files and symlinks can")

@@ -23,7 +23,7 @@ _RETRY_SECONDS = 0.5
 _OWNER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,98}[A-Za-z0-9])?")  # `_`: names of managed users on GitHub
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-_REF = re.compile(r"(?!-)(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![./])")
+_REF = re.compile(r"(?![-/])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![./])")
 _ALL_BRANCHES = "+refs/heads/*:refs/heads/*"
 _TRANSIENT = re.compile(
     r"could not resolve host|timed out|connection (?:reset|refused)|early eof|rpc failed|unexpected disconnect"
@@ -228,6 +228,8 @@ class Mirror:
         await self._git("config", "remote.origin.url", self.url)
 
     async def _is_repository(self) -> bool:
+        if not self.path.is_dir():
+            return False
         try:
             output = await self._git("rev-parse", "--is-bare-repository", "--git-dir")
             await self._git("config", "--get", "remote.origin.promisor")

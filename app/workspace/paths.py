@@ -1,5 +1,6 @@
 """Which paths a model or a patch may name, and how files are opened so that no symlink leads out of the tree."""
 
+import errno
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DOT_GIT = re.compile(r"\.git(?:$|:)|git~[0-9]+(?:$|:)")  # also NTFS streams and short names, as git itself refuses
 _MAX_PATH_BYTES = 4000
 _MAX_NAME_BYTES = 255
+_NO_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -71,13 +73,16 @@ def open_parent(root: Path, path: str, *, make: bool = False) -> Generator[tuple
     descriptor = os.open(root, _DIRECTORY)
     try:
         for index, parent in enumerate(parents):
-            if make:
-                _make_directory(descriptor, parent)
             try:
+                if make:
+                    _make_directory(descriptor, parent)
                 inner = os.open(parent, _DIRECTORY, dir_fd=descriptor)
-            except NotADirectoryError as error:
+            except FileNotFoundError:
+                raise
+            except OSError as error:
                 taken = "/".join(parents[: index + 1])
-                raise PathError(f"{taken} is a symlink or a file, not a directory; use another path") from error
+                reason = "is a symlink or a file, not a directory" if error.errno in _NO_DIRECTORY else error.strerror
+                raise PathError(f"{taken}: {reason}; use another path") from error
             os.close(descriptor)
             descriptor = inner
         yield descriptor, name
@@ -95,7 +100,7 @@ def kind_of(root: Path, path: str) -> int | None:
     try:
         with open_parent(root, path) as (parent, name):
             return stat.S_IFMT(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    except (FileNotFoundError, PathError):
+    except (OSError, PathError):
         return None
 
 
@@ -116,10 +121,11 @@ def read_bytes(root: Path, path: str, limit: int) -> bytes:
         raise PathError(f"There is no file {path}; list the files to find the right path") from error
     except OSError as error:
         raise PathError(f"{path} cannot be read: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise PathError(f"{path} is not a regular file; list the files to find the right path")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise PathError(f"{path} is not a regular file; list the files to find the right path")
         if status.st_size > limit:
             raise PathError(f"{path} has {status.st_size} bytes, more than {limit} can be read; search in it instead")
         return file.read(limit)

@@ -61,7 +61,7 @@ async def search(run: RunGit, regex: str, glob: str | None) -> SearchResult:
         if error.exit_code is None:
             raise EditError("The search took too long; use a simpler expression or a narrower glob") from error
         raise EditError(f"The search failed: {error.stderr.strip()[:300]}") from error
-    lines = output.stdout.split(b"\n")[:-1]
+    lines = [line for line in output.stdout.split(b"\n") if line]
     matches = tuple(match for line in lines[:MAX_MATCHES] if (match := _parse(line)))
     return SearchResult(matches, output.truncated or len(lines) > MAX_MATCHES)
 

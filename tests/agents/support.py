@@ -1,6 +1,7 @@
 """What the agents' tests share: a ledger in memory, tasks, answers and a small repository."""
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,12 @@ def audit_task(attempt: int = 1, **more: Any) -> AuditTask:
     return AuditTask(repository=REPOSITORY, run_id="issue-7-ab12cd", issue=issue, attempt=attempt, phase=PHASE, **more)
 
 
-def make_repository(folder: Path) -> str:
+def make_repository(folder: Path, files: Mapping[str, str] = FILES) -> str:
     """Make the bare repository `acme/slug.git` under `folder` with one commit; return its sha."""
     source = folder / "source"
     source.mkdir(parents=True)
-    for name, text in FILES.items():
+    for name, text in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_text(text)
     _git(source, "init", "-q", "-b", "main")
     _git(source, "add", ".")

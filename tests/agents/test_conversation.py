@@ -108,6 +108,17 @@ async def test_timeout_is_bounded(server: ModelServer, ledger: MemoryLedger, mod
     assert ledger.settled == [Usage(input=ledger.reserved[0].input_tokens_estimate)], "it may have been billed"
 
 
+async def test_retries_count_against_the_time_of_a_request(server: ModelServer, ledger: MemoryLedger) -> None:
+    configure(current_access().model_copy(update={"max_retries": 5}))
+    server.play(REPOSITORY, {"planner": {1: [{"status": 529}]}})
+    plan = plan_of(CLAUDE).model_copy(update={"timeout_seconds": 0.2})
+    began = time.monotonic()
+    with pytest.raises(ModelFailed, match=r"no complete reply in 0\.6 s") as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan))
+    assert failed.value.failure is ModelFailure.TIMEOUT
+    assert time.monotonic() - began < 5
+
+
 @pytest.mark.parametrize("status", [400, 401, 404])
 async def test_rejected_request_is_not_sent_to_another_model(
     server: ModelServer, ledger: MemoryLedger, status: int

@@ -8,7 +8,7 @@ from dbos import DBOS, DBOSConfig, WorkflowHandleAsync
 
 from app.agents import auditor, planner
 from app.agents.conversation import AgentDeps
-from app.agents.models import close
+from app.agents.models import close, configure, current_access
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, Role
 from app.domain.findings import AuditReport
 from app.domain.plan import PlannerAnswer
@@ -88,6 +88,19 @@ async def test_next_model_is_built_inside_the_step(
         (second, 0),
         (second, 1),
     ]
+
+
+async def test_timeout_is_recorded_in_its_step(server: ModelServer, ledger: MemoryLedger) -> None:
+    configure(current_access().model_copy(update={"max_retries": 5}))
+    turn = {"status": 529, "only_for": "anthropic", "answer": PLAN_ANSWER}
+    server.play(REPOSITORY, {"planner": {1: [turn]}})
+    plan = plan_of(CLAUDE, GPT).model_copy(update={"timeout_seconds": 0.2})
+    _DEPS["planner"] = deps_of(Role.PLANNER, ledger, plan)
+    handle = await DBOS.start_workflow_async(plan_workflow, 1)
+    await handle.get_result()
+    steps = await DBOS.list_workflow_steps_async(handle.workflow_id)
+    requests = [step for step in steps if step["function_name"].endswith("model.request")]
+    assert [step["error"] is not None for step in requests] == [True, False]
 
 
 async def test_limits_and_failures_leave_the_workflow_unchanged(server: ModelServer, ledger: MemoryLedger) -> None:

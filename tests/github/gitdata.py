@@ -16,9 +16,11 @@ class GitData:
     """Refs, trees and commits by sha. `lose_next` makes the answer to the next request of that path get lost."""
 
     def __init__(self, router: respx.MockRouter) -> None:
+        self.commits: dict[str, dict[str, Any]] = {}
         self.base = self.commit("base", tree="t0", parents=[])
         self.refs: dict[str, str] = {"refs/heads/main": self.base}
         self.trees: list[dict[str, Any]] = []
+        self.blobs: list[str] = []
         self.writes: list[str] = []
         self.lose_next: str | None = None
         for path, handler in (
@@ -32,12 +34,8 @@ class GitData:
         router.post(f"{ROOT}/refs").mock(side_effect=self._losing(self._create_ref))
         router.patch(path__regex=rf"{ROOT}/refs/(?P<name>.+)$").mock(side_effect=self._losing(self._update_ref))
 
-    commits: dict[str, dict[str, Any]]
-
     def commit(self, message: str, tree: str, parents: list[str]) -> str:
         """Make a commit behind Autopack's back."""
-        if not hasattr(self, "commits"):
-            self.commits = {}
         sha = hashlib.sha1(f"{message}{tree}{parents}{len(self.commits)}".encode()).hexdigest()
         parent_rows = [{"sha": parent} for parent in parents]
         self.commits[sha] = {"sha": sha, "tree": {"sha": tree}, "parents": parent_rows, "message": message}
@@ -67,6 +65,7 @@ class GitData:
         return httpx.Response(201, json={"sha": hashlib.sha1(request.content).hexdigest()})
 
     def _blob(self, request: httpx.Request) -> httpx.Response:
+        self.blobs.append(json.loads(request.content)["content"])
         return httpx.Response(201, json={"sha": hashlib.sha1(request.content).hexdigest()})
 
     def _commit(self, request: httpx.Request) -> httpx.Response:

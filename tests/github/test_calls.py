@@ -32,7 +32,7 @@ async def test_a_server_error_and_a_broken_connection_are_tried_again(repo: Repo
 
 
 async def test_a_token_that_could_not_be_fetched_at_once_is_fetched_again(repo: Repo, github: respx.MockRouter) -> None:
-    good = {"token": "ghs_later", "expires_at": "2099-01-01T00:00:00Z", "permissions": {}}
+    good: dict[str, object] = {"token": "ghs_later", "expires_at": "2099-01-01T00:00:00Z", "permissions": {}}
     github["tokens"].mock(side_effect=[httpx.Response(503), httpx.Response(201, json=good)])
     route = github.get("/repos/acme/widgets/issues/1").respond(json=ISSUE)
     await issues.read_issue(repo, 1)
@@ -96,7 +96,10 @@ async def test_a_comment_whose_answer_was_lost_is_found_and_not_posted_twice(
         posted.append(comment(len(posted) + 10, json.loads(request.content)["body"]))
         raise httpx.ReadTimeout("lost", request=request)
 
-    github.get("/repos/acme/widgets/issues/1/comments").mock(side_effect=lambda _: httpx.Response(200, json=posted))
+    def listed(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=posted)
+
+    github.get("/repos/acme/widgets/issues/1/comments").mock(side_effect=listed)
     github.post("/repos/acme/widgets/issues/1/comments").mock(side_effect=post)
     assert await comments.post_once(repo, 1, "status:r1", "hello") == 10
     assert len(posted) == 1

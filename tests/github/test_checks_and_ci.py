@@ -24,11 +24,12 @@ class Checks:
         self.rows: list[dict[str, Any]] = []
         self.writes: list[str] = []
         self.lose_answer = False
-        github.get(f"{ROOT}/commits/{SHA}/check-runs").mock(
-            side_effect=lambda _: httpx.Response(200, json={"total_count": len(self.rows), "check_runs": self.rows})
-        )
+        github.get(f"{ROOT}/commits/{SHA}/check-runs").mock(side_effect=self.list)
         github.post(f"{ROOT}/check-runs").mock(side_effect=self.create)
         github.patch(path__regex=rf"{ROOT}/check-runs/(?P<number>\d+)").mock(side_effect=self.update)
+
+    def list(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"total_count": len(self.rows), "check_runs": self.rows})
 
     def create(self, request: httpx.Request) -> httpx.Response:
         self.writes.append("POST")
@@ -165,9 +166,10 @@ async def test_failed_jobs_are_run_again_once_per_attempt(repo: Repo, github: re
         state.update(status="queued", run_attempt=2)
         raise httpx.ReadTimeout("lost", request=request)
 
-    github.get(f"{ROOT}/actions/runs/11").mock(
-        side_effect=lambda _: httpx.Response(200, json={**workflow_run(11), **state})
-    )
+    def now(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={**workflow_run(11), **state})
+
+    github.get(f"{ROOT}/actions/runs/11").mock(side_effect=now)
     github.post(f"{ROOT}/actions/runs/11/rerun-failed-jobs").mock(side_effect=again)
     assert await ci_jobs.rerun_failed(repo, 11, attempt=1) == 2
     state["status"] = "completed"

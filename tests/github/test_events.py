@@ -60,7 +60,14 @@ def test_a_merged_pull_request() -> None:
 
 
 def test_ci_events_say_which_commit_they_are_about() -> None:
-    check = {"id": 1, "name": "build", "head_sha": SHA, "status": "completed", "conclusion": "success", "app": {"id": 2}}
+    check = {
+        "id": 1,
+        "name": "build",
+        "head_sha": SHA,
+        "status": "completed",
+        "conclusion": "success",
+        "app": {"id": 2},
+    }
     suite = {"id": 2, "head_sha": SHA, "status": "completed", "conclusion": None, "app": None}
     run = {"id": 3, "name": "CI", "head_sha": SHA, "status": "in_progress", "conclusion": None, "run_attempt": 2}
     check_run = event("check_run", action="completed", check_run=check)

@@ -25,9 +25,7 @@ async def test_settings_and_instructions_are_read_at_one_commit(repo: Repo, gith
     github.get(f"{ROOT}/.github/copilot-instructions.md").respond(json=[file(b"")])
     found = await settings_files.read_settings_files(repo, SHA)
     assert found.settings == "tokens: 2M\n" * 20
-    assert {path: len(text) for path, text in found.instructions.items()} == {
-        "AGENTS.md": settings_files.LIMIT_BYTES
-    }
+    assert {path: len(text) for path, text in found.instructions.items()} == {"AGENTS.md": settings_files.LIMIT_BYTES}
 
 
 async def test_what_is_no_text_is_no_file(repo: Repo, github: respx.MockRouter) -> None:

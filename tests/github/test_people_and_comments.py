@@ -26,12 +26,8 @@ ROOT = "/repos/acme/widgets"
         ("none", "", False),
     ],
 )
-async def test_who_may_steer(
-    repo: Repo, github: respx.MockRouter, permission: str, role: str, allowed: bool
-) -> None:
-    github.get(f"{ROOT}/collaborators/someone/permission").respond(
-        json={"permission": permission, "role_name": role}
-    )
+async def test_who_may_steer(repo: Repo, github: respx.MockRouter, permission: str, role: str, allowed: bool) -> None:
+    github.get(f"{ROOT}/collaborators/someone/permission").respond(json={"permission": permission, "role_name": role})
     assert await permissions.may_steer(repo, "someone") is allowed
 
 

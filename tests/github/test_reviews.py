@@ -123,10 +123,16 @@ class Pull:
         self.lose_answer = False
         self.tries = 0
         root = "/repos/acme/widgets/pulls/7"
-        github.get(f"{root}/reviews").mock(side_effect=lambda _: httpx.Response(200, json=self.reviews))
-        github.get(f"{root}/comments").mock(side_effect=lambda _: httpx.Response(200, json=self.comments))
+        github.get(f"{root}/reviews").mock(side_effect=self.list_reviews)
+        github.get(f"{root}/comments").mock(side_effect=self.list_comments)
         github.post(f"{root}/reviews").mock(side_effect=self.create)
         github.post(path__regex=rf"{root}/comments/(?P<root>\d+)/replies").mock(side_effect=self.reply)
+
+    def list_reviews(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=self.reviews)
+
+    def list_comments(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=self.comments)
 
     def create(self, request: httpx.Request) -> httpx.Response:
         self.tries += 1
@@ -134,7 +140,11 @@ class Pull:
         assert body["event"] == "COMMENT"
         if self.refuse_lines and body["comments"]:
             return httpx.Response(422, json={"message": "Unprocessable", "errors": ["line must be part of the diff"]})
-        review = {"id": 100 + len(self.reviews), "body": body["body"], "user": {"login": "autopack[bot]"}}
+        review: dict[str, Any] = {
+            "id": 100 + len(self.reviews),
+            "body": body["body"],
+            "user": {"login": "autopack[bot]"},
+        }
         self.reviews.append(review)
         for comment in body["comments"]:
             self.add(comment["body"], review["id"])

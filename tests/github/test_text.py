@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+import app
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.strategy import RunOptions, compile_strategy
 from app.domain.view import Headline, RunView, TierView
 from app.github import text
 from app.github.text import escape
@@ -111,7 +115,12 @@ def test_a_fence_cannot_be_broken_out_of(given_text: str) -> None:
 @example(HOSTILE)
 def test_no_marker_can_be_forged(given_text: str) -> None:
     mark = text.marker("status:r1")
-    for shown in (escape.inline(given_text), escape.code(given_text), escape.quote(given_text), escape.fence(given_text)):
+    for shown in (
+        escape.inline(given_text),
+        escape.code(given_text),
+        escape.quote(given_text),
+        escape.fence(given_text),
+    ):
         assert "<!--" not in shown
         assert not escape.has_marker(f"{shown}\n\n{text.marker('incident:r1')}", "status:r1")
     assert mark not in text.marker("status:r1 -->\n<!-- autopack:status:r1")
@@ -145,7 +154,7 @@ def hostile_run(foreign_text: str) -> RunView:
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(foreign)
 @example(HOSTILE * 40)
 @example("|" * 5_000)
@@ -160,6 +169,8 @@ def test_every_text_about_a_run_stays_in_bounds_and_does_nothing(foreign_text: s
         text.final_summary(view),
         text.incident(view, foreign_text * 50, foreign_text * 50),
         text.already_running(view),
+        text.status_answer(view),
+        text.not_here(foreign_text),
         check.summary,
         check.text,
         promotion.summary,
@@ -195,7 +206,8 @@ def test_each_headline_has_its_words(headline: Headline) -> None:
     ("changes", "status", "conclusion"),
     [
         ({}, "in_progress", None),
-        ({"state": RunState.DONE_SUCCESS}, "in_progress", None),
+        ({"promotion_blockers": ("the run is CI_RUNNING",)}, "in_progress", None),
+        ({"state": RunState.DONE_SUCCESS}, "completed", "success"),
         ({"state": RunState.DONE_SUCCESS, "promotion_blockers": ("tier T1 is NOT_CLEAN",)}, "completed", "failure"),
         ({"state": RunState.DONE_SUCCESS, "promoted": True}, "completed", "success"),
         (
@@ -204,9 +216,10 @@ def test_each_headline_has_its_words(headline: Headline) -> None:
             "failure",
         ),
         ({"state": RunState.DONE_CANCELLED, "promotion_blockers": ("cancelled",)}, "completed", "failure"),
+        ({"state": RunState.DONE_CANCELLED}, "completed", "failure"),
     ],
 )
-def test_promotion_is_green_only_when_the_clean_run_was_offered(
+def test_promotion_is_green_only_when_a_clean_run_has_ended(
     changes: dict[str, Any], status: str, conclusion: str | None
 ) -> None:
     check = text.promotion_check(run(**changes))
@@ -341,6 +354,54 @@ def test_the_last_resort_of_a_finding_is_the_reviews_body() -> None:
     assert "🟡 **minor** · correctness · `the whole patch`" in leftover_section([minor])
 
 
-def test_a_plan_names_criteria_and_tiers() -> None:
-    plan = Plan(tiers=(Tier(tier_id="T1", tier_index=0, name="Dates"),), phases=(PHASE,))
-    assert plan.phases_of("T1") == (PHASE,)
+def test_a_plan_says_what_each_phase_may_spend_and_what_it_must_do() -> None:
+    phases = (PHASE.model_copy(update={"acceptance_criteria": ("Leap days | are kept",)}),)
+    plan = Plan(tiers=(Tier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
+    folder = Path(app.__file__).parent.parent / "rulesets"
+    rules, models = ((folder / name).read_text(encoding="utf-8") for name in ("default.yaml", "models.yaml"))
+    ruleset = Ruleset.model_validate({**yaml.safe_load(rules), "models": yaml.safe_load(models)})
+    vendor = ruleset.models.standard[0].partition(":")[0]
+    strategy = compile_strategy(ruleset, plan, RunOptions(), RepositorySettings(), frozenset({vendor}))
+    shown = text.plan_comment(plan, strategy, run_id="r1")
+    assert shown.startswith("### 🗺️ Autopack's plan: 1 phase in 1 tier")
+    assert "| `P2` Test the parser | tests, low | 300k | normal CI, audited beside CI |" in shown
+    assert "- `P2`: Leap days &#124; are kept" in shown
+    assert "same vendor" in shown
+    assert_harmless(shown)
+
+
+def test_an_incident_holds_all_that_a_person_needs() -> None:
+    view = run(
+        state=RunState.DONE_FAILED_ENVIRONMENT,
+        headline=Headline.FAILED,
+        reason="CI never came",
+        next_action="Put CI right, then comment `/autopack run`.",
+    )
+    shown = text.incident(view, "line 1\nAssertionError", " a.py | 2 +-", artefacts=["incident/summary.md"])
+    for part in (
+        "❌ Autopack: Failed (`DONE_FAILED_ENVIRONMENT`)",
+        "**Why:** CI never came",
+        "comment `/autopack run`",
+        "```text\nline 1\nAssertionError\n```",
+        "a.py | 2 +-",
+        "412k / 500k",
+        "Leap days are lost",
+        "`incident/summary.md`",
+    ):
+        assert part in shown
+
+
+def test_a_final_summary_counts_what_was_done_and_what_is_left() -> None:
+    shown = text.final_summary(run(state=RunState.DONE_SUCCESS, headline=Headline.DONE))
+    assert "1 of 2 phases complete, 3 tries" in shown
+    assert "412k of 500k tokens" in shown
+    assert "$1.26" in shown
+    assert "2 findings, 1 still open" in shown
+
+
+@given(foreign)
+@example(f"Comment `/autopack run`: {HOSTILE}")
+def test_advice_shows_commands_as_code_and_the_rest_as_text(given_text: str) -> None:
+    shown = escape.advice(f"{given_text} then comment `/autopack run --tokens 2M` again")
+    assert shown.endswith("then comment `/autopack run --tokens 2M` again")
+    assert_harmless(f"A {shown}")

@@ -34,7 +34,13 @@ def finding(problem: str, **other: Any) -> FindingView:
 def run(**other: Any) -> RunView:
     first = phase("P1", "Write the parser", PhaseState.COMPLETE, builder_attempts=1, tokens=41_250, head_sha=SHA)
     second = phase(
-        "P2", "Test the parser", PhaseState.RETRY, builder_attempts=2, auditor_attempts=1, major_issues=1, note="test failed"
+        "P2",
+        "Test the parser",
+        PhaseState.RETRY,
+        builder_attempts=2,
+        auditor_attempts=1,
+        major_issues=1,
+        note="test failed",
     )
     given: dict[str, Any] = {
         "run_id": "r1",

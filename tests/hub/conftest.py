@@ -37,7 +37,7 @@ def receiver(world: World) -> Iterator[Receiver]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
             del format, args
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

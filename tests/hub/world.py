@@ -134,5 +134,3 @@ class Receiver:
     def events(self) -> list[str]:
         """Event and action of each delivery, in order of arrival."""
         return [delivery.event for delivery in self.deliveries]
-
-

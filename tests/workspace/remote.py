@@ -112,7 +112,9 @@ class HttpRemote:
             if any(secret in arguments for secret in self.secrets):
                 self.seen_in_arguments.append(arguments)
 
-    def _handler(outer) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler's
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        outer = self
+
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.requests += 1
@@ -128,7 +130,7 @@ class HttpRemote:
                 else:
                     self._serve(body)
 
-            do_POST = do_GET
+            do_POST = do_GET  # noqa: N815 - the name that the base class calls
 
             def _serve(self, body: bytes) -> None:
                 url = urlsplit(self.path)

@@ -1,7 +1,6 @@
 """The mirror: fetched at once and again, repaired after a kill, read without network, and no place for tokens."""
 
 import asyncio
-import subprocess
 import sys
 from pathlib import Path
 
@@ -55,9 +54,9 @@ async def test_concurrent_first_fetches_make_one_sound_mirror(mirror: Mirror, re
         "asyncio.run(Mirror(Path(sys.argv[1]), 'octo', 'demo', sys.argv[2]).fetch(None, 'main'))"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "data"), remote.url]
-    processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for _ in range(2)]
+    processes = [await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[2]) for _ in range(2)]
     await asyncio.gather(*(one.fetch(None, "main") for one in [mirror, *others]))
-    assert [await asyncio.to_thread(process.wait, 60) for process in processes] == [0, 0]
+    assert [await asyncio.wait_for(process.wait(), 60) for process in processes] == [0, 0]
     sha = await mirror.resolve("main")
     await asyncio.gather(*(one.hydrate(None, sha) for one in others))
     assert await mirror.read(sha, "README.md") == b"# Demo\n"
@@ -91,6 +90,7 @@ async def test_a_branch_may_take_the_place_of_a_deleted_one(mirror: Mirror, remo
     remote.commit({"a": "a"}, branch="topic", start="main")
     await mirror.fetch(None)
     run_git(remote.work, "push", "--quiet", "origin", ":topic")
+    run_git(remote.work, "branch", "--quiet", "--move", "topic", "old")
     sha = remote.commit({"b": "b"}, branch="topic/more", start="main")
     await mirror.fetch(None, "topic/more")
     assert await mirror.resolve("topic/more") == sha
@@ -175,9 +175,11 @@ def test_names_that_are_no_repository_are_refused(tmp_path: Path, owner: str, na
         Mirror(tmp_path, owner, name)
 
 
-@pytest.mark.parametrize("ref", ["--upload-pack=x", "a..b", "a b", "a:b", "^main", "", "a.lock", "+main", "/a", "a/", "@{1}"])
+@pytest.mark.parametrize(
+    "ref", ["--upload-pack=x", "a..b", "a b", "a:b", "^main", "", "a.lock", "+main", "/a", "a/", "@{1}"]
+)
 async def test_refs_that_could_be_options_or_expressions_are_refused(mirror: Mirror, base: str, ref: str) -> None:
-    with pytest.raises((WorkspaceError)) as refused:
+    with pytest.raises(WorkspaceError) as refused:
         await mirror.resolve(ref)
     if ref != "+main":  # a legal name of a branch, which does not exist
         assert not isinstance(refused.value, GitError)

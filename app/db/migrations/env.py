@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     include_name=lambda name, kind, _: kind != "table" or name in Base.metadata.tables,
-    render_item=lambda kind, item, _: "sa.DateTime(timezone=True)" if isinstance(item, UtcTime) else False,
+    render_item=lambda _kind, item, _: "sa.DateTime(timezone=True)" if isinstance(item, UtcTime) else False,
     render_as_batch=True,
     version_table="autopack_version",
 )

@@ -3,7 +3,17 @@
 from app.github.text.checks import CheckText, check_output, promotion_check
 from app.github.text.commit import commit_message, merge_message
 from app.github.text.escape import marker
-from app.github.text.notes import already_running, help_text, incident, plan_comment, refusal, settings_error
+from app.github.text.notes import (
+    already_running,
+    help_text,
+    incident,
+    no_run,
+    not_here,
+    plan_comment,
+    refusal,
+    settings_error,
+    status_answer,
+)
 from app.github.text.review import leftover_section, review_body, review_comment
 from app.github.text.status import final_summary, pull_body, pull_title, status_comment
 
@@ -18,6 +28,8 @@ __all__ = [
     "leftover_section",
     "marker",
     "merge_message",
+    "no_run",
+    "not_here",
     "plan_comment",
     "promotion_check",
     "pull_body",
@@ -26,5 +38,6 @@ __all__ = [
     "review_body",
     "review_comment",
     "settings_error",
+    "status_answer",
     "status_comment",
 ]

@@ -42,18 +42,18 @@ def check_output(view: RunView) -> CheckText:
 
 
 def promotion_check(view: RunView) -> CheckText:
-    """The check `autopack/promotion`: green only when the run may be merged and has been offered for it."""
-    if view.promoted and not view.promotion_blockers:
-        summary = "The whole run is clean: every tier is complete, audited, and green on the newest base."
-        return CheckText("completed", "success", "Ready to be merged", sections(summary, links(view)))
-    if not view.state.terminal:
-        summary = "The run has not ended; until then its branch is not offered for merging."
-        return CheckText("in_progress", None, "The run has not ended", sections(summary, links(view)))
-    if view.promotion_blockers:
+    """The check `autopack/promotion`: green only when the run ended well and nothing stands against merging it."""
+    if view.promotion_blockers and view.state.terminal:
         reasons = bullets((inline(reason, 500) for reason in view.promotion_blockers), 20_000)
         return CheckText("completed", "failure", "Not eligible", sections("The run may not be promoted:", reasons))
-    summary = "The run is eligible. The newest base is being merged in and judged by CI once more."
-    return CheckText("in_progress", None, "Being prepared", sections(summary, links(view)))
+    if view.state is RunState.DONE_SUCCESS:
+        summary = "The whole run is clean: every tier is complete, audited, and green on the newest base."
+        title = "Merged" if view.promoted else "Ready to be merged"
+        return CheckText("completed", "success", title, sections(summary, links(view)))
+    if view.state.terminal:
+        return CheckText("completed", "failure", "Not eligible", sections(inline(view.reason, 1_000), links(view)))
+    summary = "The run has not ended; until then its branch is not offered for merging."
+    return CheckText("in_progress", None, "The run has not ended", sections(summary, links(view)))
 
 
 def _conclusion(state: RunState) -> Conclusion:

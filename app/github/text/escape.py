@@ -23,6 +23,7 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _LINK = re.compile(r"\](?=[(:\[])")
 _IMAGE = re.compile(r"!(?=\[)")
 _BACKTICKS = re.compile(r"`+")
+_COMMAND = re.compile(r"`(/autopack(?: [\w-]+)*)`")
 _MARKER_KEY = re.compile(r"[^A-Za-z0-9._:/-]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;"}
 _SPECIAL = re.compile(r"[&<>|\\`*_{}\[\]()#+!~$=-]")
@@ -76,6 +77,17 @@ def code(text: str, limit: int = 200) -> str:
     if re.search(r"[`|\\]|<!--", one_line):
         return f"<code>{inline(one_line, limit)}</code>"
     return f"`{one_line}`"
+
+
+def advice(text: str, limit: int = 1_000) -> str:
+    """Like `inline`, but commands such as `/autopack run --tokens 2M` in backticks are shown as code."""
+    parts = _COMMAND.split(shorten(text, limit))
+    return "".join(f"`{part}`" if index % 2 else _keeping_ends(part, limit) for index, part in enumerate(parts))
+
+
+def _keeping_ends(text: str, limit: int) -> str:
+    start, end = " " * (text[:1].isspace()), " " * (text[-1:].isspace())
+    return f"{start}{inline(text, limit)}{end}" if text.strip() else start
 
 
 def quote(text: str, limit: int = 4_000) -> str:

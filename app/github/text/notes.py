@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from app.domain.plan import Plan
 from app.domain.strategy import Strategy
 from app.domain.view import RunView
-from app.github.text.escape import code, fence, inline
-from app.github.text.parts import budget, bullets, details, links, named, sections, table, tokens
-from app.github.text.status import COMMANDS, HEADLINES, ledger, phase_table
+from app.github.text.escape import advice, code, fence, inline
+from app.github.text.parts import budget, bullets, counted, details, links, named, sections, table, tokens
+from app.github.text.status import COMMANDS, HEADLINES, headline, ledger, phase_table
 
 HELP = (
     ("run", "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"),
@@ -35,7 +35,7 @@ def plan_comment(plan: Plan, strategy: Strategy, *, run_id: str) -> str:
             judged = f"{rules.ci_profile.value} CI, " + ("audited beside CI" if rules.auto_apply else "audited before")
             models = f"{code(rules.builder.first, 80)} / {code(rules.auditor.first, 80)}"
             rows.append([named(phase.phase_id, phase.name), risk, tokens(rules.token_cap), judged, models])
-    heading = f"### 🗺️ Autopack's plan: {len(plan.phases)} phases in {len(plan.tiers)} tiers"
+    heading = f"### 🗺️ Autopack's plan: {counted(len(plan.phases), 'phase')} in {counted(len(plan.tiers), 'tier')}"
     run = (
         f"At most {tokens(strategy.token_cap)} tokens and {strategy.max_minutes:g} minutes of work; safety profile "
         f"{code(strategy.safety_profile.value)}, scope {code(strategy.run_scope.value)}."
@@ -81,6 +81,21 @@ def already_running(view: RunView) -> str:
     )
 
 
+def no_run() -> str:
+    """The answer to a command about a run where there is none."""
+    return "There is no run for this issue. `/autopack run` starts one, `/autopack help` lists the commands."
+
+
+def not_here(command: str) -> str:
+    """The answer to a command that only an open issue can take."""
+    return f"{code(f'/autopack {command}', 80)} works on an open issue; this is a pull request, or closed."
+
+
+def status_answer(view: RunView) -> str:
+    """Where the run stands, in short; the status comment says the rest."""
+    return sections(headline(view), links(view), "The status comment is up to date and says the rest.")
+
+
 def settings_error(path: str, line: int | None, problem: str, excerpt: str = "") -> str:
     """What is wrong with the repository's settings, and where (1-based line)."""
     place = path if line is None else f"{path}:{line}"
@@ -98,7 +113,7 @@ def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artefacts: Seq
     return sections(
         f"### {mark} Autopack: {words} ({code(view.state.value)})",
         f"**Why:** {inline(view.reason, 2_000)}" if view.reason else "",
-        f"**How to try again:** {inline(view.next_action, 1_000)}",
+        f"**How to try again:** {advice(view.next_action)}",
         links(view),
         f"**Budget** {budget(view.run_cap)}",
         phase_table(view, 18_000),

@@ -40,6 +40,11 @@ def tokens(count: int) -> str:
     return str(count)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 phase`, `2 phases`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def bar(used: int, limit: int, width: int = 10) -> str:
     """A bar of what was used, with its percentage; full at and over the limit."""
     share = used / limit if limit > 0 else 1.0

@@ -4,7 +4,7 @@ from app.domain.budget import Role, Usage
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState
 from app.domain.view import FindingView, Headline, PhaseView, RunView
-from app.github.text.escape import code, inline, marker, plain, shorten
+from app.github.text.escape import advice, code, inline, marker, plain, shorten
 from app.github.text.parts import (
     PHASE_MARKS,
     TIER_MARKS,
@@ -67,7 +67,7 @@ def headline(view: RunView) -> str:
     return sections(
         f"### {mark} Autopack: {words}{progress}",
         f"**Why:** {inline(view.reason, 1_000)}" if view.reason else "",
-        f"**Next:** {inline(view.next_action, 1_000)}",
+        f"**Next:** {advice(view.next_action)}",
         f"<sub>{times} · {code(view.state.value)}</sub>",
     )
 
@@ -120,11 +120,11 @@ def ledger(view: RunView, room: int) -> str:
 def promotion_line(view: RunView) -> str:
     """Whether the run may be, or has been, promoted; empty while it is too early to say."""
     if view.promoted:
-        return "**Promotion** ✅ offered: the pull request is ready to be merged."
+        return "**Promotion** 🎉 merged."
     if not view.state.terminal:
         return ""
     if not view.promotion_blockers:
-        return "**Promotion** ✅ eligible."
+        return "**Promotion** ✅ the run is clean; merging the pull request is yours."
     return "**Promotion** ❌ not eligible:\n\n" + bullets((inline(one, 300) for one in view.promotion_blockers), 4_000)
 
 
@@ -138,7 +138,7 @@ def pull_body(view: RunView) -> str:
     mark, words = HEADLINES[view.headline]
     return sections(
         f"Closes #{view.issue_number}",
-        f"{mark} **{words}.** {inline(view.next_action, 1_000)}",
+        f"{mark} **{words}.** {advice(view.next_action)}",
         "Written by Autopack, phase by phase: every commit passed its gate, and a second model reviewed the diff. "
         f"The status comment on #{view.issue_number} is kept up to date; a person merges.",
         links(view),
@@ -161,7 +161,7 @@ def final_summary(view: RunView) -> str:
     return sections(
         f"### {mark} Autopack: {words}",
         outcome,
-        f"**Next:** {inline(view.next_action, 1_000)}",
+        f"**Next:** {advice(view.next_action)}",
         bullets(
             [
                 f"{done} of {len(phases)} phases complete, {sum(phase.builder_attempts for phase in phases)} tries",

@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from alembic import op
 
-
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -65,12 +64,13 @@ def upgrade() -> None:
         sa.Column("promotion_eligible", sa.Boolean(), nullable=False),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failure_reason", sa.Text(), nullable=True),
-        sa.Column("active_seconds", sa.Double(), nullable=False),
+        sa.Column("active_seconds", sa.Float(), nullable=False),
         sa.Column("active_since", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("max_minutes", sa.Double(), nullable=True),
+        sa.Column("max_minutes", sa.Float(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("run_id"),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:

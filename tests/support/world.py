@@ -1,0 +1,109 @@
+"""A world for stories: an embedded GitHub, recorded models and the service, on one database."""
+
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import httpx
+import sqlalchemy as sa
+
+from app.hub import Hub
+from app.replay import ModelServer
+from tests.support.service import Service
+
+WAIT_SECONDS = 40.0
+_UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
+KEYS = {"ANTHROPIC_API_KEY": "recorded-anthropic", "OPENAI_API_KEY": "recorded-openai"}
+
+
+class World:
+    """One hub, one model server, one service. Its stories have a repository of their own each."""
+
+    def __init__(self, folder: Path, database_url: str, *, runners: int = 1) -> None:
+        self.hub = Hub(folder / "hub", runners=runners)
+        self.models = ModelServer()
+        self._folder = folder
+        self._database_url = database_url
+        self._database = sa.create_engine(_driver(database_url))
+        self._clients: dict[str, httpx.Client] = {}
+        self._numbers = count(1)
+        self.service: Service
+
+    def start(self) -> None:
+        """Start everything; the hub's webhooks go to the service."""
+        self.hub.start()
+        self.models.start()
+        self.service = Service(self._folder / "service", self.environment())
+        self.service.start()
+        self.hub.set_webhook_url(self.service.webhook_url)
+
+    def stop(self) -> None:
+        self.service.stop()
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+        self._database.dispose()
+        self.models.stop()
+        self.hub.stop()
+
+    def environment(self) -> dict[str, str]:
+        """What the service is told."""
+        return {
+            **KEYS,
+            "ANTHROPIC_BASE_URL": self.models.anthropic_base_url,
+            "OPENAI_BASE_URL": self.models.openai_base_url,
+            "DATABASE_URL": self._database_url,
+            "GITHUB_APP_ID": str(self.hub.app_id),
+            "GITHUB_PRIVATE_KEY": self.hub.private_key_pem,
+            "GITHUB_WEBHOOK_SECRET": self.hub.webhook_secret,
+            "GITHUB_API_URL": self.hub.url,
+            "GITHUB_SERVER_URL": self.hub.url,
+        }
+
+    def new_repository_name(self) -> str:
+        """`owner/name` of a repository that does not exist yet; the owner is new too."""
+        number = next(self._numbers)
+        return f"acme{number}/garden{number}"
+
+    def user(self, login: str) -> httpx.Client:
+        """A REST client that acts as this user."""
+        if login not in self._clients:
+            self._clients[login] = self.hub.as_user(login)
+        return self._clients[login]
+
+    def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
+        """Return when `condition` holds. It is looked at again whenever the hub stirs. Raises `AssertionError`."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.service.running, "the service has died"
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+            with self.hub.state.wake:
+                self.hub.state.wake.wait(0.03)
+
+    def wait_idle(self, seconds: float = WAIT_SECONDS) -> None:
+        """Return when every delivery has been sent and handled, and no workflow is under way."""
+        self.hub.webhooks.wait_drained(seconds)
+        self.wait_until(self._idle, "the workflow engine is idle", seconds)
+
+    def failed_workflows(self) -> list[str]:
+        """Name and id of every workflow that ended with an exception."""
+        query = f"SELECT name, workflow_uuid FROM {self._status_table} WHERE status NOT IN :good"
+        with self._database.connect() as connection:
+            good = sa.bindparam("good", ("SUCCESS", *_UNFINISHED), expanding=True)
+            return [f"{name} {uuid}" for name, uuid in connection.execute(sa.text(query).bindparams(good))]
+
+    def _idle(self) -> bool:
+        waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")
+        query = f"SELECT count(*) FROM {self._status_table} WHERE status IN :open"
+        working = sa.text(query).bindparams(sa.bindparam("open", _UNFINISHED, expanding=True))
+        with self._database.connect() as connection:
+            return connection.scalar(waiting) == 0 and connection.scalar(working) == 0
+
+    @property
+    def _status_table(self) -> str:
+        return "workflow_status" if self._database.dialect.name == "sqlite" else "dbos.workflow_status"
+
+
+def _driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
