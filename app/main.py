@@ -36,6 +36,7 @@ def engine_config(db: Database) -> DBOSConfig:
         "application_version": __version__,
         "executor_id": "local",
         "notification_listener_polling_interval_sec": ENGINE_POLLING_SECONDS,
+        "system_database_engine": db.workflow_engine(),
         "log_level": "WARNING",
         "enable_otlp": False,
     }

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, cast
 from weakref import WeakKeyDictionary
 
 import anthropic
 import openai
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_ai.exceptions import ModelTimeoutError
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -136,7 +136,7 @@ def _reveal(secret: SecretStr | None) -> str:
 
 
 class Bounded(WrapperModel):
-    """A model whose request ends in time, retries and slowly arriving replies included.
+    """A model whose request ends in time, retries and slowly arriving replies included, and whose replies are Unicode.
 
     The bound lies inside the workflow's step, so that a timeout is recorded there and replay sees it again;
     pydantic-ai's `request_timeout` lies around the step.
@@ -155,9 +155,25 @@ class Bounded(WrapperModel):
         seconds = REQUEST_ATTEMPTS_TIME * attempt
         try:
             async with asyncio.timeout(seconds):
-                return await super().request(messages, model_settings, model_request_parameters)
+                reply = await super().request(messages, model_settings, model_request_parameters)
         except TimeoutError as error:
             raise ModelTimeoutError(self.model_name, f"no complete reply in {seconds:g} s") from error
+        return replace(reply, parts=[_encodable_part(part) for part in reply.parts])
+
+
+def _encodable_part(part: ModelResponsePart) -> ModelResponsePart:
+    """JSON can carry half of a surrogate pair, which no file, database or further request can."""
+    if isinstance(part, ToolCallPart):
+        return replace(part, args=_encodable(part.args))
+    return replace(part, content=_encodable(part.content)) if isinstance(part, TextPart) else part
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in cast("dict[Any, Any]", value).items()}
+    return [_encodable(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 @dataclass

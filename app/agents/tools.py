@@ -53,10 +53,17 @@ def _bounded(text: str) -> str:
     return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}\n[cut; ask for less]"
 
 
+def _pattern(text: str) -> str | None:
+    """A glob or regex to hand on; None when it is empty. Raises EditError when no command line can carry it."""
+    if "\0" in text:
+        raise EditError("A pattern cannot contain a NUL character")
+    return text or None
+
+
 @_answering
 async def list_files(ctx: RunContext[AgentDeps], glob: str = "") -> str:
     """List files, all or those that match a glob such as src/**/*.py."""
-    paths = await _worktree(ctx).list_files(glob or None)
+    paths = await _worktree(ctx).list_files(_pattern(glob))
     more = f"\n[{len(paths) - MAX_LISTED} more; use a glob]" if len(paths) > MAX_LISTED else ""
     return _bounded("\n".join(paths[:MAX_LISTED]) + more) if paths else "no files"
 
@@ -64,7 +71,7 @@ async def list_files(ctx: RunContext[AgentDeps], glob: str = "") -> str:
 @_answering
 async def search(ctx: RunContext[AgentDeps], regex: str, glob: str = "") -> str:
     """Find lines that match a regular expression."""
-    result = await _worktree(ctx).search(regex, glob or None)
+    result = await _worktree(ctx).search(_pattern(regex) or "", _pattern(glob))
     hits = [f"{hit.path}:{hit.line}: {hit.text}" for hit in result.matches[:MAX_HITS]]
     more = result.truncated or len(result.matches) > MAX_HITS
     return _bounded("\n".join(hits) + ("\n[more; narrow the search]" if more else "")) if hits else "no matches"

@@ -1,9 +1,12 @@
 """The database: one engine per process, sessions for reading and for writing, and migrations at start.
 
 SQLite runs in WAL mode with one writer: a writing session takes the write lock when it begins, so that a transaction
-never fails half-way for want of it. PostgreSQL needs none of this.
+never fails half-way for want of it. A killed process loses nothing. Against power loss, only deliveries are forced to
+the disk at once: they are acknowledged, while everything else is done again from the last state that is there.
+PostgreSQL needs none of this.
 """
 
+import functools
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -35,10 +38,8 @@ class Database:
             self.url = self.url.set(drivername="postgresql+psycopg")
         else:
             raise DatabaseUnusable(f"DATABASE_URL names {self.url.get_backend_name()}: use sqlite or postgresql")
-        self.engine = sa.create_engine(self.url, pool_pre_ping=not self.sqlite)
-        if self.sqlite:
-            event.listen(self.engine, "connect", _on_sqlite_connect)
-            event.listen(self.engine, "begin", _on_sqlite_begin)
+        self.engine = self._engine("NORMAL")
+        self._durable = self._engine("FULL") if self.sqlite else self.engine
 
     @contextmanager
     def reading(self) -> Generator[Session]:
@@ -54,10 +55,26 @@ class Database:
             yield session
 
     @contextmanager
-    def writing_connection(self) -> Generator[sa.Connection]:
-        """One transaction without the object mapper, for the path that every webhook takes."""
-        with self.engine.execution_options(**{_WRITES: True}).begin() as connection:
+    def storing(self) -> Generator[sa.Connection]:
+        """One transaction that is on the disk when it ends, for what is acknowledged then."""
+        with self._durable.execution_options(**{_WRITES: True}).begin() as connection:
             yield connection
+
+    def workflow_engine(self) -> sa.Engine | None:
+        """The workflow engine's own connections to SQLite, on its terms; None lets it make them (PostgreSQL)."""
+        if not self.sqlite:
+            return None
+        engine = sa.create_engine(self.url)
+        event.listen(engine, "connect", _on_workflow_connect)
+        return engine
+
+    def _engine(self, synchronous: str) -> sa.Engine:
+        if not self.sqlite:
+            return sa.create_engine(self.url, pool_pre_ping=True)
+        engine = sa.create_engine(self.url)
+        event.listen(engine, "connect", functools.partial(_on_connect, synchronous))
+        event.listen(engine, "begin", _on_begin)
+        return engine
 
     def migrate(self) -> None:
         """Bring the tables to the newest version. Safe to call from several processes at once."""
@@ -66,7 +83,7 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.writing_connection() as connection:
+        with self.storing() as connection:
             if not self.sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
             config.attributes["connection"] = connection
@@ -79,6 +96,7 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self._durable.dispose()
 
 
 def _require_sqlite_that_the_workflow_engine_takes() -> None:
@@ -106,13 +124,20 @@ def _prepare_sqlite_file(url: sa.URL) -> None:
         connection.close()
 
 
-def _on_sqlite_connect(connection: Any, _record: object) -> None:
-    connection.isolation_level = None
+def _on_connect(synchronous: str, connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin where `_on_begin` says
     connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
 
 
-def _on_sqlite_begin(connection: sa.Connection) -> None:
+def _on_workflow_connect(connection: Any, _record: object) -> None:
+    connection.isolation_level = "IMMEDIATE"  # as the workflow engine sets it on connections that it makes itself
+    connection.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _on_begin(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")

@@ -25,7 +25,7 @@ def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> 
     rows = [{"id": one.id, "event": one.event, "payload": one.payload, "received_at": now} for one in deliveries]
     insert = sqlite.insert(Delivery) if db.sqlite else postgresql.insert(Delivery)
     statement = insert.values(rows).on_conflict_do_nothing(index_elements=[Delivery.id]).returning(Delivery.id)
-    with db.writing_connection() as connection:
+    with db.storing() as connection:
         return set(connection.scalars(statement))
 
 

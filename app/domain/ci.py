@@ -73,6 +73,7 @@ def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
     seen = {c.name for c in facts.checks}
     missing = [name for name in facts.required if name not in seen]
     if failed and not running:
+        failed = _most_precise(failed)
         names = ", ".join(sorted({check.name for check in failed}))
         return CiVerdict(state=CiState.RED, reason=f"failed: {names}", failed=failed)
     if facts.checks and not running and not missing:
@@ -84,3 +85,9 @@ def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
     if nothing_expected and wait.waited_seconds >= wait.grace_seconds:
         return CiVerdict(state=CiState.ABSENT, reason="the repository has no workflow, status or required check")
     return CiVerdict(state=CiState.WAITING, reason=", ".join(missing + running) or "no run yet")
+
+
+def _most_precise(failed: tuple[CheckFact, ...]) -> tuple[CheckFact, ...]:
+    """Leave out a failed workflow run where its failed jobs are named themselves."""
+    of_jobs = {check.workflow_run_id for check in failed if check.source == "check_run"}
+    return tuple(check for check in failed if check.source != "workflow_run" or check.workflow_run_id not in of_jobs)

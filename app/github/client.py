@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from app.github.calls import Answer, Page, Patience, create, pages, read, repeat
 from app.github.errors import GitHubRefused
 
-
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds for one request; how long it is tried again is `Patience`."""
 TOKEN_MARGIN = timedelta(minutes=10)

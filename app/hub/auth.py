@@ -71,8 +71,12 @@ def _check_jwt(hub: HubState, token: str) -> None:
     )
     try:
         # The times are judged below, in GitHub's words.
-        options = {"require": ["iat", "exp", "iss"], "verify_iat": False, "verify_exp": False}
-        claims = jwt.decode(token, public, ["RS256"], options=options)
+        claims = jwt.decode(
+            token,
+            public,
+            ["RS256"],
+            options={"require": ["iat", "exp", "iss"], "verify_iat": False, "verify_exp": False},
+        )
         issued, expires = int(claims["iat"]), int(claims["exp"])
     except (jwt.PyJWTError, ValueError) as error:
         raise Refusal(401, "A JSON web token could not be decoded") from error

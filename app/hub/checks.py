@@ -5,7 +5,7 @@ from githubkit_schemas.v2026_03_10 import models as m
 from app.hub.commits import resolve
 from app.hub.journal import record
 from app.hub.routing import Call, Routes, dump
-from app.hub.state import Json, Refusal, invalid, now
+from app.hub.state import Json, Refusal, invalid, items, now
 from app.hub.store import Row
 from app.hub.suites import check_run, settle_suite, suite, suite_of, tell_run
 from app.hub.views import complete, repo_url, repository, sender, simple_commit, user
@@ -66,7 +66,7 @@ def update_check_run(call: Call) -> Json:
     values = _outcome(body)
     if body.get("output"):
         kept: Json = row["output"] or {}
-        annotations = [*(kept.get("annotations") or []), *(body["output"].get("annotations") or [])]
+        annotations = [*items(kept.get("annotations")), *items(body["output"].get("annotations"))]
         values["output"] = kept | body["output"] | {"annotations": annotations}
     if values:
         call.hub.store.update("check_runs", row["id"], **values)

@@ -26,7 +26,7 @@ class Fault:
 
 @dataclass
 class Faults:
-    """The ordered faults; `add` from any thread, calls take them one by one."""
+    """The ordered faults: calls meet them in the order they were added, `add` is safe from any thread."""
 
     waiting: list[Fault] = field(default_factory=list[Fault])
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,7 +49,7 @@ class Faults:
                     continue
                 if fault.after > 0:
                     fault.after -= 1
-                    continue
+                    return None
                 fault.times -= 1
                 if fault.times == 0:
                     self.waiting.remove(fault)

@@ -11,7 +11,7 @@ from app.hub.commits import git_commit, identity, mark_verified
 from app.hub.git import ZERO, GitError
 from app.hub.refs import move
 from app.hub.routing import Call, Routes, dump
-from app.hub.state import Json, Refusal, invalid
+from app.hub.state import Json, Refusal, invalid, items
 from app.hub.views import repo_url
 
 routes = Routes()
@@ -181,7 +181,7 @@ def create_commit(call: Call) -> tuple[int, Json]:
     body, hub = call.body(m.ReposOwnerRepoGitCommitsPostBody), call.hub
     if call.git.kind(body["tree"]) != "tree":
         raise Refusal(422, "Tree SHA does not exist")
-    for parent in body.get("parents") or []:
+    for parent in items(body.get("parents")):
         if call.git.kind(parent) != "commit":
             raise Refusal(422, "Parent SHA does not exist or is not a commit object")
     name, email = identity(hub, call.actor.user["id"])
@@ -191,7 +191,7 @@ def create_commit(call: Call) -> tuple[int, Json]:
     env |= {"GIT_COMMITTER_NAME": committer["name"], "GIT_COMMITTER_EMAIL": committer["email"]}
     env |= {"GIT_AUTHOR_DATE": author["date"]} if "date" in author else {}
     env |= {"GIT_COMMITTER_DATE": committer["date"]} if "date" in committer else {}
-    parents = [flag for parent in body.get("parents") or [] for flag in ("-p", parent)]
+    parents = [flag for parent in items(body.get("parents")) for flag in ("-p", parent)]
     try:
         sha = call.git.run("commit-tree", body["tree"], *parents, stdin=body["message"].encode(), env=env)
     except GitError as error:

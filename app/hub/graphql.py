@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from graphql import GraphQLError, GraphQLResolveInfo, build_schema, graphql_sync
+from graphql import (
+    GraphQLError,
+    build_schema,
+    graphql_sync,  # pyright: ignore[reportUnknownVariableType] - its middleware is untyped
+)
 
 from app.hub.auth import allow
 from app.hub.journal import record
@@ -56,7 +60,7 @@ def _thread(call: Call, row: Row) -> Json:
         for each in call.hub.store.rows(sql, row["id"])
     ]
 
-    def connect(_: GraphQLResolveInfo, first: int | None = None, after: str | None = None) -> Json:
+    def connect(_: object, first: int | None = None, after: str | None = None) -> Json:
         return _connection(comments, first, after)
 
     top: Json = {"id": f"PRRT_{row['id']}", "isResolved": row["resolved"], "comments": connect}
@@ -67,7 +71,7 @@ def _pull(call: Call, row: Row) -> Json:
     sql = """SELECT DISTINCT t.* FROM review_threads t JOIN review_comments c ON c.thread_id = t.id
       JOIN reviews r ON r.id = c.review_id WHERE t.pull_id = ? AND r.state != 'PENDING' ORDER BY t.id"""
 
-    def threads(_: GraphQLResolveInfo, first: int | None = None, after: str | None = None) -> Json:
+    def threads(_: object, first: int | None = None, after: str | None = None) -> Json:
         return _connection([_thread(call, each) for each in call.hub.store.rows(sql, row["id"])], first, after)
 
     state = "MERGED" if row["merged_at"] else row["state"].upper()
@@ -88,7 +92,7 @@ class Root:
             kind = "FORBIDDEN" if refusal.status == 403 else "NOT_FOUND"
             raise GraphQLError(refusal.body["message"], extensions={"type": kind}) from refusal
 
-    def repository(self, _: GraphQLResolveInfo, owner: str, name: str) -> Json:
+    def repository(self, _: object, owner: str, name: str) -> Json:
         """A repository the caller may read."""
         call = self._call
         try:
@@ -97,7 +101,7 @@ class Root:
             raise GraphQLError(f"Could not resolve to a Repository with the name '{owner}/{name}'.") from refusal
         self._allowed(repo, "pull_requests:read")
 
-        def pull_request(_: GraphQLResolveInfo, number: int) -> Json:
+        def pull_request(_: object, number: int) -> Json:
             row = find(call.hub, repo, number)
             if row is None:
                 raise GraphQLError(f"Could not resolve to a PullRequest with the number of {number}.")
@@ -132,11 +136,11 @@ class Root:
             pull_event(call.hub, repo, call.actor, row["number"], action)
         return {"pullRequest": _pull(call, row | {"draft": draft})}
 
-    def markPullRequestReadyForReview(self, _: GraphQLResolveInfo, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
+    def markPullRequestReadyForReview(self, _: object, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
         """Take a pull request out of draft."""
         return self._set_draft(input["pullRequestId"], False)
 
-    def convertPullRequestToDraft(self, _: GraphQLResolveInfo, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
+    def convertPullRequestToDraft(self, _: object, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
         """Turn a pull request into a draft."""
         return self._set_draft(input["pullRequestId"], True)
 
@@ -154,11 +158,11 @@ class Root:
             emit(call.hub, repo, call.actor, "pull_request_review_thread", payload)
         return {"thread": _thread(call, thread | {"resolved": resolved})}
 
-    def resolveReviewThread(self, _: GraphQLResolveInfo, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
+    def resolveReviewThread(self, _: object, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
         """Resolve a review thread."""
         return self._set_resolved(input["threadId"], True)
 
-    def unresolveReviewThread(self, _: GraphQLResolveInfo, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
+    def unresolveReviewThread(self, _: object, input: Json) -> Json:  # noqa: A002, N802 - GitHub's
         """Open a resolved review thread again."""
         return self._set_resolved(input["threadId"], False)
 

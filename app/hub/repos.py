@@ -41,7 +41,7 @@ def get_permission(call: Call) -> Json:
 @routes.add("GET", f"{REPO}/contents/{{path:path}}", "contents:read")
 def get_contents(call: Call) -> Json | list[Json]:
     """A file (base64) or a directory's listing at `ref`, the default branch unless given."""
-    ref, path = call.query.get("ref", call.repo["default_branch"]), call.path["path"].strip("/")
+    ref, path = call.query.get("ref") or str(call.repo["default_branch"]), call.path["path"].strip("/")
     sha = call.git.resolve(ref)
     if sha is None:
         raise Refusal(404, f"No commit found for the ref {ref}")
@@ -74,7 +74,7 @@ def _content(call: Call, line: str, folder: str, ref: str) -> Json:
 @routes.add("GET", f"{REPO}/commits", "contents:read")
 def list_commits(call: Call) -> list[Json]:
     """Commits from `sha` (a branch or commit; the default branch unless given), newest first, under `path`."""
-    sha = call.git.resolve(call.query.get("sha", call.repo["default_branch"]))
+    sha = call.git.resolve(call.query.get("sha") or str(call.repo["default_branch"]))
     if sha is None:
         raise Refusal(404, "Not Found")
     paths = ["--", call.query["path"]] if "path" in call.query else []
@@ -182,7 +182,7 @@ def get_branch(call: Call) -> Json:
     url = f"{repo_url(hub, call.repo)}/branches/{name}"
     protected = _contexts(call, "protection") is not None
     contexts = _contexts(call, "protection") or []
-    checks = {"enforcement_level": "non_admins" if contexts else "off", "contexts": contexts}
+    checks: Json = {"enforcement_level": "non_admins" if contexts else "off", "contexts": contexts}
     checks["checks"] = [{"context": context, "app_id": None} for context in contexts]
     value: Json = {"name": name, "commit": commit(hub, call.repo, sha), "protected": protected}
     value |= {"protection": {"enabled": protected, "required_status_checks": checks}}

@@ -8,7 +8,7 @@ from app.hub.journal import record
 from app.hub.pullrows import diff_base, simple
 from app.hub.pulls import find_pull, pull_commits
 from app.hub.routing import Call, Routes, dump
-from app.hub.state import Json, Refusal, invalid, now
+from app.hub.state import Json, Refusal, invalid, items, now
 from app.hub.store import Row
 from app.hub.views import association, complete, full_name, repo_url, user
 from app.hub.webhooks import emit
@@ -95,7 +95,7 @@ def create_review(call: Call) -> Json:
         raise Refusal(422, "Unprocessable Entity", ["Commit is not part of the pull request"])
     base = call.git.merge_base(diff_base(call.git, pull), sha) or diff_base(call.git, pull)
     found = {file.path: hunks(file.patch) for file in file_diffs(call.git, base, sha)}
-    placed = [(comment, _place(comment, found)) for comment in body.get("comments") or []]
+    placed = [(comment, _place(comment, found)) for comment in items(body.get("comments"))]
     for comment, _ in placed:
         check_body(comment["body"], "PullRequestReviewComment")
     submitted = now() if state != "PENDING" else None

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 from fastapi import FastAPI
@@ -61,7 +61,7 @@ class Call:
                 failure = failure or error
                 continue
             dumped = adapter.dump_python(parsed, mode="json", by_alias=True, exclude_unset=True)
-            return dumped if isinstance(dumped, dict) else {"": dumped}
+            return cast("Json", dumped) if isinstance(dumped, dict) else {"": dumped}
         details = failure.errors() if failure else []
         errors = [
             {
@@ -153,7 +153,7 @@ def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Respon
         answer = route.handler(call)
     if isinstance(answer, Response):
         return answer
-    status, value = answer if isinstance(answer, tuple) else (200, answer)
+    status, value = cast("tuple[int, Any]", answer) if isinstance(answer, tuple) else (200, answer)
     headers = call.headers | {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "4999"}
     return Response(status_code=status, headers=headers) if value is None else JSONResponse(value, status, headers)
 

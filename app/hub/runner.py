@@ -13,7 +13,7 @@ from pathlib import Path
 
 from app.hub.actions import actor_of, latest_jobs, tell
 from app.hub.git import Bare, GitError, bare
-from app.hub.state import HubState, Json, now
+from app.hub.state import HubState, Json, items, mapping, now
 from app.hub.store import Row
 from app.hub.suites import settle_suite, tell_run
 from app.hub.workflows import expand
@@ -132,7 +132,7 @@ def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
     except GitError as error:
         space.log.write(f"##[error]{error}")
         conclusion = "failure"
-    for step in definition.get("steps") or []:
+    for step in items(definition.get("steps")):
         started = now()
         outcome = _step(space, step, conclusion, env)
         if hub.stopping.is_set():
@@ -163,8 +163,8 @@ def _finish_job(
 
 
 def _checkout(git: Bare, sha: str, workspace: Path, definition: Json) -> None:
-    uses: list[Json] = [step for step in definition.get("steps") or [] if "actions/checkout" in str(step.get("uses"))]
-    full = any(str((step.get("with") or {}).get("fetch-depth")) == "0" for step in uses)
+    uses: list[Json] = [step for step in items(definition.get("steps")) if "actions/checkout" in str(step.get("uses"))]
+    full = any(str(mapping(step.get("with")).get("fetch-depth")) == "0" for step in uses)
     workspace.mkdir()
     clone = Bare(workspace)
     clone.run("init", "--quiet")
@@ -198,7 +198,7 @@ def _step(space: Space, step: Json, so_far: str, job_env: dict[str, str]) -> str
     if "run" not in step:
         log.write(f"##[group]Run {step.get('uses')}\n##[endgroup]\nNot executed by the embedded GitHub.")
         return "success"
-    env = job_env | {name: expand(value, space.values) for name, value in (step.get("env") or {}).items()}
+    env = job_env | {name: expand(value, space.values) for name, value in mapping(step.get("env")).items()}
     script = expand(step["run"], space.values | {f"env.{name}": value for name, value in env.items()})
     log.write(f"##[group]Run {script.partition(chr(10))[0]}\n{script}\nshell: /usr/bin/bash -e {{0}}\n##[endgroup]")
     folder = space.workspace / str(step.get("working-directory", "."))

@@ -4,7 +4,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import httpx
@@ -235,7 +235,7 @@ class Hub:
         return entries(self.state, full_name)
 
     @contextlib.contextmanager
-    def _repository(self, full_name: str) -> Iterator[Row]:
+    def _repository(self, full_name: str) -> Generator[Row, None, None]:
         owner, _, name = full_name.partition("/")
         with self.state.store.transaction():
             yield find_repository(self.state, owner, name)

@@ -70,6 +70,16 @@ class HubState:
             self.wake.notify_all()
 
 
+def items(value: Any) -> list[Any]:
+    """A JSON list that may be null or missing."""
+    return list(value or [])
+
+
+def mapping(value: Any) -> Json:
+    """A JSON object that may be null or missing."""
+    return dict(value or {})
+
+
 def now() -> str:
     """The current time as GitHub writes it: UTC, whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

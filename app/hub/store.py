@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,7 @@ class Store:
             self._connection.execute("INSERT INTO sequence VALUES (20000)")
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         """Hold the writer lock; commit at the outermost exit, roll everything back on an exception."""
         with self.lock:
             if self._depth == 0:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from app.hub.git import Bare
-from app.hub.state import Json
+from app.hub.state import Json, items, mapping
 
 EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
 PULL_TYPES = ["opened", "synchronize", "reopened"]
@@ -47,9 +47,9 @@ def _parse(git: Bare, sha: str, path: str, trigger: Trigger) -> Workflow | None:
         document: Any = yaml.safe_load(git.run("show", f"{sha}:{path}"))
     except yaml.YAMLError:
         return Workflow(path, path, []) if trigger.event == "push" else None
-    if not isinstance(document, dict):
+    if not _is_map(document):
         return Workflow(path, path, []) if trigger.event == "push" else None
-    content: dict[Any, Any] = dict(document)  # pyright: ignore[reportUnknownArgumentType] - YAML from a commit
+    content: dict[Any, Any] = document
     # YAML 1.1 reads the key `on` as the boolean true.
     if not _starts(content.get("on", content.get(True)), trigger):
         return None
@@ -63,13 +63,11 @@ def _is_map(value: Any) -> bool:
 
 
 def _starts(on: Any, trigger: Trigger) -> bool:
-    if isinstance(on, str):
-        on = [on]
-    if isinstance(on, list):
-        on = dict.fromkeys(on)  # pyright: ignore[reportUnknownArgumentType] - YAML from a commit
+    if isinstance(on, str | list):
+        return trigger.event in on and _starts({trigger.event: None}, trigger)
     if not _is_map(on) or trigger.event not in on:
         return False
-    rule: Json = on[trigger.event] or {}
+    rule = mapping(on[trigger.event])
     if trigger.event == "pull_request" and trigger.action not in (rule.get("types") or PULL_TYPES):
         return False
     if trigger.event == "push" and "branches" not in rule and "branches-ignore" not in rule and "tags" in rule:
@@ -95,17 +93,15 @@ def _jobs(key: str, job: Json, document: dict[Any, Any]) -> list[Json]:
     """A job, once for each combination of its matrix's lists (`include` and `exclude` are not expanded)."""
     if not _is_map(job):
         return []
-    matrix: Json = (job.get("strategy") or {}).get("matrix") or {}
-    axes = {name: values for name, values in matrix.items() if isinstance(values, list)}
-    axes = {name: values for name, values in axes.items() if name not in ("include", "exclude")}
+    matrix = mapping(mapping(job.get("strategy")).get("matrix"))
+    axes = {name: items(values) for name, values in matrix.items() if name not in ("include", "exclude")}
     made: list[Json] = []
     for values in itertools.product(*axes.values()):
         combination = dict(zip(axes, values, strict=True))
         suffix = f" ({', '.join(str(value) for value in values)})" if values else ""
         needs: Any = job.get("needs") or []
-        shared = {"env": (document.get("env") or {}) | (job.get("env") or {}), "matrix": combination}
+        shared: Json = {"env": mapping(document.get("env")) | mapping(job.get("env")), "matrix": combination}
         shared |= {"needs": [needs] if isinstance(needs, str) else needs, "key": key}
-        shared |= {"defaults": job.get("defaults") or document.get("defaults") or {}}
         made.append(job | shared | {"name": f"{job.get('name', key)}{suffix}"})
     return made
 

@@ -1,6 +1,7 @@
 """The server: chooses the recorded reply from the request alone, so a repeated request gets the same answer."""
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 
 from app.replay.recording import ANY, Recording, Turn
 from app.replay.wire import BadRequest, Conversation, Vendor, read_request, write_error, write_reply
@@ -131,17 +132,17 @@ class ModelServer:
     def _application(self) -> FastAPI:
         application = FastAPI(openapi_url=None)
 
-        async def messages(request: Request) -> JSONResponse:
+        async def messages(request: Request) -> Response:
             return await self._answer("anthropic", await request.body())
 
-        async def chat_completions(request: Request) -> JSONResponse:
+        async def chat_completions(request: Request) -> Response:
             return await self._answer("openai", await request.body())
 
         application.add_api_route("/v1/messages", messages, methods=["POST"])
         application.add_api_route("/v1/chat/completions", chat_completions, methods=["POST"])
         return application
 
-    async def _answer(self, vendor: Vendor, raw: bytes) -> JSONResponse:
+    async def _answer(self, vendor: Vendor, raw: bytes) -> Response:
         try:
             asked = read_request(vendor, raw)
             self._note(asked, raw)
@@ -152,7 +153,7 @@ class ModelServer:
                 await self._wait(turn.hang_seconds, lambda: False)
             if turn.status is not None:
                 return _error(vendor, turn.status, "recorded failure")
-            return JSONResponse(write_reply(asked, turn), headers=HEADERS)
+            return _response(200, write_reply(asked, turn))
         except BadRequest as error:
             return _error(vendor, 400, str(error))
 
@@ -205,5 +206,10 @@ class ModelServer:
         )
 
 
-def _error(vendor: Vendor, status: int, message: str) -> JSONResponse:
-    return JSONResponse(write_error(vendor, status, message), status_code=status, headers=HEADERS)
+def _error(vendor: Vendor, status: int, message: str) -> Response:
+    return _response(status, write_error(vendor, status, message))
+
+
+def _response(status: int, body: dict[str, Any]) -> Response:
+    # Escaped to ASCII: a recording may hold text that is not valid Unicode, as a model's reply may.
+    return Response(json.dumps(body), status, HEADERS, media_type="application/json")

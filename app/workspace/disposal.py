@@ -39,7 +39,7 @@ def empty_trash_soon(root: Path) -> threading.Thread:
 
 
 def _delete(entry: Path) -> None:
-    """Delete a tree whose directories a command may have made unreadable; what cannot be deleted stays for the next time."""
+    """Delete a tree, unreadable directories too; what cannot be deleted stays for the next time."""
     if entry.is_symlink() or not entry.is_dir():
         entry.unlink(missing_ok=True)
         return

@@ -64,11 +64,24 @@ async def test_mistakes_are_answered_not_fatal(server: ModelServer, ledger: Memo
         call("edit_file", path="slug.py", old="no such text", new="x"),
         call("write_file", path=".git/config", content="x"),
         call("search", regex="("),
+        call("search", regex="a\0b"),
+        call("list_files", glob="\0"),
     ]
     play(server, *[[mistake] for mistake in mistakes])
     await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
     assert [text.startswith("error: ") for text in results(server)] == [True] * len(mistakes)
     assert (await worktree.patch()).empty
+
+
+async def test_broken_unicode_does_not_end_the_attempt(
+    server: ModelServer, ledger: MemoryLedger, worktree: Worktree
+) -> None:
+    answer = {"status": "done", "summary": "half a pair: \ud800"}
+    turn = {"text": "\udfff", "tool_calls": [call("write_file", path="a.txt", content="x\ud800y")]}
+    server.play(REPOSITORY, {"builder": {"P1": {1: [turn, {"answer": answer}]}}})
+    outcome = await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
+    assert outcome.answer.summary == "half a pair: ?"
+    assert (await worktree.read_file("a.txt")).text == "x?y"
 
 
 async def test_calls_that_fit_no_tool_are_asked_for_again(

@@ -50,7 +50,9 @@ def test_red_then_green_in_the_next_attempt(world: World) -> None:
 
 
 def test_the_first_failing_step_ends_the_job(world: World) -> None:
-    steps = "      - run: echo before; false\n      - run: echo after\n      - if: always()\n        run: echo cleanup\n"
+    steps = (
+        "      - run: echo before; false\n      - run: echo after\n      - if: always()\n        run: echo cleanup\n"
+    )
     sha = world.commit("feature", {FILE: _workflow(steps)})
     world.hub.runner.wait_idle()
     log = _log(world, sha)
@@ -75,7 +77,9 @@ def test_environment_working_directory_and_matrix(world: World) -> None:
 
 
 def test_a_job_waits_for_the_jobs_it_needs(world: World) -> None:
-    workflow = _workflow("      - run: 'false'\n") + "  deploy:\n    needs: test\n    steps:\n      - run: echo deploy\n"
+    workflow = (
+        _workflow("      - run: 'false'\n") + "  deploy:\n    needs: test\n    steps:\n      - run: echo deploy\n"
+    )
     sha = world.commit("feature", {FILE: workflow})
     world.hub.runner.wait_idle()
     checks = world.bot().get(f"{API}/commits/{sha}/check-runs").json()["check_runs"]
@@ -83,7 +87,9 @@ def test_a_job_waits_for_the_jobs_it_needs(world: World) -> None:
 
 
 def test_time_limit_kills_what_hangs(world: World) -> None:
-    sha = world.commit("feature", {FILE: _workflow("      - run: sleep 100 & wait\n", job="    timeout-minutes: 0.01\n")})
+    sha = world.commit(
+        "feature", {FILE: _workflow("      - run: sleep 100 & wait\n", job="    timeout-minutes: 0.01\n")}
+    )
     world.hub.runner.wait_idle(30)
     assert _runs(world, sha) == [("push", "completed", "failure")]
     assert "maximum execution time" in _log(world, sha)

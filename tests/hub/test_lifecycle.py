@@ -60,7 +60,9 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
     first.start()
     first.import_repository(REPOSITORY)
     first.runner.hold()
-    first.commit_files(REPOSITORY, "main", {".github/workflows/ci.yml": WORKFLOW, "check.sh": "true\n"}, "A", as_user="o")
+    first.commit_files(
+        REPOSITORY, "main", {".github/workflows/ci.yml": WORKFLOW, "check.sh": "true\n"}, "A", as_user="o"
+    )
     installation = first.install_app(REPOSITORY)
     first.stop()
     second = Hub(tmp_path / "hub")
@@ -83,7 +85,9 @@ def test_a_job_cut_off_by_a_stop_runs_again(tmp_path: Path) -> None:
     hub.import_repository(REPOSITORY)
     mark = tmp_path / "mark"
     script = f"test -e {mark} && exit 0; touch {mark}; sleep 60\n"
-    hub.commit_files(REPOSITORY, "main", {".github/workflows/ci.yml": WORKFLOW, "check.sh": script}, "A", as_user="octo")
+    hub.commit_files(
+        REPOSITORY, "main", {".github/workflows/ci.yml": WORKFLOW, "check.sh": script}, "A", as_user="octo"
+    )
     wait_until(mark.exists)
     began = time.monotonic()
     hub.stop()

@@ -1,5 +1,7 @@
 """githubkit's typed clients parse every answer: the embedded GitHub speaks the real one's language."""
 
+from typing import Any
+
 import pytest
 from githubkit.exception import RequestFailed
 
@@ -114,7 +116,7 @@ def test_git_data(world: World) -> None:
     main = git.get_ref(OWNER, REPO, "heads/main").parsed_data.object_.sha
     parent = git.get_commit(OWNER, REPO, main).parsed_data
     blob = git.create_blob(OWNER, REPO, content="aGkK", encoding="base64").parsed_data
-    entry = {"path": "dir/new.txt", "mode": "100644", "type": "blob", "sha": blob.sha}
+    entry: Any = {"path": "dir/new.txt", "mode": "100644", "type": "blob", "sha": blob.sha}
     tree = git.create_tree(OWNER, REPO, data={"base_tree": parent.tree.sha, "tree": [entry]}).parsed_data
     commit = git.create_commit(OWNER, REPO, message="One phase", tree=tree.sha, parents=[main]).parsed_data
     assert commit.verification.verified
@@ -143,7 +145,7 @@ def test_pulls_and_reviews(world: World) -> None:
     assert [one.filename for one in rest.pulls.list_files(OWNER, REPO, number).parsed_data] == ["a.txt"]
     assert [one.sha for one in rest.pulls.list_commits(OWNER, REPO, number).parsed_data] == [pull.head.sha]
     comments = [{"path": "a.txt", "line": 3, "start_line": 2, "side": "RIGHT", "body": "Why?"}]
-    data = {"commit_id": pull.head.sha, "body": "Audit", "event": "COMMENT", "comments": comments}
+    data: Any = {"commit_id": pull.head.sha, "body": "Audit", "event": "COMMENT", "comments": comments}
     review = rest.pulls.create_review(OWNER, REPO, number, data=data).parsed_data
     assert review.state == "COMMENTED"
     assert [one.id for one in rest.pulls.list_reviews(OWNER, REPO, number).parsed_data] == [review.id]
@@ -167,7 +169,7 @@ def test_merge(world: World) -> None:
 
 def test_checks_and_statuses(world: World) -> None:
     rest, sha = world.kit().rest(VERSION), world.hub.git(REPOSITORY, "rev-parse", "main")
-    output = {"title": "Building", "summary": "Phase 1"}
+    output: Any = {"title": "Building", "summary": "Phase 1"}
     run = rest.checks.create(
         OWNER, REPO, data={"name": "autopack", "head_sha": sha, "status": "in_progress", "output": output}
     ).parsed_data

@@ -1,0 +1,116 @@
+"""Worlds for stories: one per test process and database backend, started when first asked for."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.databases import BACKENDS, Server, new_database, postgresql
+from tests.support.story import Story
+from tests.support.world import World
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A story that fails tells what happened on GitHub."""
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+        story = getattr(item, "funcargs", {}).get("story")
+        if isinstance(story, Story):
+            report.sections.append((f"what happened on GitHub ({report.when})", story.history()))
+    return report
+
+
+class Worlds:
+    """The worlds of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: dict[str, World] = {}
+        self._server: Server | None = None
+        self._stack = ExitStack()
+        self._made = 0
+
+    def new(self, backend: str, **options: Any) -> World:
+        """A started world; the caller stops it."""
+        self._made += 1
+        folder = self._folder / f"{backend}-{self._made}"
+        if backend == "postgresql" and self._server is None:
+            self._server = self._stack.enter_context(postgresql(self._folder / "postgresql"))
+        world = World(folder, new_database(backend, folder, self._server), **options)
+        world.start()
+        return world
+
+    def of(self, backend: str) -> World:
+        """The world that the stories of this process share."""
+        if backend not in self._kept:
+            self._kept[backend] = self.new(backend)
+        return self._kept[backend]
+
+    def give_up(self, world: World) -> None:
+        """The next story gets a new world."""
+        for backend in [key for key, kept in self._kept.items() if kept is world]:
+            self._kept.pop(backend).stop()
+
+    def stop(self) -> None:
+        for world in self._kept.values():
+            world.stop()
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    made = Worlds(tmp_path_factory.mktemp("worlds"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(params=BACKENDS)
+def world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
+    """The world of this backend that stories share."""
+    return worlds.of(request.param)
+
+
+@pytest.fixture(params=BACKENDS)
+def lone_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World]:
+    """A world of the test's own, whose service may be killed: `lone_world.service.restart()`."""
+    world = worlds.new(request.param)
+    yield world
+    world.stop()
+
+
+@pytest.fixture
+def stories(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[Callable[[World], Story]]:
+    """Begin stories in a world; at the test's end each is checked."""
+    begun: list[Story] = []
+
+    def begin(world: World) -> Story:
+        begun.append(Story(world))
+        return begun[-1]
+
+    yield begin
+    failed = request.node.stash.get(FAILED, False)
+    try:
+        for story in begun:
+            story.release()
+            if failed:
+                story.abandon()
+            else:
+                story.check()
+    except BaseException:
+        for story in begun:
+            worlds.give_up(story.world)
+        raise
+
+
+@pytest.fixture
+def story(world: World, stories: Callable[[World], Story]) -> Story:
+    """A story in the shared world."""
+    return stories(world)

@@ -1,0 +1,43 @@
+"""From a label to a pull request that is ready to be merged."""
+
+from tests.support.answers import approves, edits, phase, plan, tier, write
+from tests.support.story import PERSON, Story
+
+
+def test_label_leads_to_a_pull_request_ready_to_merge(story: Story) -> None:
+    story.plays(
+        plan(phase("Greet people")),
+        {"P1": [edits(write("greeting.txt", "hello\n"), summary="Adds the greeting."), approves("A fine greeting.")]},
+    )
+    story.label()
+    head = story.expect_success()
+    story.expect_review("A fine greeting.", "P1")
+    assert story.reactions() == ["eyes"]
+    assert story.commits() == [head]
+    assert story.file("greeting.txt") == "hello\n"
+    message = story.message(head)
+    assert message.startswith("P1: Greet people\n\nAdds the greeting.")
+    assert f"Autopack-Run: {story.run_id}\n" in message
+    assert f"\nCo-authored-by: {PERSON} <" in message
+    assert story.pull()["body"].startswith(f"Closes #{story.number}")
+
+
+def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
+    story.plays(
+        plan(tier(phase("Greet people"), phase("Say goodbye"), name="Words"), tier(phase("Explain"), name="Docs")),
+        {
+            "P1": [edits(write("hello.txt", "hello\n"))],
+            "P2": [edits(write("bye.txt", "bye\n"))],
+            "P3": [edits(write("README.md", "# Garden\n\nIt greets.\n"))],
+        },
+    )
+    story.comment("/autopack run")
+    story.expect_success(["P1", "P2", "P3"])
+    commits = story.commits()
+    assert [story.message(sha).partition(":")[0] for sha in commits] == ["P1", "P2", "P3"]
+    for sha, phase_id in zip(commits, ("P1", "P2", "P3"), strict=True):
+        story.expect_ref(f"refs/tags/autopack/{story.run_id}/{phase_id}", sha)
+        story.expect_review("Nothing stands in the way.", f"`{phase_id}`")
+    for sha in commits[:-1]:
+        story.expect_check("autopack", None, sha)
+    assert "3 of 3 phases" in story.status()

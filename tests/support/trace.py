@@ -1,0 +1,92 @@
+"""What the App wrote on the hub, as objects: a comment edited twenty times is one. Nothing may come to be twice."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from app.hub.journal import JournalEntry
+
+Written = tuple[str, ...]
+"""Kind and key of an object that the App wrote."""
+
+_MARKER = re.compile(r"<!-- autopack:(\S+) -->\s*$")
+_NOT_WATCHED = ("label.created", "reaction.created", "label.added", "label.removed")
+"""GitHub keeps one of each whatever is asked of it."""
+
+
+def marker_of(text: str) -> str:
+    """The key of the hidden marker at the end of one of the App's texts, or the text's beginning."""
+    found = _MARKER.search(text)
+    return found[1] if found else text[:60]
+
+
+def comment_key(number: int, text: str) -> Written:
+    return ("comment", str(number), marker_of(text))
+
+
+def review_key(number: int, text: str) -> Written:
+    return ("review", str(number), marker_of(text))
+
+
+def review_comment_key(number: int, text: str) -> Written:
+    return ("review comment", str(number), marker_of(text))
+
+
+def check_key(name: str, sha: str) -> Written:
+    return ("check run", name, sha)
+
+
+def ref_key(name: str) -> Written:
+    return ("ref", name)
+
+
+def pull_key(number: int) -> Written:
+    return ("pull request", str(number))
+
+
+def thread_key(node_id: str) -> Written:
+    return ("thread", node_id)
+
+
+def written(entry: JournalEntry) -> Written | None:
+    """The object that a write made or changed; None for what is not watched."""
+    kind, number = entry.kind.partition(".")[0], entry.number or 0
+    if entry.kind in _NOT_WATCHED:
+        return None
+    if kind == "comment":
+        return comment_key(number, entry.text)
+    if kind == "review":
+        return review_key(number, entry.text)
+    if kind == "review_comment":
+        return review_comment_key(number, entry.text)
+    if kind == "check_run":
+        return check_key(entry.name or "", entry.sha or "")
+    if kind in {"ref", "merge"}:
+        return ref_key(entry.name or "")
+    if kind == "pull":
+        return pull_key(number)
+    if kind == "thread":
+        return thread_key(entry.name or "")
+    return (entry.kind, str(number), entry.text[:60])
+
+
+def unexpected(journal: Iterable[JournalEntry], seen: set[Written]) -> list[Written]:
+    """Objects that were written and that nobody read or expected."""
+    objects = dict.fromkeys(written(entry) for entry in journal)
+    return [one for one in objects if one is not None and one not in seen]
+
+
+def doubled(journal: Iterable[JournalEntry]) -> list[Written]:
+    """Objects that were made more than once."""
+    made = Counter(written(entry) for entry in journal if entry.kind.endswith(".created"))
+    return [one for one, times in made.items() if one is not None and times > 1]
+
+
+def told(journal: Iterable[JournalEntry]) -> str:
+    """The journal as text, one write a paragraph, for a person who asks why a story went wrong."""
+    lines: list[str] = []
+    for one in journal:
+        place = f"#{one.number}" if one.number is not None else ""
+        lines.append(f"{one.seq:>4} {one.kind} {place} {(one.sha or '')[:7]} {one.name or ''}".rstrip())
+        lines += [f"       | {line[:220]}" for line in one.text.splitlines()[:14] if line.strip()]
+    return "\n".join(lines) or "(the App wrote nothing)"
