@@ -43,7 +43,7 @@ class Worlds:
         self._made += 1
         folder = self._folder / f"{backend}-{self._made}"
         if backend == "postgresql" and self._server is None:
-            self._server = self._stack.enter_context(postgresql(self._folder / "postgresql"))
+            self._server = self._stack.enter_context(postgresql())
         world = World(folder, new_database(backend, folder, self._server), **options)
         world.start()
         return world

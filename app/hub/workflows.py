@@ -94,7 +94,8 @@ def _jobs(key: str, job: Json, document: dict[Any, Any]) -> list[Json]:
     if not _is_map(job):
         return []
     matrix = mapping(mapping(job.get("strategy")).get("matrix"))
-    axes = {name: items(values) for name, values in matrix.items() if name not in ("include", "exclude")}
+    named = {name: values for name, values in matrix.items() if name not in ("include", "exclude")}
+    axes = {name: items(values) for name, values in named.items() if isinstance(values, list)}
     made: list[Json] = []
     for values in itertools.product(*axes.values()):
         combination = dict(zip(axes, values, strict=True))

@@ -174,6 +174,7 @@ async def _push(
     """Commit, and open the draft pull request with the first commit."""
     head_sha = await apply.push(job, strategy, phase, attempt, start, gated, summary)
     await record.pushed(job.run_id, phase.phase_id, head_sha)
+    await show.supersede(job, start.head_sha, head_sha)
     await record.pull_opened(job.run_id, await apply.ensure_pull(job))
     await record.await_ci(job.run_id, phase.phase_id, attempt)
     return head_sha

@@ -30,8 +30,9 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
         if merge.state is MergeState.CONFLICT:
             start = Start(head_sha=head_sha, merging=base_sha, feedback=(_conflict(job),))
         else:
-            head_sha = merge.sha or head_sha
+            before, head_sha = head_sha, merge.sha or head_sha
             await record.pushed(job.run_id, None, head_sha)
+            await show.supersede(job, before, head_sha)
             mended = await _judge_merge(job, strategy, head_sha)
             if mended is None:
                 continue

@@ -9,11 +9,9 @@ from app.domain.view import Headline, RunView
 from app.github import checks, comments, pulls, text
 from app.github.errors import GitHubUnavailable
 from app.lifecycle.bootstrap import repo_of
+from app.lifecycle.job import Job
 from app.lifecycle.services import services
-from app.lifecycle.steps import utcnow
-
-CHECK = "autopack"
-PROMOTION_CHECK = "autopack/promotion"
+from app.lifecycle.steps import effect, utcnow
 
 
 @DBOS.step(name="say")
@@ -45,11 +43,19 @@ async def refresh(run_id: str) -> None:
     repo = await repo_of(run.repository, run.installation_id)
     await comments.upsert(repo, run.issue_number, f"status:{run_id}", text.status_comment(view))
     if run.head_sha is not None:
-        await checks.upsert_check(repo, CHECK, run.head_sha, run_id, text.check_output(view))
+        await checks.upsert_check(repo, checks.RUN_CHECK, run.head_sha, run_id, text.check_output(view))
     if run.pull_number is not None:
         pull = await pulls.read_pull(repo, run.pull_number)
         if pull.open:
             await pulls.update_pull(repo, pull, title=text.pull_title(view), body=text.pull_body(view))
+
+
+@effect
+async def supersede(job: Job, older_sha: str, newer_sha: str) -> None:
+    """End the check run of the branch's head before, so that none is left running for ever."""
+    if older_sha != job.base_sha:
+        repo = await repo_of(job.repository, job.installation_id)
+        await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, job.run_id, text.superseded_check(newer_sha))
 
 
 def take(run_id: str) -> RunView:
@@ -64,4 +70,6 @@ async def show_promotion(run_id: str) -> None:
         return
     view = take(run_id)
     repo = await repo_of(run.repository, run.installation_id)
-    await checks.upsert_check(repo, PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", text.promotion_check(view))
+    await checks.upsert_check(
+        repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", text.promotion_check(view)
+    )

@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.agents import prompts
 from app.agents.diff_lines import number_lines
@@ -62,6 +64,14 @@ def test_untrusted_text_cannot_close_its_fence() -> None:
         ),
     )
     assert_fenced(text)
+
+
+@given(st.text(alphabet=st.sampled_from([*"<>/ \n\tuU", "untrusted", "UNTRUSTED"]), max_size=60))
+def test_no_text_can_close_a_fence(text: str) -> None:
+    fenced = prompts.fence(text, "x")
+    assert fenced.startswith('<untrusted name="x">\n')
+    assert fenced.endswith("\n</untrusted>")
+    assert len(re.findall(r"<\s*/?\s*untrusted", fenced, re.IGNORECASE)) == 2
 
 
 def test_diff_cannot_close_its_fence() -> None:

@@ -181,9 +181,18 @@ def test_a_pending_review_is_seen_by_its_author_only(world: World, long_pull: in
     assert world.user("writer").get(f"{PULLS}/{long_pull}/reviews").json() == []
 
 
-THREADS = """query($number: Int!, $after: String) { repository(owner: "octo", name: "demo") { pullRequest(number: $number) {
-  id reviewThreads(first: 1, after: $after) { nodes { id isResolved comments(first: 5) { nodes { databaseId body path line
-  } } } pageInfo { hasNextPage endCursor } } } } }"""
+THREADS = """
+query($number: Int!, $after: String) {
+  repository(owner: "octo", name: "demo") {
+    pullRequest(number: $number) {
+      id
+      reviewThreads(first: 1, after: $after) {
+        nodes { id isResolved comments(first: 5) { nodes { databaseId body path line } } }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+}"""
 
 
 def test_threads_are_paged_and_resolved(world: World, long_pull: int) -> None:

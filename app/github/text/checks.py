@@ -56,6 +56,11 @@ def promotion_check(view: RunView) -> CheckText:
     return CheckText("in_progress", None, "The run has not ended", sections(summary, links(view)))
 
 
+def superseded_check(newer_sha: str) -> CheckText:
+    """The check of a commit on which the run has built further."""
+    return CheckText("completed", "neutral", "Superseded", f"The run went on with {newer_sha}.")
+
+
 def _conclusion(state: RunState) -> Conclusion:
     if state is RunState.DONE_SUCCESS:
         return "success"
