@@ -75,6 +75,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
         await asyncio.gather(*background, return_exceptions=True)
         begin_shutdown()
         await asyncio.to_thread(DBOS.destroy)
+        await models.close()
         if github is not None:
             await github.aclose()
         configure(None)

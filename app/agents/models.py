@@ -6,18 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, cast
 from weakref import WeakKeyDictionary
 
-import anthropic
-import openai
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_ai.exceptions import ModelTimeoutError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.azure import AzureProvider
-from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 from typing_extensions import override
 
@@ -28,7 +21,6 @@ Vendor = Literal["anthropic", "openai", "azure", "local"]
 REQUEST_ATTEMPTS_TIME = 3
 """A request with its retries may take this many times the time of one attempt."""
 
-_CONNECT_SECONDS = 10.0
 _NEEDED: Mapping[str, str] = {
     "anthropic": "ANTHROPIC_API_KEY",
     "openai": "OPENAI_API_KEY",
@@ -70,7 +62,6 @@ class ModelAccess(BaseModel):
             "azure_api_version": "AZURE_OPENAI_API_VERSION",
             "local_base_url": "AUTOPACK_LOCAL_BASE_URL",
             "local_api_key": "AUTOPACK_LOCAL_API_KEY",
-            "request_timeout_seconds": "AUTOPACK_MODEL_TIMEOUT_SECONDS",
         }
         return cls.model_validate({field: env[name] for field, name in names.items() if env.get(name)})
 
@@ -88,51 +79,19 @@ class ModelAccess(BaseModel):
         return usable
 
     def build(self, model_id: str) -> Model:
-        """Make the model named `vendor:name`. Raises `ModelFailed` (rejected) for an unknown or unset vendor."""
+        """Make the model named `vendor:name`. Raises `ModelFailed` (rejected) for an unknown or unset vendor.
+
+        The first call imports the vendors' clients, which takes seconds: call it beside the event loop.
+        """
         vendor, _, name = model_id.partition(":")
         if vendor not in _NEEDED or not name:
             known = ", ".join(_NEEDED)
             raise ModelFailed(ModelFailure.REJECTED, f"{model_id!r} is not vendor:name with a vendor of {known}")
         if vendor not in self.vendors():
             raise ModelFailed(ModelFailure.REJECTED, f"no access to {vendor}: set {_NEEDED[vendor]}")
-        if vendor == "anthropic":
-            return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=self._anthropic()))
-        if vendor == "azure":
-            return OpenAIChatModel(name, provider=AzureProvider(openai_client=self._azure()))
-        return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=self._openai(local=vendor == "local")))
+        from app.agents import vendors
 
-    def _anthropic(self) -> anthropic.AsyncAnthropic:
-        return anthropic.AsyncAnthropic(
-            api_key=_reveal(self.anthropic_api_key),
-            base_url=self.anthropic_base_url,
-            timeout=anthropic.Timeout(self.request_timeout_seconds, connect=self._connect_seconds),
-            max_retries=self.max_retries,
-        )
-
-    def _openai(self, *, local: bool) -> openai.AsyncOpenAI:
-        return openai.AsyncOpenAI(
-            api_key=_reveal(self.local_api_key if local else self.openai_api_key),
-            base_url=self.local_base_url if local else self.openai_base_url,
-            timeout=openai.Timeout(self.request_timeout_seconds, connect=self._connect_seconds),
-            max_retries=self.max_retries,
-        )
-
-    def _azure(self) -> openai.AsyncAzureOpenAI:
-        return openai.AsyncAzureOpenAI(
-            api_key=_reveal(self.azure_api_key),
-            azure_endpoint=self.azure_endpoint or "",
-            api_version=self.azure_api_version,
-            timeout=openai.Timeout(self.request_timeout_seconds, connect=self._connect_seconds),
-            max_retries=self.max_retries,
-        )
-
-    @property
-    def _connect_seconds(self) -> float:
-        return min(_CONNECT_SECONDS, self.request_timeout_seconds)
-
-
-def _reveal(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret else ""
+        return vendors.build(self, vendor, name)
 
 
 class Bounded(WrapperModel):
@@ -202,12 +161,13 @@ async def resolve(_: object, model_id: str) -> Model:
     """The model named `vendor:name`, for the `ResolveModelId` capability. Raises `ModelFailed` as `build` does."""
     models = _process.built.setdefault(asyncio.get_running_loop(), {})
     if model_id not in models:
-        models[model_id] = Bounded(_process.access.build(model_id))
+        models[model_id] = Bounded(await asyncio.to_thread(_process.access.build, model_id))
     return models[model_id]
 
 
 async def close() -> None:
     """Close the connections of the models built on the running event loop; a later request builds them anew."""
     for model in _process.built.pop(asyncio.get_running_loop(), {}).values():
-        if isinstance(model.wrapped, AnthropicModel | OpenAIChatModel):
-            await model.wrapped.client.close()
+        from app.agents import vendors
+
+        await vendors.close(model.wrapped)

@@ -127,7 +127,7 @@ class BuilderAnswer(_Frozen):
 
 def slug(text: str) -> str:
     """Lower-case words joined by `_`; `unnamed` when nothing is left. At most 60 characters."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "unnamed"
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_") or "unnamed"
 
 
 def issue_key(category: str, component: str, problem: str) -> str:

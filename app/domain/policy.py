@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
@@ -24,6 +25,8 @@ ALWAYS_PROTECTED = (
 
 TWEAK_LIGHT_FILES = 2
 _GLOB_TOKENS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+_BACK_UP = re.compile(r"(?:^|/)(?!\.\.?/)[^/]+/+(?:\./+)*\.\.(?:/|$)")
+"""`x/..` in a link's target: where `x` is itself a link, this leads elsewhere than it reads."""
 _MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
 
 
@@ -66,7 +69,15 @@ def violates_policy(findings: Iterable[Finding]) -> bool:
 def protected(path: str, extra: Iterable[str] = ()) -> str | None:
     """Return the glob that protects `path`, or None. Case does not matter, since some file systems ignore it."""
     folded = path.casefold()
-    return next((glob for glob in (*ALWAYS_PROTECTED, *extra) if _regex(glob.casefold()).fullmatch(folded)), None)
+    # With a slash: a file or link that would take the place of a protected folder.
+    return next(
+        (
+            glob
+            for glob in (*ALWAYS_PROTECTED, *extra)
+            if _regex(glob.casefold()).fullmatch(folded) or _regex(glob.casefold()).fullmatch(folded + "/")
+        ),
+        None,
+    )
 
 
 def _judge_file(change: FileChange, rules: PatchRules) -> Iterable[Finding]:
@@ -97,16 +108,23 @@ def _outside(path: str) -> str:
         return "holds a control character"
     if any(part in {"", ".", ".."} for part in parts):
         return "is not a plain path inside the repository"
-    if any(part.casefold().rstrip(". ") in {".git", "git~1"} for part in parts):
+    if any(_git_folder(part) for part in parts):
         return "is inside git's own folder"
     return ""
 
 
+def _git_folder(part: str) -> bool:
+    """Whether a file system may take `part` for `.git`: NTFS drops trailing dots, spaces and streams, HFS+ what is
+    invisible."""
+    visible = "".join(char for char in part if unicodedata.category(char) != "Cf")
+    return visible.casefold().partition(":")[0].rstrip(". ") in {".git", "git~1"}
+
+
 def _escapes(path: str, target: str) -> bool:
-    if target.startswith("/") or "\\" in target or "\0" in target:
+    if target.startswith("/") or "\\" in target or "\0" in target or _BACK_UP.search(target):
         return True
     landing = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
-    return landing == ".." or landing.startswith("../") or landing.casefold().split("/")[0] == ".git"
+    return landing == ".." or landing.startswith("../") or any(map(_git_folder, landing.split("/")))
 
 
 @cache

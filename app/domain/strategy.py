@@ -164,7 +164,7 @@ def _phase_strategy(
     builder = _choose(candidates, rules.model or wanted, vendors)
     others = frozenset(vendor for vendor in vendors if vendor != builder.vendor)
     reachable = [name for name in candidates if _vendor(name) in others]
-    auditor = ModelChoice(ids=(*reachable, *builder.ids)) if reachable else builder
+    auditor = ModelChoice(ids=tuple(dict.fromkeys((*reachable, *builder.ids)))) if reachable else builder
     strict = ruleset.profiles[safety].strict_ci_everywhere
     return PhaseStrategy(
         phase_id=phase.phase_id,

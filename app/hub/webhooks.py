@@ -114,7 +114,7 @@ def _send(hub: HubState, client: httpx.Client, row: Row, url: str | None, header
             answered = dict(response.headers)
         except httpx.TimeoutException:
             status = "timed out"
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             log.info("webhook delivery %s failed: %s", row["guid"], error)
     with hub.store.transaction():
         hub.store.update(

@@ -1,6 +1,7 @@
 """Workflow files: which of them an event starts, and the jobs they hold."""
 
 import itertools
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -43,18 +44,17 @@ def find(git: Bare, sha: str, trigger: Trigger) -> list[Workflow]:
 
 
 def _parse(git: Bare, sha: str, path: str, trigger: Trigger) -> Workflow | None:
+    """The workflow if this event starts it. A file that GitHub could not read fails at startup, on every push."""
     try:
         document: Any = yaml.safe_load(git.run("show", f"{sha}:{path}"))
-    except yaml.YAMLError:
+        # To JSON and back: YAML's dates become text, and its key `on`, which YAML 1.1 reads as true, becomes "true".
+        content: Json = json.loads(json.dumps(mapping(document), default=str))
+        if not _starts(content.get("on", content.get("true")), trigger):
+            return None
+        defined = mapping(content.get("jobs"))
+        jobs = [job for key, definition in defined.items() for job in _jobs(key, mapping(definition), content)]
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError):
         return Workflow(path, path, []) if trigger.event == "push" else None
-    if not _is_map(document):
-        return Workflow(path, path, []) if trigger.event == "push" else None
-    content: dict[Any, Any] = document
-    # YAML 1.1 reads the key `on` as the boolean true.
-    if not _starts(content.get("on", content.get(True)), trigger):
-        return None
-    defined: Any = content.get("jobs")
-    jobs = [job for key, job in defined.items() for job in _jobs(str(key), job, content)] if _is_map(defined) else []
     return Workflow(path, str(content.get("name", path)), jobs)
 
 
@@ -89,20 +89,24 @@ def matches(branch: str, patterns: str | list[str]) -> bool:
     return result
 
 
-def _jobs(key: str, job: Json, document: dict[Any, Any]) -> list[Json]:
-    """A job, once for each combination of its matrix's lists (`include` and `exclude` are not expanded)."""
-    if not _is_map(job):
-        return []
+def _jobs(key: str, job: Json, document: Json) -> list[Json]:
+    """A job, once for each combination of its matrix's lists (`include` and `exclude` are not expanded).
+
+    Raises TypeError or ValueError for steps, variables or a time limit that are not what they should be.
+    """
+    steps = [mapping(step) for step in items(job.get("steps"))]
+    steps = [step | {"env": mapping(step.get("env")), "with": mapping(step.get("with"))} for step in steps]
+    minutes = float(job.get("timeout-minutes") or 0)
     matrix = mapping(mapping(job.get("strategy")).get("matrix"))
     named = {name: values for name, values in matrix.items() if name not in ("include", "exclude")}
     axes = {name: items(values) for name, values in named.items() if isinstance(values, list)}
+    needs: Any = job.get("needs") or []
     made: list[Json] = []
     for values in itertools.product(*axes.values()):
-        combination = dict(zip(axes, values, strict=True))
         suffix = f" ({', '.join(str(value) for value in values)})" if values else ""
-        needs: Any = job.get("needs") or []
-        shared: Json = {"env": mapping(document.get("env")) | mapping(job.get("env")), "matrix": combination}
-        shared |= {"needs": [needs] if isinstance(needs, str) else needs, "key": key}
+        shared: Json = {"env": mapping(document.get("env")) | mapping(job.get("env")), "steps": steps, "key": key}
+        shared |= {"matrix": dict(zip(axes, values, strict=True)), "timeout-minutes": minutes}
+        shared |= {"needs": [needs] if isinstance(needs, str) else needs}
         made.append(job | shared | {"name": f"{job.get('name', key)}{suffix}"})
     return made
 

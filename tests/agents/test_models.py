@@ -8,7 +8,6 @@ import pytest
 import yaml
 from genai_prices import Usage as PricedUsage
 from genai_prices import calc_price
-from pydantic import ValidationError
 from pydantic_ai.models import KnownModelName
 
 import app
@@ -25,23 +24,16 @@ def test_access_is_read_from_the_environment() -> None:
             "OPENAI_API_KEY": "",
             "AZURE_OPENAI_API_KEY": "z-key",
             "AUTOPACK_LOCAL_BASE_URL": "http://127.0.0.1:1/v1",
-            "AUTOPACK_MODEL_TIMEOUT_SECONDS": "7",
             "UNRELATED": "x",
         }
     )
     assert access.vendors() == {"anthropic", "local"}
-    assert access.request_timeout_seconds == 7
     assert "a-key" not in repr(access)
     assert "a-key" not in access.model_dump_json()
 
 
 def test_nothing_set_means_no_vendor() -> None:
     assert ModelAccess.from_environment({}).vendors() == set()
-
-
-def test_timeout_must_be_positive() -> None:
-    with pytest.raises(ValidationError):
-        ModelAccess.from_environment({"AUTOPACK_MODEL_TIMEOUT_SECONDS": "0"})
 
 
 @pytest.mark.parametrize("name", ["gpt-6.1-sol", "acme:model", "openai:", ""])

@@ -66,9 +66,9 @@ def test_untrusted_text_cannot_close_its_fence() -> None:
     assert_fenced(text)
 
 
-@given(st.text(alphabet=st.sampled_from([*"<>/ \n\tuU", "untrusted", "UNTRUSTED"]), max_size=60))
-def test_no_text_can_close_a_fence(text: str) -> None:
-    fenced = prompts.fence(text, "x")
+@given(st.lists(st.sampled_from([*"<>/ \n\tu", "untrusted", "UNTRUSTED"]), max_size=30))
+def test_no_text_can_close_a_fence(pieces: list[str]) -> None:
+    fenced = prompts.fence("".join(pieces), "x")
     assert fenced.startswith('<untrusted name="x">\n')
     assert fenced.endswith("\n</untrusted>")
     assert len(re.findall(r"<\s*/?\s*untrusted", fenced, re.IGNORECASE)) == 2

@@ -139,8 +139,19 @@ def test_branch_patterns(branch: str, patterns: list[str], expected: bool) -> No
     assert matches(branch, patterns) is expected
 
 
-def test_a_broken_workflow_file_is_a_startup_failure(world: World) -> None:
-    sha = world.commit("feature", {FILE: "on: [push\n"})
+@pytest.mark.parametrize(
+    "text",
+    [
+        "on: [push\n",
+        "just text\n",
+        "on: push\njobs: {test: {steps: [echo]}}\n",
+        "on: push\njobs: {test: {timeout-minutes: long, steps: [{run: 'true'}]}}\n",
+        "on: push\njobs: {test: {env: text, steps: [{run: 'true'}]}}\n",
+        "on: push\n",
+    ],
+)
+def test_a_broken_workflow_file_is_a_startup_failure(world: World, text: str) -> None:
+    sha = world.commit("feature", {FILE: text})
     assert _runs(world, sha) == [("push", "completed", "startup_failure")]
 
 

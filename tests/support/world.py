@@ -88,15 +88,15 @@ class World:
 
     def failed_workflows(self) -> list[str]:
         """Name and id of every workflow that ended with an exception."""
-        query = f"SELECT name, workflow_uuid FROM {self._status_table} WHERE status NOT IN :good"
+        query = sa.text(f"SELECT name, workflow_uuid, status FROM {self._status_table}")
         with self._database.connect() as connection:
-            good = sa.bindparam("good", ("SUCCESS", *_UNFINISHED), expanding=True)
-            return [f"{name} {uuid}" for name, uuid in connection.execute(sa.text(query).bindparams(good))]
+            rows = [(str(name), str(uuid), str(status)) for name, uuid, status in connection.execute(query)]
+        return [f"{name} {uuid}" for name, uuid, status in rows if status not in {"SUCCESS", *_UNFINISHED}]
 
     def _idle(self) -> bool:
         waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")
-        query = f"SELECT count(*) FROM {self._status_table} WHERE status IN :open"
-        working = sa.text(query).bindparams(sa.bindparam("open", _UNFINISHED, expanding=True))
+        unfinished = ", ".join(f"'{status}'" for status in _UNFINISHED)
+        working = sa.text(f"SELECT count(*) FROM {self._status_table} WHERE status IN ({unfinished})")
         with self._database.connect() as connection:
             return connection.scalar(waiting) == 0 and connection.scalar(working) == 0
 

@@ -1,0 +1,66 @@
+"""The vendors' own clients. Importing them takes seconds, so this module is imported with the first request."""
+
+import anthropic
+import openai
+from pydantic import SecretStr
+from pydantic_ai.models import Model
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+from pydantic_ai.providers.azure import AzureProvider
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from app.agents.models import ModelAccess
+
+CONNECT_SECONDS = 10.0
+
+
+def build(access: ModelAccess, vendor: str, name: str) -> Model:
+    """The model `name` of a vendor for which `access` holds what is needed."""
+    if vendor == "anthropic":
+        return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=_anthropic(access)))
+    if vendor == "azure":
+        return OpenAIChatModel(name, provider=AzureProvider(openai_client=_azure(access)))
+    return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=_openai(access, local=vendor == "local")))
+
+
+async def close(model: Model) -> None:
+    """Close the connections of a model that `build` made."""
+    if isinstance(model, AnthropicModel | OpenAIChatModel):
+        await model.client.close()
+
+
+def _anthropic(access: ModelAccess) -> anthropic.AsyncAnthropic:
+    return anthropic.AsyncAnthropic(
+        api_key=_reveal(access.anthropic_api_key),
+        base_url=access.anthropic_base_url,
+        timeout=anthropic.Timeout(access.request_timeout_seconds, connect=_connect_seconds(access)),
+        max_retries=access.max_retries,
+    )
+
+
+def _openai(access: ModelAccess, *, local: bool) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(
+        api_key=_reveal(access.local_api_key if local else access.openai_api_key),
+        base_url=access.local_base_url if local else access.openai_base_url,
+        timeout=openai.Timeout(access.request_timeout_seconds, connect=_connect_seconds(access)),
+        max_retries=access.max_retries,
+    )
+
+
+def _azure(access: ModelAccess) -> openai.AsyncAzureOpenAI:
+    return openai.AsyncAzureOpenAI(
+        api_key=_reveal(access.azure_api_key),
+        azure_endpoint=access.azure_endpoint or "",
+        api_version=access.azure_api_version,
+        timeout=openai.Timeout(access.request_timeout_seconds, connect=_connect_seconds(access)),
+        max_retries=access.max_retries,
+    )
+
+
+def _connect_seconds(access: ModelAccess) -> float:
+    return min(CONNECT_SECONDS, access.request_timeout_seconds)
+
+
+def _reveal(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret else ""

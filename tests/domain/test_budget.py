@@ -1,0 +1,84 @@
+"""A request that could not fit is not sent."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.domain.budget import BudgetExhausted, Cap, ModelFailed, ModelFailure, Scope, Usage, check_fit
+
+amounts = st.integers(min_value=0, max_value=2_000_000)
+caps = st.builds(Cap, scope=st.sampled_from(Scope), name=st.just("x"), limit=amounts, used=amounts, reserved=amounts)
+money = st.none() | st.decimals(min_value=0, max_value=100, places=6)
+usages = st.builds(Usage, input=amounts, cached=amounts, output=amounts, cost_usd=money)
+
+
+def cap(limit: int, used: int, reserved: int = 0, scope: Scope = Scope.RUN, name: str = "r1") -> Cap:
+    return Cap(scope=scope, name=name, limit=limit, used=used, reserved=reserved)
+
+
+@given(caps)
+def test_what_is_left_is_never_negative_nor_more_than_the_cap(one: Cap) -> None:
+    assert 0 <= one.left <= one.limit
+
+
+@given(st.lists(caps, max_size=4), amounts)
+def test_what_fits_stays_below_every_cap_and_what_does_not_would_cross_one(listed: list[Cap], tokens: int) -> None:
+    crossed = [one for one in listed if tokens > 0 and one.used + one.reserved + tokens > one.limit]
+    try:
+        check_fit(tokens, listed)
+    except BudgetExhausted:
+        assert crossed
+    else:
+        assert not crossed
+
+
+def test_the_last_token_may_be_spent_and_no_more() -> None:
+    check_fit(100, [cap(1000, 700, 200)])
+    with pytest.raises(BudgetExhausted):
+        check_fit(101, [cap(1000, 700, 200)])
+
+
+def test_what_is_reserved_counts_as_spent() -> None:
+    assert cap(1000, 300, 200).left == 500
+    assert cap(1000, 900, 200).left == 0
+
+
+def test_the_refusal_names_the_cap_and_its_figures() -> None:
+    with pytest.raises(BudgetExhausted) as refused:
+        check_fit(9_000, [cap(1_000_000, 0), cap(200_000, 195_500, scope=Scope.PHASE, name="P2")])
+    assert refused.value.reason == "phase P2: 195,500 of 200,000 tokens used, the next request may need 9,000"
+
+
+def test_at_four_fifths_it_warns() -> None:
+    assert not cap(1000, 799).warns
+    assert cap(1000, 800).warns
+
+
+@given(usages, usages, usages)
+def test_usage_adds_up_in_any_order(a: Usage, b: Usage, c: Usage) -> None:
+    assert a + b == b + a
+    assert (a + b) + c == a + (b + c)
+    assert (a + b).total == a.total + b.total
+
+
+def test_cached_tokens_are_part_of_the_input() -> None:
+    assert Usage(input=100, cached=90, output=7).total == 107
+
+
+def test_money_is_unknown_only_where_no_price_is() -> None:
+    assert (Usage() + Usage()).cost_usd is None
+    assert (Usage(cost_usd=Decimal("0.1")) + Usage()).cost_usd == Decimal("0.1")
+    assert (Usage(cost_usd=Decimal("0.1")) + Usage(cost_usd=Decimal("0.2"))).cost_usd == Decimal("0.3")
+
+
+def test_usage_below_zero_is_refused() -> None:
+    with pytest.raises(ValidationError):
+        Usage(input=-1)
+
+
+def test_a_failed_model_says_how_and_why() -> None:
+    failed = ModelFailed(ModelFailure.TIMEOUT, "no answer in 180 s")
+    assert str(failed) == "model timeout: no answer in 180 s"

@@ -1,0 +1,114 @@
+"""CI is judged from what is there now, never from hope."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.ci import PASSING, CheckFact, CiFacts, CiState, CiWait, decide
+
+GRACE, DEADLINE = 60.0, 1800.0
+
+
+def check(name: str, conclusion: str | None = "success", *, status: str | None = None, **more: Any) -> CheckFact:
+    """A completed check, or one that is still in progress when it has no conclusion."""
+    state = status or ("completed" if conclusion else "in_progress")
+    fields = {"name": name, "source": "check_run", "id": 1, "status": state, "conclusion": conclusion, **more}
+    return CheckFact.model_validate(fields)
+
+
+def after(seconds: float, *, workflows: bool = True) -> CiWait:
+    return CiWait(
+        waited_seconds=seconds, grace_seconds=GRACE, deadline_seconds=DEADLINE, workflows_present=workflows
+    )
+
+
+def facts(*checks: CheckFact, required: tuple[str, ...] = ()) -> CiFacts:
+    return CiFacts(head_sha="a" * 40, checks=checks, required=required)
+
+
+TABLE: list[tuple[str, CiFacts, CiWait, CiState]] = [
+    ("no run yet", facts(), after(0), CiState.WAITING),
+    ("no run yet, long after the grace", facts(), after(DEADLINE - 1), CiState.WAITING),
+    ("no run at the deadline", facts(), after(DEADLINE), CiState.NEVER_CAME),
+    ("no workflows, within the grace", facts(), after(GRACE - 1, workflows=False), CiState.WAITING),
+    ("no workflows, after the grace", facts(), after(GRACE, workflows=False), CiState.ABSENT),
+    ("no workflows, but required", facts(required=("t",)), after(GRACE, workflows=False), CiState.WAITING),
+    ("required never came", facts(required=("t",)), after(DEADLINE, workflows=False), CiState.NEVER_CAME),
+    ("one green", facts(check("t")), after(5), CiState.GREEN),
+    ("green without workflows", facts(check("t", source="status")), after(GRACE, workflows=False), CiState.GREEN),
+    ("neutral and skipped pass", facts(check("t", "neutral"), check("u", "skipped")), after(5), CiState.GREEN),
+    ("one still running", facts(check("t"), check("u", None)), after(5), CiState.WAITING),
+    ("one queued", facts(check("t"), check("u", None, status="queued")), after(5), CiState.WAITING),
+    ("required missing among green", facts(check("t"), required=("u",)), after(5), CiState.WAITING),
+    ("required missing at the deadline", facts(check("t"), required=("u",)), after(DEADLINE), CiState.NEVER_CAME),
+    ("required there and green", facts(check("t"), required=("t",)), after(5), CiState.GREEN),
+    ("required there and running", facts(check("t", None), required=("t",)), after(5), CiState.WAITING),
+    ("required there and red", facts(check("t", "failure"), required=("t",)), after(5), CiState.RED),
+    ("red while a required one is missing", facts(check("t", "failure"), required=("u",)), after(5), CiState.RED),
+    ("one red", facts(check("t"), check("u", "failure")), after(5), CiState.RED),
+    ("one red among running", facts(check("t", "failure"), check("u", None)), after(5), CiState.WAITING),
+    ("running at the deadline", facts(check("t"), check("u", None)), after(DEADLINE), CiState.NEVER_CAME),
+    ("green at the deadline", facts(check("t")), after(DEADLINE + 1), CiState.GREEN),
+    ("red at the deadline", facts(check("t", "failure")), after(DEADLINE + 1), CiState.RED),
+]
+
+
+@pytest.mark.parametrize(("what", "known", "wait", "expected"), TABLE, ids=[row[0] for row in TABLE])
+def test_the_verdict(what: str, known: CiFacts, wait: CiWait, expected: CiState) -> None:
+    verdict = decide(known, wait)
+    assert verdict.state is expected
+    assert verdict.settled == (expected is not CiState.WAITING)
+    assert verdict.reason
+
+
+@pytest.mark.parametrize(
+    "conclusion", ["failure", "cancelled", "timed_out", "action_required", "startup_failure", "stale", "new_word", None]
+)
+def test_whatever_is_not_known_to_pass_is_red(conclusion: str | None) -> None:
+    assert decide(facts(check("t", conclusion, status="completed")), after(5)).state is CiState.RED
+
+
+def test_a_red_verdict_names_what_failed_and_carries_it() -> None:
+    lint, tests = check("lint", "failure"), check("tests", "timed_out")
+    verdict = decide(facts(tests, check("build"), lint), after(5))
+    assert verdict.reason == "failed: lint, tests"
+    assert verdict.failed == (tests, lint)
+
+
+def test_what_is_awaited_is_named() -> None:
+    known = facts(check("build", None), check("lint"), required=("tests", "lint"))
+    assert decide(known, after(5)).reason == "tests, build"
+    assert decide(known, after(DEADLINE)).reason == "still awaited at the deadline: tests, build"
+
+
+names = st.sampled_from(["build", "lint", "tests"])
+checks = st.builds(
+    check,
+    name=names,
+    conclusion=st.sampled_from([*PASSING, "failure", "cancelled", None]),
+    status=st.sampled_from(["queued", "in_progress", "completed"]),
+)
+known_facts = st.builds(lambda all_checks, required: facts(*all_checks, required=tuple(required)),
+                        st.lists(checks, max_size=5), st.lists(names, max_size=2))
+waits = st.builds(after, st.floats(min_value=0, max_value=DEADLINE * 2), workflows=st.booleans())
+
+
+@given(known_facts, waits)
+def test_green_means_that_something_ran_and_everything_passed(known: CiFacts, wait: CiWait) -> None:
+    if decide(known, wait).state is CiState.GREEN:
+        assert known.checks
+        assert all(one.status == "completed" and one.conclusion in PASSING for one in known.checks)
+        assert set(known.required) <= {one.name for one in known.checks}
+
+
+@given(known_facts, st.booleans())
+def test_after_the_deadline_there_is_always_a_verdict(known: CiFacts, workflows: bool) -> None:  # noqa: FBT001
+    assert decide(known, after(DEADLINE, workflows=workflows)).settled
+
+
+@given(known_facts, waits)
+def test_order_does_not_matter(known: CiFacts, wait: CiWait) -> None:
+    backwards = known.model_copy(update={"checks": known.checks[::-1]})
+    assert decide(backwards, wait).state is decide(known, wait).state

@@ -1,0 +1,114 @@
+"""The Auditor's findings: shown on the diff, given back to the Builder, resolved once they are fixed."""
+
+from tests.support.answers import approves, approves_but, edits, finding, finds, phase, plan, write
+from tests.support.story import Story
+
+BEFORE = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n"
+
+
+def test_finding_is_fixed_and_its_thread_resolved(story: Story) -> None:
+    story.files["numbers.txt"] = BEFORE
+    wrong = finding("numbers.txt", 9, "Nine became nein.", replacement="nine!")
+    story.plays(
+        plan(phase()),
+        {
+            "P1": [
+                edits(write("numbers.txt", BEFORE.replace("nine", "nein"))),
+                finds(wrong, summary="Mind the language."),
+                edits(write("numbers.txt", BEFORE.replace("nine", "nine!"))),
+                approves("Well said.", fixed=[wrong]),
+            ]
+        },
+    )
+    story.label()
+    head = story.expect_success()
+    first = story.commits()[0]
+    story.expect_check("autopack", "neutral", first)
+    review = story.expect_review("Mind the language.", "The Auditor asks for changes")
+    assert review["commit_id"] == first
+    assert story.expect_review("Well said.")["commit_id"] == head
+    comment = story.expect_review_comment("numbers.txt", 9, "Nine became nein.", "```suggestion\nnine!\n```")
+    assert comment["side"] == "RIGHT"
+    story.expect_resolved_threads(1)
+    story.expect_reply(comment, "Fixed in " + head[:7])
+    assert "Nine became nein." in story.requests("builder")[-1].body.decode()
+    assert "Nine became nein." in story.requests("auditor")[-1].body.decode(), "the Auditor is told of what is open"
+    assert "Findings: 0 open, 1 settled" in story.status()
+
+
+def test_finding_outside_the_diff_goes_to_the_reviews_body(story: Story) -> None:
+    story.files["numbers.txt"] = BEFORE
+    story.plays(
+        plan(phase()),
+        {
+            "P1": [
+                edits(write("numbers.txt", BEFORE.replace("one", "ONE"))),
+                approves_but(finding("numbers.txt", 9, "Nine is old.", severity="minor")),
+            ]
+        },
+    )
+    story.label()
+    story.expect_success()
+    review = story.expect_review("Not on a line of this diff", "Nine is old.")
+    assert "numbers.txt:9" in review["body"]
+    assert "Findings: 1 open" in story.status()
+
+
+def test_dangerous_category_is_audited_before_anything_is_pushed(story: Story) -> None:
+    wrong = finding("login.txt", 1, "Everybody may come in.")
+    story.world.models.hold(role="auditor")
+    story.plays(
+        plan(phase(category="security_auth_change", complexity="high")),
+        {
+            "P1": [
+                edits(write("login.txt", "open\n")),
+                finds(wrong),
+                edits(write("login.txt", "closed\n")),
+                approves("The door is closed.", fixed=[wrong]),
+            ]
+        },
+    )
+    story.label()
+    story.wait_for_request("auditor")
+    story.expect_nothing_pushed()
+    story.world.models.release()
+    head = story.expect_success()
+    assert story.commits() == [head], "what the Auditor sent back was never pushed"
+    assert story.message(head).startswith("[strict] P1: ")
+    story.expect_review("The door is closed.")
+    assert "Findings: 0 open, 1 settled" in story.status()
+
+
+def test_auditor_that_never_accepts_leaves_it_to_a_person(story: Story) -> None:
+    wrong = finding("greeting.txt", 1, "This is no greeting.")
+    tries = [answer for word in ("a", "b") for answer in (edits(write("greeting.txt", word)), finds(wrong))]
+    story.plays(plan(phase()), {"P1": tries})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "This is no greeting.")
+    assert len(story.requests("auditor")) == 2
+    story.expect_draft()
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_review_comment("greeting.txt", 1, "This is no greeting.")
+    story.expect_resolved_threads(0)
+
+
+def test_dangerous_work_that_the_auditor_never_accepts_is_never_pushed(story: Story) -> None:
+    wrong = finding("login.txt", 1, "Everybody may come in.")
+    tries = [answer for word in ("a", "b") for answer in (edits(write("login.txt", word)), finds(wrong))]
+    story.plays(plan(phase(category="security_auth_change", complexity="high")), {"P1": tries})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "Everybody may come in.")
+    story.expect_nothing_pushed()
+
+
+def test_auditor_of_another_vendor_than_the_builder(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    story.expect_success()
+    vendors = {one.role: one.vendor for one in story.requests()}
+    assert vendors["builder"] != vendors["auditor"]
+    review = story.expect_review("P1")
+    for role in ("builder", "auditor"):
+        assert story.requests(role)[0].model in review["body"]

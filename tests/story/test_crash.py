@@ -1,0 +1,90 @@
+"""Killed at any point and started again, a run ends as if nothing had happened: nothing twice, next to nothing again."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from app.replay.recording import Recording
+from tests.support import trace
+from tests.support.story import Story
+from tests.support.world import World
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo"
+KILLS = 10
+SECONDS = 120.0
+
+
+def test_killed_at_ten_points_ends_in_the_same_state(lone_world: World, stories: Callable[[World], Story]) -> None:
+    calm = _demo(stories(lone_world))
+    assert calm.wait_for_end() == "DONE_SUCCESS"
+    steps = _progress(calm)
+    assert steps > 3 * KILLS
+
+    stormy = _demo(stories(lone_world))
+    for kill in range(1, KILLS + 1):
+        asked_before = _asked(stormy)
+        due = kill * steps // (KILLS + 1)
+        stormy.wait_until(lambda due=due: _progress(stormy) >= due, f"step {due} of {steps}", SECONDS)
+        lone_world.service.restart()
+        repeated = sum((_asked(stormy) - asked_before).values()) - len(_asked(stormy) - asked_before)
+        assert repeated <= 1, f"kill {kill}: {repeated} model requests repeated"
+    assert stormy.wait_for_end() == "DONE_SUCCESS"
+
+    assert sum(count - 1 for count in _asked(stormy).values()) <= KILLS
+    assert _outcome(stormy) == _outcome(calm)
+
+
+def _demo(story: Story) -> Story:
+    """The demo's repository, issue and recorded answers."""
+    folder = DEMO / "repository"
+    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    story.files = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in paths}
+    story.settings = {}
+    recordings = yaml.safe_load((DEMO / "recording.yaml").read_text(encoding="utf-8"))
+    story.plays_recording(Recording.model_validate(next(iter(recordings.values()))))
+    title, _, story.body = (DEMO / "issue.md").read_text(encoding="utf-8").partition("\n")
+    story.title = title.lstrip("# ")
+    story.label()
+    return story
+
+
+def _asked(story: Story) -> Counter[tuple[str, str | None, int, int]]:
+    """How often each model request was sent."""
+    return Counter((one.role, one.phase, one.attempt, one.turn) for one in story.requests())
+
+
+def _progress(story: Story) -> int:
+    """How far the run has come: model requests and things made on GitHub, each counted once."""
+    made = {(entry.kind, entry.name, entry.sha) for entry in story.hub.journal(story.full_name)}
+    return len(_asked(story)) + len(made)
+
+
+def _outcome(story: Story) -> dict[str, object]:
+    """What is left on GitHub, without what differs from run to run: ids, shas, times, tokens."""
+    subjects = {sha: story.message(sha).partition("\n")[0] for sha in story.commits()}
+    pull = story.pull()
+    return {
+        "commits": [
+            (subjects[sha], story.hub.git(story.full_name, "rev-parse", f"{sha}^{{tree}}")) for sha in subjects
+        ],
+        "checks": {
+            (subjects[sha], name): one["conclusion"] for sha in subjects for name, one in story.checks(sha).items()
+        },
+        "pull": (pull["draft"], pull["state"], pull["title"]),
+        "objects": Counter(_named(story, subjects, one) for one in _written(story)),
+    }
+
+
+def _written(story: Story) -> set[trace.Written]:
+    """Every object that the App wrote; all of them are looked at here."""
+    objects = {one for entry in story.hub.journal(story.full_name) if (one := trace.written(entry)) is not None}
+    story.seen |= objects
+    return objects
+
+
+def _named(story: Story, subjects: dict[str, str], one: trace.Written) -> tuple[str, ...]:
+    """An object's kind and key, with the run's id and shas replaced by what they are."""
+    names = [subjects.get(part, part.replace(story.run_id, "RUN")) for part in one]
+    return tuple("NODE" if one[0] == "thread" and at else name for at, name in enumerate(names))

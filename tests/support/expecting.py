@@ -1,0 +1,133 @@
+"""What a story expects of the App. Whatever is expected has been read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.support import trace
+from tests.support.reading import BOT, PERSON, Reader
+
+
+class Expectations(Reader):
+    """Each fails with `AssertionError`, and says what was there instead."""
+
+    def expect_state(self, state: str) -> None:
+        """The newest run is in this state, by its status comment."""
+        assert self.state() == state
+
+    def expect_comment(self, *containing: str, on: int | None = None) -> str:
+        """One comment of the App on the issue (or on `on`) says all this; its text."""
+        number = on or self.number
+
+        def matching() -> list[str]:
+            bodies = [str(comment["body"]) for comment in self.comments_of_app(number)]
+            return [body for body in bodies if all(text in body for text in containing)]
+
+        self.wait_until(lambda: bool(matching()), f"a comment on #{number} that says {containing}")
+        assert len(matching()) == 1, f"{len(matching())} comments say {containing}"
+        body = matching()[0]
+        self.seen.add(trace.comment_key(number, body))
+        return body
+
+    def expect_no_comment(self) -> None:
+        """The App has written no comment on the issue."""
+        assert self.comments_of_app(self.number) == []
+
+    def expect_success(self, phases: Sequence[str] = ("P1",)) -> str:
+        """The run ends well: its branch is tagged phase by phase, and the pull request is ready. Returns its head."""
+        assert self.wait_for_end() == "DONE_SUCCESS"
+        head = self.head()
+        self.expect_ref(f"refs/heads/{self.branch}", head)
+        for phase_id in phases:
+            self.expect_ref(f"refs/tags/autopack/{self.run_id}/{phase_id}")
+        self.expect_check("autopack", "success", head)
+        self.expect_check("autopack/promotion", "success", head)
+        assert self.pull()["draft"] is False
+        self.expect_comment("Autopack: Done", "summary:" + self.run_id, on=self.pull_number())
+        return head
+
+    def expect_failure(self, state: str, *containing: str) -> str:
+        """The run ends in this state, and the incident on the issue says all this; its text."""
+        assert self.wait_for_end() == state
+        return self.expect_comment(f"incident:{self.run_id}", state, *containing)
+
+    def expect_draft(self, conclusion: str = "failure") -> None:
+        """The run's pull request is still a draft, and both checks of its head end with `conclusion` and failure."""
+        assert self.pull()["draft"] is True
+        self.expect_check("autopack", conclusion)
+        self.expect_check("autopack/promotion", "failure")
+        self.expect_ref(f"refs/heads/{self.branch}", self.head())
+
+    def expect_review(self, *containing: str) -> dict[str, Any]:
+        """One review of the App on the pull request says all this."""
+        number = self.pull_number()
+        reviews = [one for one in self._get(f"pulls/{number}/reviews") if one["user"]["login"] == BOT]
+        found = [one for one in reviews if all(text in one["body"] for text in containing)]
+        assert len(found) == 1, f"{len(found)} of {len(reviews)} reviews say {containing}"
+        assert found[0]["state"] == "COMMENTED"
+        self.seen.add(trace.review_key(number, found[0]["body"]))
+        return dict(found[0])
+
+    def expect_review_comment(self, path: str, line: int, *containing: str) -> dict[str, Any]:
+        """One review comment of the App is on this line of the diff and says all this."""
+        number = self.pull_number()
+        listed = [one for one in self._get(f"pulls/{number}/comments") if one["user"]["login"] == BOT]
+        listed = [one for one in listed if not one.get("in_reply_to_id")]
+        found = [
+            one
+            for one in listed
+            if (one["path"], one["original_line"]) == (path, line) and all(text in one["body"] for text in containing)
+        ]
+        assert len(found) == 1, f"{[(one['path'], one['line'], one['body']) for one in listed]}"
+        self.seen.add(trace.review_comment_key(number, found[0]["body"]))
+        return dict(found[0])
+
+    def expect_reply(self, comment: dict[str, Any], *containing: str) -> None:
+        """The App has answered a review comment once, saying all this."""
+        number = self.pull_number()
+        replies = [one for one in self._get(f"pulls/{number}/comments") if one.get("in_reply_to_id") == comment["id"]]
+        assert len(replies) == 1, replies
+        assert all(text in replies[0]["body"] for text in containing), replies[0]["body"]
+        self.seen.add(trace.review_comment_key(number, replies[0]["body"]))
+
+    def expect_resolved_threads(self, count: int) -> None:
+        """So many review threads of the pull request are resolved."""
+        query = """query($owner: String!, $name: String!, $number: Int!) {
+          repository(owner: $owner, name: $name) { pullRequest(number: $number) {
+            reviewThreads(first: 100) { nodes { id isResolved } } } } }"""
+        owner, _, name = self.full_name.partition("/")
+        variables = {"owner": owner, "name": name, "number": self.pull_number()}
+        answer = self.world.user(PERSON).post("/graphql", json={"query": query, "variables": variables})
+        threads = answer.json()["data"]["repository"]["pullRequest"]["reviewThreads"]["nodes"]
+        resolved = [one["id"] for one in threads if one["isResolved"]]
+        assert len(resolved) == count, threads
+        self.seen.update(trace.thread_key(node_id) for node_id in resolved)
+
+    def expect_check(self, name: str, conclusion: str | None, sha: str | None = None) -> dict[str, Any]:
+        """The App's check run on the branch's head (or on `sha`) has this conclusion; None: it is not completed."""
+        sha = sha or self.head()
+        check = self.checks(sha).get(name)
+        assert check is not None, f"{sha[:7]} has no check run {name}"
+        assert check["conclusion"] == conclusion, f"{name} on {sha[:7]}: {check['conclusion']} {check['output']}"
+        self.seen.add(trace.check_key(name, sha))
+        return check
+
+    def expect_no_check(self, name: str, sha: str) -> None:
+        assert name not in self.checks(sha)
+
+    def expect_ref(self, name: str, sha: str | None = None) -> None:
+        """The ref is there (at `sha`)."""
+        there = self.hub.git(self.full_name, "for-each-ref", "--format=%(objectname)", name).strip()
+        assert there, f"there is no {name}"
+        assert sha in (None, there), f"{name} is at {there}, not {sha}"
+        self.seen.add(trace.ref_key(name))
+
+    def expect_nothing_pushed(self) -> None:
+        """There is no branch, tag or pull request of the App."""
+        refs = self.hub.git(self.full_name, "for-each-ref", "--format=%(refname)").split()
+        assert [ref for ref in refs if ref != "refs/heads/main"] == []
+        assert self._get("pulls?state=all") == []
+
+    def expect_in_log(self, text: str) -> None:
+        """The service's log holds this, and lines with it are no reason to fail."""
+        assert text in self.log(), f"the log does not hold {text!r}"
+        self._log_may_hold.append(text)
