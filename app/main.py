@@ -28,12 +28,16 @@ ENGINE_POLLING_SECONDS = 0.2
 """How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies."""
 
 
+WORKFLOWS_VERSION = "1"
+"""Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
+
+
 def engine_config(db: Database) -> DBOSConfig:
-    """The workflow engine's configuration. Its version is pinned to ours, or every change would strand open runs."""
+    """The workflow engine's configuration."""
     return {
         "name": "autopack",
         "system_database_url": db.url.render_as_string(hide_password=False),
-        "application_version": __version__,
+        "application_version": WORKFLOWS_VERSION,
         "executor_id": "local",
         "notification_listener_polling_interval_sec": ENGINE_POLLING_SECONDS,
         "system_database_engine": db.workflow_engine(),
@@ -61,7 +65,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             vendors=frozenset(access.vendors()),
         )
     )
-    runs.restart_clocks(db, utcnow())
+    runs.note_restart(db, utcnow())
     DBOS(config=engine_config(db))
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)

@@ -8,10 +8,10 @@ from dbos import DBOS, SetWorkflowID, error
 from app.db import inbox
 from app.github.errors import GitHubRefused
 from app.github.events import BadPayload, parse
+from app.lifecycle.patience import WAKE
 from app.lifecycle.run import run
 from app.lifecycle.services import services
 from app.lifecycle.steps import effect
-from app.lifecycle.verify import WAKE
 from handlers import ci_events, installation, issue_comment, issues, pull_request, push
 from handlers.actions import Action, StartRun
 

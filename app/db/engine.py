@@ -8,7 +8,7 @@ PostgreSQL needs none of this.
 
 import functools
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 30
 _WRITES = "autopack_writes"
+LOCK: Mapping[str, bool] = {"key_share": True}
+"""For `with_for_update`: PostgreSQL keeps other writers from the row until the commit, but not from rows that refer to
+it. On SQLite a writing session is alone anyway."""
 
 
 class DatabaseUnusable(RuntimeError):

@@ -23,6 +23,9 @@ def record(db: Database, run_id: str, phase_id: str, findings: Iterable[Finding]
                 session.add(_row(run_id, phase_id, finding, seen_in, now))
                 session.flush()
                 continue
+            if finding.severity is Severity.MAJOR:
+                row.severity = Severity.MAJOR
+                row.finding = {**row.finding, "severity": Severity.MAJOR}
             if row.seen_in == seen_in:
                 continue
             row.seen_in = seen_in
@@ -30,8 +33,6 @@ def record(db: Database, run_id: str, phase_id: str, findings: Iterable[Finding]
             row.last_seen_at = now
             row.open = True
             row.resolution = ""
-            if finding.severity is Severity.MAJOR:
-                row.severity = Severity.MAJOR
 
 
 def resolve(db: Database, run_id: str, phase_id: str, fingerprints: Iterable[str], resolution: str) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db.engine import Database
+from app.db.engine import LOCK, Database
 from app.db.tables import ModelCall, Phase, Run
 from app.domain.budget import Cap, Role, Scope, Usage, check_fit
 from app.domain.strategy import Strategy
@@ -23,6 +23,8 @@ def reserve(
     Raises `BudgetExhausted` naming the cap, and then nothing is reserved and the request must not be sent.
     """
     with db.writing() as session:
+        # Held until the reservation is stored: of two that only one fits, the second sees the first.
+        session.get_one(Run, run_id, with_for_update=LOCK)
         if session.get(ModelCall, call_id) is not None:
             return
         check_fit(tokens, _caps(session, run_id, phase_id))

@@ -9,13 +9,15 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db.engine import Database
-from app.db.tables import Phase, Run, Tier, Transition
+from app.db.engine import LOCK, Database
+from app.db.tables import ModelCall, Phase, Run, Tier, Transition
 from app.domain import states
 from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import RunOptions, Strategy
 from app.domain.view import Headline
+
+_RESUMED = "Resumed after a crash or restart"
 
 
 class NewRun(BaseModel):
@@ -106,10 +108,9 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
                 now,
             )
     except IntegrityError:
-        existing = open_run(db, new.repository, new.issue_number, new.intent)
-        if existing is None:
-            existing = get(db, new.run_id)
-        return existing.run_id
+        existing = open_run(db, new.repository, new.issue_number, new.intent) or _first(db, Run.run_id == new.run_id)
+        # None: the run that was in the way has ended since.
+        return existing.run_id if existing else create(db, new, now)
     return new.run_id
 
 
@@ -162,7 +163,7 @@ def open_runs(db: Database) -> list[RunRow]:
 def store_strategy(db: Database, run_id: str, plan: Plan, strategy: Strategy) -> None:
     """Store plan and frozen strategy with the run's tiers and phases, all or nothing; a repeat changes nothing."""
     with db.writing() as session:
-        run = session.get_one(Run, run_id)
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
         if run.plan is not None:
             return
         run.plan = plan.model_dump(mode="json")
@@ -190,7 +191,7 @@ def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phas
     with db.writing() as session:
         if session.get(Phase, (run_id, phase_id)) is not None:
             return
-        run = session.get_one(Run, run_id)
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
         run.plan = plan.model_dump(mode="json")
         run.strategy = strategy.model_dump(mode="json")
         phase = next(phase for phase in plan.phases if phase.phase_id == phase_id)
@@ -227,7 +228,7 @@ def update_phase(db: Database, run_id: str, phase_id: str, values: Mapping[str, 
 def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False) -> None:
     """Say something once in the status comment; the same text again changes nothing."""
     with db.writing() as session:
-        run = session.get_one(Run, run_id)
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
         if text not in run.notices:
             run.notices = [*run.notices, text]
         run.ci_absent = run.ci_absent or ci_absent
@@ -236,20 +237,23 @@ def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False)
 def stop_clock(db: Database, run_id: str, at: datetime) -> None:
     """Add the time since `active_since` to the active time; a stopped clock stays stopped."""
     with db.writing() as session:
-        _stop_clock(session.get_one(Run, run_id), at)
+        _stop_clock(session.get_one(Run, run_id, with_for_update=LOCK), at)
 
 
-def restart_clocks(db: Database, at: datetime) -> list[str]:
-    """After a crash: the time in which nobody worked is not counted. Return the open runs' ids."""
+def note_restart(db: Database, at: datetime) -> None:
+    """After a crash: the time in which nobody worked is not counted, and the open runs say that they were resumed."""
     with db.writing() as session:
-        session.execute(sa.update(Run).where(Run.active_since.is_not(None)).values(active_since=at))
-    return [run.run_id for run in open_runs(db)]
+        for run in session.scalars(sa.select(Run).where(Run.completed_at.is_(None))):
+            earlier = [one for one in run.notices if not one.startswith(_RESUMED)]
+            run.notices = [*earlier, f"{_RESUMED} at {at:%Y-%m-%d %H:%M} UTC; nothing was done twice."]
+            if run.active_since is not None:
+                run.active_since = at
 
 
 def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -> None:
     """End the run and everything of it that is still open. Ended already: nothing changes."""
     with db.writing() as session:
-        run = session.get_one(Run, run_id)
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
         if RunState(run.state).terminal:
             return
         _stop_clock(run, at)
@@ -266,6 +270,7 @@ def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -
                 tier.state = states.advance_tier(before, TierState.BLOCKED)
                 _record(session, run_id, "tier", tier.tier_id, before, tier.state, reason, at)
         _record(session, run_id, "run", run_id, run.state, states.advance_run(RunState(run.state), state), reason, at)
+        session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
         run.state = state
         run.completed_at = at
         run.failure_reason = reason if state.failed else None
@@ -289,7 +294,7 @@ def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datet
     Raises `IllegalTransition` when the machine has no such step.
     """
     with db.writing() as session:
-        run = session.get_one(Run, run_id)
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
         for name, value in values.items():
             setattr(run, name, value)
         if run.state == target:
@@ -306,7 +311,7 @@ def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datet
 def move_tier(db: Database, run_id: str, tier_id: str, target: TierState, cause: str, now: datetime) -> None:
     """Move a tier, as `move_run` does a run."""
     with db.writing() as session:
-        tier = session.get_one(Tier, (run_id, tier_id))
+        tier = session.get_one(Tier, (run_id, tier_id), with_for_update=LOCK)
         if tier.state == target:
             return
         old = TierState(tier.state)
@@ -319,7 +324,7 @@ def move_phase(
 ) -> None:
     """Move a phase, as `move_run` does a run, and set further columns in the same transaction."""
     with db.writing() as session:
-        phase = session.get_one(Phase, (run_id, phase_id))
+        phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
         for name, value in values.items():
             setattr(phase, name, value)
         if phase.state == target:

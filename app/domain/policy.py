@@ -27,7 +27,7 @@ TWEAK_LIGHT_FILES = 2
 _GLOB_TOKENS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _BACK_UP = re.compile(r"(?:^|/)(?!\.\.?/)[^/]+/+(?:\./+)*\.\.(?:/|$)")
 """`x/..` in a link's target: where `x` is itself a link, this leads elsewhere than it reads."""
-_MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |$)", re.MULTILINE)
+_MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |\r?$)", re.MULTILINE)
 
 
 def check_patch(patch: Patch, phase: Phase, rules: PatchRules) -> tuple[Finding, ...]:

@@ -123,6 +123,8 @@ class Ruleset(Rules):
     models: ModelRules
     output_tokens: OutputTokens = OutputTokens()
     requests_per_attempt: int = Field(default=40, ge=1, le=500)
+    provider_pauses_minutes: tuple[Minutes, ...] = (1, 5, 15, 30)
+    """How long a run waits, time after time, while no model of its list can be reached; then it ends."""
     warn_at: float = Field(default=0.8, gt=0, le=1)
 
 
@@ -146,3 +148,4 @@ class RepositorySettings(Rules):
     safety: SafetyProfile = SafetyProfile.NORMAL
     model_timeout_seconds: float = Field(default=180, gt=0, le=1800)
     """For one request to a model; then the next model of the list is tried."""
+    provider_pauses_minutes: tuple[Minutes, ...] | None = None

@@ -14,6 +14,7 @@ from app.domain.view import Headline
 from app.lifecycle import record, show
 from app.lifecycle.build import model_plan
 from app.lifecycle.job import Job
+from app.lifecycle.patience import patiently
 from app.lifecycle.record import RunLedger
 
 
@@ -77,7 +78,7 @@ async def audit(job: Job, strategy: Strategy, phase: Phase, number: int, diff: s
         for view in await record.open_findings(job.run_id, phase.phase_id)
         if view.finding.source is Source.AUDITOR
     )
-    report = await _ask_auditor(job, strategy, phase, number, diff, ci, known)
+    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, known))
     found = tuple({one.fingerprint: one for one in (f.as_finding() for f in report.findings)}.values())
     again = {finding.fingerprint for finding in found}
     fixed = tuple(f for f in known if f.fingerprint in report.fixed and f.fingerprint not in again)

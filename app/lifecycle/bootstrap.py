@@ -9,6 +9,7 @@ from app.agents.tasks import Issue, PlannerTask
 from app.db import runs
 from app.domain.budget import Role
 from app.domain.plan import Plan
+from app.domain.ruleset import RepositorySettings
 from app.domain.states import RunState
 from app.domain.strategy import ModelChoice, NoModel, Strategy, TooManyPhases, compile_strategy, planner_model
 from app.github import commits, issues, settings_files
@@ -96,8 +97,14 @@ async def read_job(run_id: str) -> Job:
         settings=settings,
         notes="\n\n".join(f"{path}:\n{text}" for path, text in files.instructions.items()),
         outline=_outline(paths),
+        provider_pauses_minutes=_pauses(settings),
         commands_refused=refused,
     )
+
+
+def _pauses(settings: RepositorySettings) -> tuple[float, ...]:
+    own = settings.provider_pauses_minutes
+    return services().ruleset.provider_pauses_minutes if own is None else own
 
 
 def _outline(paths: list[str]) -> str:

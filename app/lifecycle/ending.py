@@ -1,12 +1,15 @@
 """The end of a run: its terminal state, and everything a person needs to go on from there."""
 
+from dbos import DBOS
+
 from app.db import runs
 from app.domain.states import RunState
 from app.domain.view import Headline
 from app.github import comments, text
+from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle import promote, record, show
 from app.lifecycle.bootstrap import mirror_at, repo_of
-from app.lifecycle.job import Job
+from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.services import services
 from app.lifecycle.steps import effect
 
@@ -27,17 +30,25 @@ _NEXT = {
 }
 
 
-async def finish(run_id: str, job: Job | None, state: RunState, reason: str) -> None:
-    """Put the run into its terminal state and say so on GitHub."""
-    await record.end_run(run_id, state, reason)
+async def finish(run_id: str, job: Job | None, end: RunEnded) -> None:
+    """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us."""
+    await record.end_run(run_id, end.state, end.reason)
+    try:
+        await _tell(run_id, job, end)
+    except (GitHubRefused, GitHubUnavailable) as trouble:
+        # The issue may be gone, or the App's permission: the end is recorded, and there is nobody to tell.
+        DBOS.logger.warning("the end of %s could not be told: %s", run_id, trouble)
+    await record.told(run_id)
+
+
+async def _tell(run_id: str, job: Job | None, end: RunEnded) -> None:
     if job is not None:
         await promote.offer(job)
-    await _say_the_end(run_id, state, reason)
-    if state.failed:
+    await _say_the_end(run_id, end.state, end.reason)
+    if end.state.failed:
         await _post_incident(run_id)
-    elif state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
+    elif end.state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
         await _post_summary(run_id)
-    await record.told(run_id)
 
 
 async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:

@@ -28,6 +28,7 @@ class Job(BaseModel):
     """The repository's own instructions, untrusted."""
     outline: str
     """The files of the base commit, one a line, shortened."""
+    provider_pauses_minutes: tuple[float, ...]
     commands_refused: str | None
     """Why the Builder may not run commands, or None when it may."""
 

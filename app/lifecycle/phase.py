@@ -16,6 +16,7 @@ from app.lifecycle.apply import GatedPatch
 from app.lifecycle.audit import Audit, audit
 from app.lifecycle.build import Built, Start, build_attempt
 from app.lifecycle.job import Job, RunEnded
+from app.lifecycle.patience import patiently
 
 
 class Audits(BaseModel):
@@ -62,7 +63,7 @@ async def run_phase(job: Job, strategy: Strategy, phase: Phase, start: Start) ->
             Headline.BUILDING,
             f"The Builder works on {phase.phase_id} ({phase.name}), attempt {attempt} of {rules.builder_tries}.",
         )
-        built = await build_attempt(job, strategy, phase, attempt, start)
+        built = await _build(job, strategy, phase, attempt, start)
         await record.to_gate(job.run_id, phase.phase_id, f"attempt {attempt} built")
         outcome = await _judge(job, strategy, phase, attempt, start, built, audits)
         if isinstance(outcome, Landed):
@@ -76,6 +77,10 @@ async def run_phase(job: Job, strategy: Strategy, phase: Phase, start: Start) ->
             await record.send_back(job.run_id, phase.phase_id, note)
     await record.fail_phase(job.run_id, phase.phase_id, note)
     raise RunEnded(ending, f"{phase.phase_id} ({phase.name}) did not pass: {note}")
+
+
+async def _build(job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start) -> Built:
+    return await patiently(job, lambda: build_attempt(job, strategy, phase, attempt, start))
 
 
 async def _judge(

@@ -1,6 +1,7 @@
 """Promotion: the base is merged into the branch, CI judges once more, and the pull request is offered to a person."""
 
 from app.agents.tasks import Feedback
+from app.db import runs
 from app.domain.ci import CiState
 from app.domain.plan import BuilderMode, Complexity, Phase, Plan, TaskCategory, Tier
 from app.domain.states import RunState, TierState
@@ -13,6 +14,7 @@ from app.lifecycle.bootstrap import govern, repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.phase import run_phase
+from app.lifecycle.services import services
 from app.lifecycle.steps import effect
 
 MOST_MERGES = 3
@@ -111,6 +113,7 @@ def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Strategy
 async def offer(job: Job) -> None:
     """Set the promotion check; where nothing stands against it, take the pull request out of draft."""
     view = show.take(job.run_id)
+    runs.update(services().db, job.run_id, {"promotion_eligible": not view.promotion_blockers})
     await show.show_promotion(job.run_id)
     if not view.promotion_blockers and view.pull_number is not None:
         await pulls.mark_ready(await repo_of(job.repository, job.installation_id), view.pull_number)

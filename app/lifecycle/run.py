@@ -14,13 +14,14 @@ from app.lifecycle import bootstrap, ending, promote, record, show
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
+from app.lifecycle.patience import patiently
 from app.lifecycle.phase import run_phase
 from app.lifecycle.services import NotConfigured, stopping
 from app.lifecycle.steps import effect
 from app.workspace.errors import WorkspaceError
 
 
-@DBOS.workflow(name="run")
+@DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run(run_id: str) -> None:
     """Lead a run to a terminal state, whatever happens on the way."""
     job: Job | None = None
@@ -45,12 +46,12 @@ async def run(run_id: str) -> None:
             raise
         DBOS.logger.exception("the run %s ended by a defect", run_id)
         end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"internal error, see the log: {type(defect).__name__}")
-    await ending.finish(run_id, job, end.state, end.reason)
+    await ending.finish(run_id, job, end)
 
 
 async def _playbook(job: Job) -> None:
     """Plan; for each tier and each phase of it, build, gate, audit, push, verify, snapshot; then promote."""
-    plan = await bootstrap.make_plan(job)
+    plan = await patiently(job, lambda: bootstrap.make_plan(job))
     strategy = bootstrap.govern(job, plan)
     await record.store_strategy(job.run_id, plan, strategy)
     if job.intent == "plan":

@@ -5,7 +5,6 @@ Level-triggered: an event, a timer or a restart only wakes it; it reads everythi
 
 from datetime import datetime
 
-from dbos import DBOS
 from pydantic import BaseModel, ConfigDict
 
 from app.agents.tasks import Feedback
@@ -18,11 +17,10 @@ from app.domain.ruleset import CiRules
 from app.github import ci, ci_jobs
 from app.lifecycle.bootstrap import mirror_at, repo_of
 from app.lifecycle.job import Job
+from app.lifecycle.patience import sleep_until_woken
 from app.lifecycle.services import services
 from app.lifecycle.steps import effect, now, utcnow
 
-WAKE = "wake"
-"""Topic of the messages that wake a run; they carry nothing, because what they announce is read again."""
 LOOK_AGAIN_SECONDS = 60
 """Without any event, CI is read again this often."""
 LOG_CHARACTERS = 6_000
@@ -46,15 +44,7 @@ async def await_verdict(job: Job, head_sha: str, rules: CiRules) -> CiVerdict:
             raise RunStopped(look.stopped)
         if look.verdict.settled:
             return look.verdict
-        await _sleep_until_woken(min(LOOK_AGAIN_SECONDS, look.left_seconds))
-
-
-async def _sleep_until_woken(seconds: float) -> None:
-    """Wait for a message, then take the others that came with it: one look answers them all."""
-    if await DBOS.recv_async(WAKE, timeout_seconds=seconds) is None:
-        return
-    while await DBOS.recv_async(WAKE, timeout_seconds=0) is not None:
-        pass
+        await sleep_until_woken(min(LOOK_AGAIN_SECONDS, look.left_seconds))
 
 
 @effect

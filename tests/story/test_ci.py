@@ -121,10 +121,10 @@ def test_suite_of_an_app_that_never_runs_anything_is_not_awaited(story: Story) -
 def test_required_check_that_nobody_reports_is_awaited(story: Story) -> None:
     story.settings["ci"] = {"grace_seconds": 0.1, "deadline_minutes": 0.03}
     story.begin()
-    story.hub.require_checks(story.full_name, "main", ["security-scan"], ruleset=True)
+    story.hub.require_checks(story.full_name, "main", ["scan"], ruleset=True)
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
     story.label()
-    story.expect_failure("DONE_FAILED_ENVIRONMENT", "security-scan")
+    story.expect_failure("DONE_FAILED_ENVIRONMENT", "scan")
     story.expect_draft()
     story.expect_review("P1")
 

@@ -22,9 +22,10 @@ class Expectations(Reader):
             bodies = [str(comment["body"]) for comment in self.comments_of_app(number)]
             return [body for body in bodies if all(text in body for text in containing)]
 
-        self.wait_until(lambda: bool(matching()), f"a comment on #{number} that says {containing}")
-        assert len(matching()) == 1, f"{len(matching())} comments say {containing}"
-        body = matching()[0]
+        self.wait_until(lambda: bool(matching()) or self.world.idle(), f"a comment on #{number} says {containing}")
+        bodies = matching()
+        assert len(bodies) == 1, f"{len(bodies)} comments on #{number} say {containing}"
+        body = bodies[0]
         self.seen.add(trace.comment_key(number, body))
         return body
 

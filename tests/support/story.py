@@ -37,6 +37,7 @@ class Story(Expectations):
         self.settings: dict[str, Any] = {
             "ci": {"grace_seconds": 0.5, "deadline_minutes": 5},
             "commands": {"allowed": False},
+            "provider_pauses_minutes": [],
         }
         """`.github/autopack.yml`; empty for none."""
         self.title, self.body = "Greet people", "Everyone should be greeted."

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import sqlalchemy as sa
 
-from app.hub import Hub
+from app.hub import Hub, webhooks
 from app.replay import ModelServer
 from tests.support.service import Service
 
@@ -82,9 +82,8 @@ class World:
                 self.hub.state.wake.wait(0.03)
 
     def wait_idle(self, seconds: float = WAIT_SECONDS) -> None:
-        """Return when every delivery has been sent and handled, and no workflow is under way."""
-        self.hub.webhooks.wait_drained(seconds)
-        self.wait_until(self._idle, "the workflow engine is idle", seconds)
+        """Return when nothing more will happen by itself."""
+        self.wait_until(self.idle, "every delivery is handled, and no workflow is under way", seconds)
 
     def failed_workflows(self) -> list[str]:
         """Name and id of every workflow that ended with an exception."""
@@ -93,7 +92,10 @@ class World:
             rows = [(str(name), str(uuid), str(status)) for name, uuid, status in connection.execute(query)]
         return [f"{name} {uuid}" for name, uuid, status in rows if status not in {"SUCCESS", *_UNFINISHED}]
 
-    def _idle(self) -> bool:
+    def idle(self) -> bool:
+        """Whether every delivery has been sent and handled, and no workflow is under way."""
+        if webhooks.pending(self.hub.state):
+            return False
         waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")
         unfinished = ", ".join(f"'{status}'" for status in _UNFINISHED)
         working = sa.text(f"SELECT count(*) FROM {self._status_table} WHERE status IN ({unfinished})")

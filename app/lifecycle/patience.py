@@ -1,0 +1,54 @@
+"""Waiting inside a run: for a message that something changed, or for a model provider that is down."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from dbos import DBOS
+
+from app.domain.budget import ModelFailed, ModelFailure, RunStopped
+from app.domain.view import Headline
+from app.lifecycle import record, show
+from app.lifecycle.job import Job
+from app.lifecycle.steps import now
+
+R = TypeVar("R")
+
+WAKE = "wake"
+"""Topic of the messages that wake a run; they carry nothing, because what they announce is read again."""
+
+_PASSES = frozenset({ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT})
+
+
+async def sleep_until_woken(seconds: float) -> None:
+    """Wait for a message, then take the others that came with it: one look answers them all."""
+    if await DBOS.recv_async(WAKE, timeout_seconds=seconds) is None:
+        return
+    while await DBOS.recv_async(WAKE, timeout_seconds=0) is not None:
+        pass
+
+
+async def patiently(job: Job, ask: Callable[[], Awaitable[R]]) -> R:
+    """Ask a model; while none of its list can be reached, wait and ask again, as often as there are pauses.
+
+    Raises `ModelFailed` after the last one, and `RunStopped` when the run is asked to end meanwhile.
+    """
+    for minutes in job.provider_pauses_minutes:
+        try:
+            return await ask()
+        except ModelFailed as failed:
+            if failed.failure not in _PASSES:
+                raise
+            await _wait(job, minutes, str(failed))
+    return await ask()
+
+
+async def _wait(job: Job, minutes: float, why: str) -> None:
+    until = await now() + timedelta(minutes=minutes)
+    following = f"No model can be reached; the next try is at {until:%H:%M} UTC."
+    await show.say(job.run_id, Headline.PROVIDER_DOWN, following, why, until)
+    while (left := (until - await now()).total_seconds()) > 0:
+        await sleep_until_woken(left)
+        asked = await record.stop_asked(job.run_id)
+        if asked is not None:
+            raise RunStopped(asked[1])

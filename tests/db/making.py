@@ -1,0 +1,93 @@
+"""Plain values for the database's tests."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from typing import TypeVar
+
+from app.db import runs
+from app.db.engine import Database
+from app.db.runs import NewRun
+from app.domain.findings import Finding, Severity, Source
+from app.domain.plan import Phase, Plan, TaskCategory, Tier
+from app.domain.ruleset import RepositorySettings
+from app.domain.strategy import RunOptions, Strategy, compile_strategy
+from app.lifecycle.rules import default_ruleset
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+T = TypeVar("T")
+
+
+def after(**distance: float) -> datetime:
+    return NOW + timedelta(**distance)
+
+
+def new_run(
+    run_id: str = "r1",
+    *,
+    repository: str = "acme/widgets",
+    issue: int = 7,
+    intent: str = "build",
+    token_cap: int = 5_000_000,
+) -> NewRun:
+    return NewRun(
+        run_id=run_id,
+        repository=repository,
+        installation_id=5_000_000_000,
+        issue_number=issue,
+        issue_title="Greet people",
+        intent=intent,
+        requester="maintainer",
+        requester_id=42,
+        options=RunOptions(tokens=token_cap),
+        base_branch="main",
+        token_cap=token_cap,
+    )
+
+
+def phase(phase_id: str, tier_id: str, index: int) -> Phase:
+    return Phase(
+        phase_id=phase_id, tier_id=tier_id, phase_index=index, name=f"Step {phase_id}", task_category=TaskCategory.DOCS
+    )
+
+
+PLAN = Plan(
+    tiers=(Tier(tier_id="T1", tier_index=0, name="Base"), Tier(tier_id="T2", tier_index=1, name="Top")),
+    phases=(phase("P1", "T1", 0), phase("P2", "T1", 1), phase("P3", "T2", 2)),
+)
+
+
+def strategy_of(plan: Plan = PLAN, *, tokens: int | None = None) -> Strategy:
+    vendors = frozenset({"anthropic", "openai"})
+    return compile_strategy(default_ruleset(), plan, RunOptions(tokens=tokens), RepositorySettings(), vendors)
+
+
+def planned_run(db: Database, run_id: str = "r1", *, tokens: int | None = None) -> str:
+    """A run with plan and strategy: tiers T1 (P1, P2) and T2 (P3), each phase capped at 200,000 tokens."""
+    runs.create(db, new_run(run_id), NOW)
+    runs.store_strategy(db, run_id, PLAN, strategy_of(tokens=tokens))
+    return run_id
+
+
+def finding(slug: str = "typo", severity: Severity = Severity.MINOR, *, path: str | None = "a.py") -> Finding:
+    return Finding(
+        issue_key=f"docs__readme__{slug}",
+        severity=severity,
+        source=Source.AUDITOR,
+        category="docs",
+        problem=f"There is a {slug}.",
+        path=path,
+    )
+
+
+def at_once(count: int, act: Callable[[int], T]) -> list[T]:
+    """Let `count` threads begin `act` at the same moment; their results, or the first exception."""
+    barrier = Barrier(count, timeout=20)
+
+    def one(number: int) -> T:
+        barrier.wait()
+        return act(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count), timeout=60))
