@@ -14,6 +14,7 @@ from app.agents.models import ModelAccess
 from app.db import runs
 from app.db.engine import Database
 from app.github.client import GitHubApp
+from app.lifecycle import reconcile
 from app.lifecycle.rules import default_ruleset
 from app.lifecycle.services import Services, begin_shutdown, configure
 from app.lifecycle.steps import utcnow
@@ -70,7 +71,9 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)
     api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer)
-    background = [asyncio.create_task(intake.run(), name="intake"), asyncio.create_task(drainer.run(), name="drainer")]
+    background = [asyncio.create_task(intake.run()), asyncio.create_task(drainer.run())]
+    if github is not None:
+        background.append(asyncio.create_task(reconcile.keep_asking(github)))
     try:
         yield
     finally:

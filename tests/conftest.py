@@ -90,24 +90,28 @@ def lone_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World
 def stories(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[Callable[[World], Story]]:
     """Begin stories in a world; at the test's end each is checked."""
     begun: list[Story] = []
+    request.addfinalizer(lambda: _leave_in_peace(worlds, begun))
 
     def begin(world: World) -> Story:
         begun.append(Story(world))
         return begun[-1]
 
     yield begin
-    failed = request.node.stash.get(FAILED, False)
-    try:
+    for story in begun:
+        story.release()
+    if not request.node.stash.get(FAILED, False):
         for story in begun:
-            story.release()
-            if failed:
-                story.abandon()
-            else:
-                story.check()
-    except BaseException:
-        for story in begun:
+            story.check()
+
+
+def _leave_in_peace(worlds: Worlds, begun: list[Story]) -> None:
+    """Whatever a failed test has left under way is ended, or its world given up."""
+    for story in begun:
+        try:
+            story.abandon()
+        except AssertionError:
+            story.keep_history()
             worlds.give_up(story.world)
-        raise
 
 
 @pytest.fixture

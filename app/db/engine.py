@@ -8,7 +8,7 @@ PostgreSQL needs none of this.
 
 import functools
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 30
 _WRITES = "autopack_writes"
-LOCK: Mapping[str, bool] = {"key_share": True}
+LOCK: dict[str, Any] = {"key_share": True}
 """For `with_for_update`: PostgreSQL keeps other writers from the row until the commit, but not from rows that refer to
 it. On SQLite a writing session is alone anyway."""
 

@@ -16,8 +16,10 @@ from app.github.events import Account, IssueCommentEvent
 NAMES = ("run", "plan", "status", "cancel", "help")
 OPTIONS = ("--safety", "--scope", "--tokens", "--model")
 _PREFIX = "/autopack"
-_TOKENS = re.compile(r"(\d+(?:\.\d+)?)([kKmM]?)")
+_TOKENS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kKmM]?)")
 _FACTOR = {"": 1, "k": 1_000, "m": 1_000_000}
+_HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp)\b", re.IGNORECASE)
+"""HTML whose text is code, a link, a quote or struck out."""
 _MODEL = re.compile(r"[a-z]+:[A-Za-z0-9._/-]{1,100}")
 
 
@@ -52,7 +54,7 @@ class _BadOption(ValueError):
 
 def parse_comment(body: str) -> Command | Unknown | None:
     """The first command of a comment; None when there is none."""
-    line = next((one for one in _plain_lines(body) if one.split(" ")[0].lower() == _PREFIX), None)
+    line = next((one for one in _plain_lines(body) if one.lower().split()[:1] == [_PREFIX]), None)
     if line is None:
         return None
     words = line.split()[1:]
@@ -78,14 +80,17 @@ def _plain_lines(body: str) -> Iterator[str]:
 
 
 def _inline_lines(children: list[Token]) -> Iterator[str]:
-    line, in_link = "", 0
+    line, in_link, in_html = "", 0, 0
     for child in children:
         if child.type in {"link_open", "link_close"}:
             in_link += child.nesting
+        elif child.type == "html_inline":
+            tag = _HTML_QUOTE.match(child.content)
+            in_html = max(0, in_html + (0 if tag is None else -1 if tag[1] else 1))
         elif child.type in {"softbreak", "hardbreak"}:
             yield line.strip()
             line = ""
-        elif child.type == "text" and not in_link:
+        elif child.type == "text" and not in_link and not in_html:
             line += child.content
         elif child.type == "code_inline" and not line.strip():
             line += "`"  # a line that begins with code is not a command
@@ -94,9 +99,10 @@ def _inline_lines(children: list[Token]) -> Iterator[str]:
 
 def _options(words: list[str]) -> RunOptions:
     values: dict[str, object] = {}
-    rest = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    typed = [word.replace("\u2014", "--") for word in words]  # what some keyboards make of two dashes
+    rest = [part for word in typed for part in (word.split("=", 1) if word.startswith("--") else [word])]
     while rest:
-        option = rest.pop(0).replace("\u2014", "--")
+        option = rest.pop(0)
         if option not in OPTIONS:
             hint = _nearest(option, OPTIONS)
             raise _BadOption(f"`{option}` is not an option" + (f"; did you mean `{hint}`?" if hint else ""))
@@ -118,9 +124,11 @@ def _value(option: str, value: str) -> object:
             raise _BadOption(f"`--model {value}`: give `vendor:name`")
         return value
     allowed = tuple(one.value for one in (SafetyProfile if option == "--safety" else RunScope))
-    if value.replace("-", "_") in {*allowed, "critical"}:
-        chosen = value.replace("-", "_")
-        return "safety_critical" if chosen == "critical" else chosen
+    chosen = value.replace("-", "_")
+    if option == "--safety" and chosen == "critical":
+        return "safety_critical"
+    if chosen in allowed:
+        return chosen
     raise _BadOption(f"`{option} {value}`: give one of {', '.join(allowed)}")
 
 

@@ -286,6 +286,19 @@ def test_an_ended_run_cannot_be_asked_to_stop(db: Database) -> None:
     assert not runs.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, "again")
 
 
+def test_after_a_crash_the_open_runs_say_once_that_they_were_resumed(db: Database) -> None:
+    planned_run(db)
+    runs.add_notice(db, "r1", "no CI")
+    runs.create(db, new_run("r2", issue=8), NOW)
+    runs.end(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
+    runs.note_restart(db, after(hours=1))
+    runs.note_restart(db, after(hours=2))
+    first, second = picture.take(db, "r1", "").notices
+    assert first == "no CI"
+    assert "2026-01-02 05:04 UTC" in second
+    assert picture.take(db, "r2", "").notices == ()
+
+
 # The clock of active work
 
 
@@ -304,7 +317,7 @@ def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -
     planned_run(db)
     runs.create(db, new_run("r2", issue=8), NOW)
     runs.update(db, "r1", {"active_since": NOW})
-    assert runs.restart_clocks(db, after(hours=2)) == ["r1", "r2"]
+    runs.note_restart(db, after(hours=2))
     assert runs.get(db, "r1").active_minutes(after(hours=2, minutes=3)) == 3
     assert runs.get(db, "r2").active_since is None
 

@@ -1,4 +1,4 @@
-"""Killed at any point and started again, a run ends as if nothing had happened: nothing twice, next to nothing again."""
+"""Killed at any point and started again, a run ends as if nothing had happened, and nothing is done twice."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.domain.findings import Finding, Severity, Source, issue_key
-from app.replay.recording import Recording, ToolCall, Turn
-
-Call = ToolCall
+from app.replay.recording import Recording, TokenUsage, ToolCall, Turn
 
 
 @dataclass(frozen=True)
@@ -105,10 +103,12 @@ def edits(
     summary: str = "Did what the phase asks.",
     status: Literal["done", "cannot"] = "done",
     doubts: Sequence[dict[str, Any]] = (),
+    tokens: int | None = None,
 ) -> Attempt:
-    """The Builder uses these tools, all in one reply, and says that it is done."""
+    """The Builder uses these tools, all in one reply of `tokens` input tokens, and says that it is done."""
     answer = Turn(answer={"status": status, "summary": summary, "suggested_issues": list(doubts)})
-    return Attempt([Turn(tool_calls=list(calls)), answer] if calls else [answer])
+    usage = TokenUsage(input=tokens, output=1) if tokens else None
+    return Attempt([Turn(tool_calls=list(calls), usage=usage), answer] if calls else [answer])
 
 
 # The Auditor
@@ -182,12 +182,17 @@ def malformed() -> list[Turn]:
     return [Turn(malformed=True)] * 8
 
 
-def hangs(seconds: float = 30) -> list[Turn]:
+def hangs() -> list[Turn]:
     """The model stays silent."""
-    return [Turn(hang_seconds=seconds, text="late")]
+    return [Turn(hang_seconds=60)]
 
 
-def failing(answer: Answer, **failure: Any) -> list[Turn]:
-    """The answer, whose first reply fails as `failure` (fields of `Turn`) says, for `only_for` or so many `times`."""
+def fails(status: int) -> list[Turn]:
+    """The provider answers with this HTTP status."""
+    return [Turn(status=status)]
+
+
+def failing_at_first(answer: Attempt, **failure: Any) -> Attempt:
+    """The attempt, whose first reply fails as `failure` (fields of `Turn`) says, for `only_for` or so many `times`."""
     first, *rest = answer.turns
-    return [first.model_copy(update=failure), *rest]
+    return Attempt([first.model_copy(update=failure), *rest])

@@ -37,6 +37,10 @@ class Reader:
         """Return when everything that has happened so far has been acted on."""
         self.world.wait_idle()
 
+    def wait_handled(self) -> None:
+        """Return when every event so far has been acted on; a run may go on."""
+        self.world.wait_handled()
+
     def wait_for_end(self, runs: int = 1) -> str:
         """Return the state in which the newest of so many runs ended, once all is said about it."""
 

@@ -43,6 +43,7 @@ class Story(Expectations):
         self.title, self.body = "Greet people", "Everyone should be greeted."
         self.main = ""
         """Where the default branch is, as far as people have moved it."""
+        self._history = ""
         self._failed_before = set(world.failed_workflows())
 
     # What the models answer
@@ -100,6 +101,24 @@ class Story(Expectations):
             self.main = sha
         return sha
 
+    def comment_as_app(self, text: str) -> None:
+        """The App itself says something; counts as expected."""
+        self.begin()
+        path = f"/repos/{self.full_name}/issues/{self.number}/comments"
+        self.world.app_client(self.full_name).post(path, json={"body": text}).raise_for_status()
+        self.seen.add(trace.comment_key(self.number, text))
+
+    def delete_branch(self, by: str = PERSON) -> None:
+        self._as(by, "DELETE", f"git/refs/heads/{self.branch}")
+
+    def mark_pull_ready(self, by: str = PERSON) -> None:
+        mutation = (
+            "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { clientMutationId } }"
+        )
+        variables = {"id": self.pull()["node_id"]}
+        answer = self.world.user(by).post("/graphql", json={"query": mutation, "variables": variables})
+        assert "errors" not in answer.json(), answer.text
+
     def fails_github(self, method: str, path: str, kind: Any, *, times: int = 1, after: int = 0) -> None:
         """The App's next calls of this kind for this repository go wrong; `path` is what follows its address."""
         self.hub.faults.add(method, f"^/repos/{self.full_name}/{path}$", kind, times=times, after=after)
@@ -139,10 +158,9 @@ class Story(Expectations):
 
     def abandon(self) -> None:
         """End what a failed story has left under way, so that the next one begins in peace."""
-        self.release()
-        if self.number:
+        if self.number and not self.world.idle():
             self.close_issue()
-            self.world.wait_idle()
+            self.world.wait_idle(20)
 
     def release(self) -> None:
         """Take back everything that holds the hub or the models up."""
@@ -151,8 +169,14 @@ class Story(Expectations):
         self.hub.runner.release()
         self.world.models.release()
 
+    def keep_history(self) -> None:
+        """Read the history now, since the hub is about to stop."""
+        self._history = self.history()
+
     def history(self) -> str:
         """What the App wrote, and the end of the service's log."""
+        if self._history:
+            return self._history
         lines = [line for line in self.log().splitlines() if '"POST /webhooks/github HTTP/1.1" 202' not in line]
         log = "\n".join(lines)[-8000:]
         return f"{trace.told(self.hub.journal(self.full_name))}\n\n--- the service's log\n{log}"

@@ -1,11 +1,12 @@
 """A world for stories: an embedded GitHub, recorded models and the service, on one database."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
 import httpx
+import jwt
 import sqlalchemy as sa
 
 from app.hub import Hub, webhooks
@@ -14,15 +15,17 @@ from tests.support.service import Service
 
 WAIT_SECONDS = 40.0
 _UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
-KEYS = {"ANTHROPIC_API_KEY": "recorded-anthropic", "OPENAI_API_KEY": "recorded-openai"}
+VENDORS = ("anthropic", "openai")
 
 
 class World:
     """One hub, one model server, one service. Its stories have a repository of their own each."""
 
-    def __init__(self, folder: Path, database_url: str, *, runners: int = 1) -> None:
+    def __init__(self, folder: Path, database_url: str, *, runners: int = 1, vendors: Sequence[str] = VENDORS) -> None:
+        """`vendors` are those for which the service has a key."""
         self.hub = Hub(folder / "hub", runners=runners)
         self.models = ModelServer()
+        self.vendors = vendors
         self._folder = folder
         self._database_url = database_url
         self._database = sa.create_engine(_driver(database_url))
@@ -50,7 +53,7 @@ class World:
     def environment(self) -> dict[str, str]:
         """What the service is told."""
         return {
-            **KEYS,
+            **{f"{vendor.upper()}_API_KEY": f"recorded-{vendor}" for vendor in self.vendors},
             "ANTHROPIC_BASE_URL": self.models.anthropic_base_url,
             "OPENAI_BASE_URL": self.models.openai_base_url,
             "DATABASE_URL": self._database_url,
@@ -72,6 +75,19 @@ class World:
             self._clients[login] = self.hub.as_user(login)
         return self._clients[login]
 
+    def app_client(self, full_name: str) -> httpx.Client:
+        """A REST client that acts as the App in a repository."""
+        if full_name not in self._clients:
+            now = int(time.time())
+            claims = {"iat": now - 10, "exp": now + 300, "iss": str(self.hub.app_id)}
+            token = jwt.encode(claims, self.hub.private_key_pem, "RS256")
+            with httpx.Client(base_url=self.hub.url, headers={"Authorization": f"Bearer {token}"}) as client:
+                installation = client.get(f"/repos/{full_name}/installation").raise_for_status().json()["id"]
+                answer = client.post(f"/app/installations/{installation}/access_tokens").raise_for_status()
+            headers = {"Authorization": f"Bearer {answer.json()['token']}"}
+            self._clients[full_name] = httpx.Client(base_url=self.hub.url, headers=headers)
+        return self._clients[full_name]
+
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         """Return when `condition` holds. It is looked at again whenever the hub stirs. Raises `AssertionError`."""
         deadline = time.monotonic() + seconds
@@ -85,6 +101,10 @@ class World:
         """Return when nothing more will happen by itself."""
         self.wait_until(self.idle, "every delivery is handled, and no workflow is under way", seconds)
 
+    def wait_handled(self) -> None:
+        """Return when every delivery so far has been acted on; runs may still be under way."""
+        self.wait_until(self._handled, "every delivery is handled")
+
     def failed_workflows(self) -> list[str]:
         """Name and id of every workflow that ended with an exception."""
         query = sa.text(f"SELECT name, workflow_uuid, status FROM {self._status_table}")
@@ -94,11 +114,14 @@ class World:
 
     def idle(self) -> bool:
         """Whether every delivery has been sent and handled, and no workflow is under way."""
+        return self._handled("TRUE")
+
+    def _handled(self, which: str = "name = 'delivery'") -> bool:
         if webhooks.pending(self.hub.state):
             return False
-        waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")
         unfinished = ", ".join(f"'{status}'" for status in _UNFINISHED)
-        working = sa.text(f"SELECT count(*) FROM {self._status_table} WHERE status IN ({unfinished})")
+        waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")
+        working = sa.text(f"SELECT count(*) FROM {self._status_table} WHERE status IN ({unfinished}) AND {which}")
         with self._database.connect() as connection:
             return connection.scalar(waiting) == 0 and connection.scalar(working) == 0
 

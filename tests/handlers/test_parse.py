@@ -1,0 +1,199 @@
+"""Commands are read from what a person wrote as text, and from nothing that merely shows one."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.domain.ruleset import RunScope, SafetyProfile
+from app.domain.strategy import RunOptions
+from handlers.commands import COMMANDS
+from handlers.commands.parse import NAMES, Command, Unknown, parse_comment
+
+
+def test_every_name_has_its_module() -> None:
+    assert set(COMMANDS) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_stands_at_the_start_of_a_line(name: str) -> None:
+    assert parse_comment(f"/autopack {name}") == Command(name)
+    assert parse_comment(f"Thank you!\n\n/autopack {name}\n\nBye") == Command(name)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "/autopack run",
+        "  /autopack run  ",
+        "/Autopack RUN",
+        "/autopack\trun",
+        "/autopack \u00a0 run",
+        "Please\n/autopack run\nthanks",
+        "Please  \n/autopack run",
+        "Please\r\n/autopack run\r\n",
+        "**/autopack run**",
+        "- /autopack run",
+        "1. first\n2. /autopack run",
+        "> What shall we do?\n\n/autopack run",
+        "```\ncode\n```\n/autopack run",
+        "<!-- a comment -->\n\n/autopack run",
+        "see [this](https://example.com)\n/autopack run",
+        "/autopack run `now`",
+    ],
+)
+def test_text_is_read(body: str) -> None:
+    assert parse_comment(body) == Command("run")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "   ",
+        "autopack run",
+        "Use /autopack run to begin.",
+        "/autopackrun",
+        "/autopack-run",
+        "//autopack run",
+        "\\\\/autopack run",
+        "`/autopack run`",
+        "``/autopack run``",
+        "`x` /autopack run",
+        "```\n/autopack run\n```",
+        "~~~sh\n/autopack run\n~~~",
+        "```\n/autopack run",
+        "    /autopack run",
+        "- item\n\n      /autopack run",
+        "> /autopack run",
+        "> quoted\n/autopack run",
+        "> > /autopack run",
+        "> - /autopack run",
+        "- > /autopack run",
+        "> ```\n> x\n> ```\n> /autopack run",
+        "[/autopack run](https://example.com)",
+        "[/autopack run][1]\n\n[1]: https://example.com",
+        "![/autopack run](https://example.com/a.png)",
+        "</autopack run>",
+        "<!-- /autopack run -->",
+        "<!--\n/autopack run\n-->",
+        "text <!--\n/autopack run\n--> text",
+        "<details>\n/autopack run\n</details>",
+        "<pre>\n/autopack run\n</pre>",
+        "<code>/autopack run</code>",
+        "see <code>\n/autopack run</code>",
+        "stray </code> and <code>\n/autopack run</code>",
+        '<a href="https://example.com">/autopack run</a>',
+        "<del>/autopack run</del>",
+        "[1]: /autopack run",
+    ],
+)
+def test_what_only_shows_a_command_is_not_read(body: str) -> None:
+    assert parse_comment(body) is None
+
+
+def test_the_first_command_counts() -> None:
+    assert parse_comment("/autopack cancel\n/autopack run") == Command("cancel")
+    assert parse_comment("`/autopack cancel`\n\n/autopack run") == Command("run")
+
+
+def test_without_a_word_it_is_a_call_for_help() -> None:
+    assert parse_comment("/autopack") == Command("help")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("rum", "run"), ("cancle", "cancel"), ("STAT", "status"), ("plann", "plan"), ("hlep", "help"), ("xyzzy", None)],
+)
+def test_an_unknown_command_gets_the_nearest_match(typed: str, meant: str | None) -> None:
+    parsed = parse_comment(f"/autopack {typed}")
+    assert isinstance(parsed, Unknown)
+    assert (parsed.word, parsed.nearest) == (typed, meant)
+    assert typed in parsed.problem
+
+
+@pytest.mark.parametrize(
+    ("typed", "options"),
+    [
+        ("--tokens 2M", RunOptions(tokens=2_000_000)),
+        ("--tokens=500k", RunOptions(tokens=500_000)),
+        ("--tokens 1.5m", RunOptions(tokens=1_500_000)),
+        ("--tokens 1000", RunOptions(tokens=1_000)),
+        ("\u2014tokens 2M", RunOptions(tokens=2_000_000)),
+        ("\u2014tokens=2M", RunOptions(tokens=2_000_000)),
+        ("--safety critical", RunOptions(safety=SafetyProfile.SAFETY_CRITICAL)),
+        ("--safety safety-critical", RunOptions(safety=SafetyProfile.SAFETY_CRITICAL)),
+        ("--safety normal", RunOptions(safety=SafetyProfile.NORMAL)),
+        ("--scope single_tier", RunOptions(scope=RunScope.SINGLE_TIER)),
+        ("--scope single-tier", RunOptions(scope=RunScope.SINGLE_TIER)),
+        ("--scope incremental", RunOptions(scope=RunScope.INCREMENTAL)),
+        ("--model openai:gpt-6-luna", RunOptions(model="openai:gpt-6-luna")),
+        ("--model local:org/name.v1", RunOptions(model="local:org/name.v1")),
+        (
+            "--scope multi_tier --tokens 3M --model anthropic:x",
+            RunOptions(scope=RunScope.MULTI_TIER, tokens=3_000_000, model="anthropic:x"),
+        ),
+    ],
+)
+def test_options(typed: str, options: RunOptions) -> None:
+    assert parse_comment(f"/autopack run {typed}") == Command("run", options)
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("--token 2M", "did you mean `--tokens`?"),
+        ("--wings 2", "`--wings` is not an option"),
+        ("please", "`please` is not an option"),
+        ("--tokens", "`--tokens` needs a value"),
+        ("--tokens 0", "give a number from 1k on"),
+        ("--tokens -5k", "give a number from 1k on"),
+        ("--tokens 999", "give a number from 1k on"),
+        ("--tokens 5000M", "give a number from 1k on"),
+        ("--tokens many", "give a number from 1k on"),
+        ("--tokens " + "9" * 400, "give a number from 1k on"),
+        ("--tokens ٣٣٣٣٣", "give a number from 1k on"),
+        ("--tokens 1e9", "give a number from 1k on"),
+        ("--safety low", "give one of normal, safety_critical"),
+        ("--scope all", "give one of multi_tier, single_tier, incremental"),
+        ("--scope critical", "give one of multi_tier, single_tier, incremental"),
+        ("--model gpt", "give `vendor:name`"),
+        ("--model openai:a;b", "give `vendor:name`"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_explained(typed: str, problem: str) -> None:
+    parsed = parse_comment(f"/autopack run {typed}")
+    assert isinstance(parsed, Unknown)
+    assert problem in parsed.problem
+
+
+snippets = st.sampled_from(
+    ["/autopack", "/autopack run", " ", "\n", "\n\n", "`", "```", "> ", "- ", "    ", "<!--", "-->", "[", "](x)", "!",
+     "<code>", "</code>", "--tokens", "=", "2M", "**", "\t", "\\", "&#47;", "~~~", "|", "#", "\0", "\u2028", "\ud800"]
+)  # fmt: skip
+bodies = st.lists(snippets | st.text(max_size=8), max_size=14).map("".join)
+
+
+@given(bodies)
+@example("/autopack run --tokens " + "9" * 5_000)
+@example("[" * 2_000 + "/autopack run")
+@example("> " * 500 + "/autopack run")
+def test_no_comment_whatever_is_too_much(body: str) -> None:
+    parsed = parse_comment(body)
+    if parsed is not None:
+        assert "autopack" in body.lower()
+    if isinstance(parsed, Command):
+        assert parsed.name in NAMES
+
+
+@given(bodies)
+def test_nothing_in_a_fence_or_quote_is_ever_read(body: str) -> None:
+    plain = body.replace("\r", "\n").replace("~~~", "~")
+    assert parse_comment(f"~~~\n{plain}\n~~~") is None
+    quoted = "\n".join(f"> {line}" for line in plain.split("\n"))
+    assert parse_comment(quoted) is None
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
+def test_text_without_the_prefix_is_never_a_command(body: str) -> None:
+    if "/autopack" not in body.lower() and "&" not in body:
+        assert parse_comment(body) is None

@@ -1,0 +1,192 @@
+"""Who may steer, and how commands are read and answered."""
+
+import pytest
+
+from tests.support.answers import edits, phase, plan, write
+from tests.support.story import OUTSIDER, Story
+
+GREETING = edits(write("greeting.txt", "hello\n"))
+
+
+def test_outsider_is_refused_once_and_politely(story: Story) -> None:
+    story.comment("/autopack run", by=OUTSIDER)
+    story.comment("/autopack run", by=OUTSIDER)
+    story.comment("/autopack cancel", by=OUTSIDER)
+    story.wait_idle()
+    refusal = story.expect_comment("Thanks, `outsider`.", "write, maintain or admin")
+    assert [one["body"] for one in story.comments_of_app(story.number)] == [refusal]
+    assert story.run_ids == []
+    assert story.requests() == []
+    assert story.reactions() == []
+
+
+def test_label_of_somebody_who_may_not_write_starts_nothing(story: Story) -> None:
+    story.begin()
+    story.hub.set_role(story.full_name, "helper", "triage")
+    story.label(by="helper")
+    story.comment("/autopack run", by=OUTSIDER)
+    story.wait_idle()
+    story.expect_comment("Thanks, `helper`.")
+    story.expect_comment("Thanks, `outsider`.")
+    assert story.run_ids == []
+    assert story.requests() == []
+
+
+def test_permission_is_asked_of_github_at_the_time(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.comment("/autopack run", by=OUTSIDER)
+    story.expect_comment("Thanks, `outsider`.")
+    story.hub.set_role(story.full_name, OUTSIDER, "write")
+    comment = story.comment("/autopack run", by=OUTSIDER)
+    story.expect_success()
+    story.expect_review("P1")
+    assert story.reactions(comment) == ["eyes"]
+    assert f"Co-authored-by: {OUTSIDER} <" in story.message(story.head())
+
+
+@pytest.mark.parametrize("login", ["dependabot[bot]", "autopack[bot]"])
+def test_bots_are_ignored(story: Story, login: str) -> None:
+    story.begin()
+    story.hub.set_role(story.full_name, login, "admin")
+    story.comment("/autopack run", by=login)
+    story.label(by=login)
+    story.wait_idle()
+    assert story.run_ids == []
+    assert story.requests() == []
+
+
+def test_the_apps_own_comment_is_no_command(story: Story) -> None:
+    story.comment_as_app("/autopack run")
+    story.wait_idle()
+    assert story.run_ids == []
+    assert story.requests() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    /autopack run",
+        "```\n/autopack run\n```",
+        "`/autopack run`",
+        "> /autopack run",
+        "> > /autopack run",
+        "<!-- /autopack run -->",
+        "<!--\n/autopack run\n-->",
+        "[/autopack run](https://example.com)",
+        "Please say /autopack run to begin.",
+        "/autopackrun",
+        "nothing of the kind",
+    ],
+)
+def test_what_is_no_command_is_left_alone(story: Story, body: str) -> None:
+    comment = story.comment(body)
+    story.wait_idle()
+    story.expect_no_comment()
+    assert story.reactions(comment) == []
+    assert story.requests() == []
+
+
+def test_command_among_other_text(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    comment = story.comment("Let us try this.\n\n> /autopack cancel\n\n/autopack run --tokens 300k\nThanks!")
+    story.expect_success()
+    story.expect_review("P1")
+    assert story.reactions(comment) == ["eyes"]
+    assert "/ 300k tokens" in story.status()
+
+
+def test_unknown_command_gets_the_help_with_the_nearest(story: Story) -> None:
+    story.comment("/autopack rnu")
+    story.wait_idle()
+    answer = story.expect_comment("rnu", "Did you mean", "/autopack run")
+    assert "| `/autopack cancel` |" in answer
+    assert story.run_ids == []
+
+
+def test_option_that_does_not_fit_says_what_is_wrong(story: Story) -> None:
+    story.comment("/autopack run --tokens plenty")
+    story.wait_idle()
+    answer = story.expect_comment("--tokens plenty", "500k")
+    assert "I do not know the command" not in answer
+    assert story.run_ids == []
+
+
+def test_help(story: Story) -> None:
+    story.comment("/autopack help")
+    answer = story.expect_comment("| Command | What it does |")
+    for name in ("run", "plan", "status", "cancel", "help"):
+        assert f"`/autopack {name}`" in answer
+
+
+def test_status_without_a_run(story: Story) -> None:
+    story.comment("/autopack status")
+    story.expect_comment("There is no run for this issue.")
+
+
+def test_cancel_without_a_run(story: Story) -> None:
+    story.comment("/autopack cancel")
+    story.expect_comment("There is no run for this issue.")
+
+
+def test_status_of_a_run_on_issue_and_pull_request(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_status("CI_RUNNING")
+    asked = story.comment("/autopack status")
+    story.expect_comment("Waiting for CI", f"status-answer:{asked}")
+    assert story.reactions(asked) == ["eyes"]
+    again = story.comment("/autopack status", on=story.pull_number())
+    story.expect_comment("Waiting for CI", f"status-answer:{again}", on=story.pull_number())
+    story.hub.runner.release()
+    story.expect_success()
+    story.expect_review("P1")
+
+
+def test_plan_is_posted_and_nothing_built(story: Story) -> None:
+    story.plays(plan(phase("Greet people"), phase("Say goodbye", category="tests")), {})
+    story.comment("/autopack plan")
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    posted = story.expect_comment("Autopack's plan: 2 phases", f"plan:{story.run_id}")
+    assert "Greet people" in posted
+    assert "Say goodbye" in posted
+    assert [one.role for one in story.requests()] == ["planner"]
+    assert "merg" not in story.status(), "there is nothing to merge"
+    story.expect_nothing_pushed()
+
+
+def test_run_asked_for_on_a_pull_request_is_sent_to_the_issue(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    story.comment("/autopack run", on=story.pull_number())
+    story.expect_comment("works on an open issue", on=story.pull_number())
+    assert len(story.run_ids) == 1
+
+
+def test_second_run_on_an_issue_after_the_first_has_ended(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(), edits()]})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.comment("/autopack run")
+    assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
+    story.expect_success()
+    story.expect_review("P1")
+
+
+def test_what_people_said_reaches_the_models_and_what_bots_said_does_not(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.files["AGENTS.md"] = "Use British spelling.\n"
+    story.comment("Do not forget the neighbours.", by=OUTSIDER)
+    story.comment("I am a robot, beep.", by="dependabot[bot]")
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    for role in ("planner", "builder"):
+        told = story.requests(role)[0].body.decode()
+        assert "Everyone should be greeted." in told
+        assert "Do not forget the neighbours." in told
+        assert "I am a robot" not in told
+        assert "Use British spelling." in told

@@ -1,0 +1,43 @@
+"""Whole runs through the real clients of each vendor, over HTTP, with tool calls."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import Worlds
+from tests.support.answers import approves, command, edit, edits, phase, plan, tier, write
+from tests.support.story import Story
+from tests.support.world import World
+
+PATHS = {"anthropic": b"tool_use", "openai": b"tool_calls"}
+
+
+@pytest.fixture(params=["anthropic", "openai"])
+def one_vendor_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World]:
+    """A world whose service has a key of one vendor only."""
+    world = worlds.new("sqlite", vendors=[request.param])
+    yield world
+    world.stop()
+
+
+def test_one_vendor_drives_a_whole_run(one_vendor_world: World, stories: Callable[[World], Story]) -> None:
+    story = stories(one_vendor_world)
+    (vendor,) = one_vendor_world.vendors
+    story.settings["commands"] = {"allowed": True}
+    story.plays(
+        plan(tier(phase("Greet people"), name="Words"), tier(phase("Greet more people"), name="More words")),
+        {
+            "P1": [edits(write("greeting.txt", "hello\n"), command("cat greeting.txt")), approves("Fine.")],
+            "P2": [edits(edit("greeting.txt", "hello", "hello, all")), approves("Fine too.")],
+        },
+    )
+    story.label()
+    story.expect_success(["P1", "P2"])
+    story.expect_review("Fine.", vendor)
+    story.expect_review("Fine too.", vendor)
+    assert story.file("greeting.txt") == "hello, all"
+    asked = story.requests()
+    assert {one.vendor for one in asked} == {vendor}
+    assert {one.role for one in asked} == {"planner", "builder", "auditor"}
+    assert any(PATHS[vendor] in one.body and b"exit code 0" in one.body for one in asked)
+    assert "same vendor" in story.status()
