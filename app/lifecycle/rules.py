@@ -28,7 +28,7 @@ def parse_settings(text: str) -> RepositorySettings:
     """Read `.github/autopack.yml`. An empty file is all defaults. Raises `SettingsError`."""
     try:
         data: object = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 99; lists in lists in lists
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         raise SettingsError(f"{where}not valid YAML: {getattr(error, 'problem', None) or error}") from error

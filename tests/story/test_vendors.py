@@ -33,6 +33,7 @@ def test_one_vendor_drives_a_whole_run(one_vendor_world: World, stories: Callabl
     )
     story.label()
     story.expect_success(["P1", "P2"])
+    story.expect_check("autopack", "neutral", story.commits()[0])
     story.expect_review("Fine.", vendor)
     story.expect_review("Fine too.", vendor)
     assert story.file("greeting.txt") == "hello, all"

@@ -1,0 +1,64 @@
+"""What arrives together is stored together, and everybody hears how it went."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from app.db import inbox
+from app.db.engine import Database
+from app.db.inbox import StoredDelivery
+from app.web.intake import BATCH, Intake
+from tests.web.conftest import running
+
+
+def delivery(number: int, payload: str = "{}") -> StoredDelivery:
+    return StoredDelivery(f"d-{number}", "issues", payload)
+
+
+async def arrive(intake: Intake, *deliveries: StoredDelivery) -> list["asyncio.Task[bool]"]:
+    """Deliveries that all wait before the intake has looked."""
+    tasks = [asyncio.create_task(intake.store(one)) for one in deliveries]
+    await asyncio.wait(tasks, timeout=0)
+    return tasks
+
+
+async def test_two_full_batches_are_two_transactions(db: Database) -> None:
+    begun: list[object] = []
+    sa.event.listen(db.engine, "begin", begun.append)
+    intake = Intake(db)
+    tasks = await arrive(intake, *map(delivery, range(BATCH + 1)))
+    async with running(intake):
+        assert all(await asyncio.gather(*tasks))
+    assert len(begun) == 2
+    assert len(inbox.waiting(db, 1000)) == BATCH + 1
+
+
+async def test_of_repeats_in_one_batch_the_first_is_new_and_kept(db: Database) -> None:
+    intake = Intake(db)
+    tasks = await arrive(intake, delivery(1, "first"), delivery(2), delivery(1, "second"))
+    async with running(intake):
+        assert await asyncio.gather(*tasks) == [True, True, False]
+    assert inbox.load(db, "d-1").payload == "first"
+
+
+async def test_a_failing_database_is_told_to_every_sender(empty_db: Database) -> None:
+    intake = Intake(empty_db)
+    tasks = await arrive(intake, *map(delivery, range(5)))
+    async with running(intake):
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in results] == [OperationalError] * 5
+        empty_db.migrate()
+        assert await intake.store(delivery(1))
+
+
+async def test_a_sender_that_went_away_keeps_nobody_else_waiting(db: Database) -> None:
+    intake = Intake(db)
+    gone, stays = await arrive(intake, delivery(1), delivery(2))
+    gone.cancel()
+    async with running(intake):
+        assert await stays
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    assert inbox.waiting(db, 10) == ["d-1", "d-2"]

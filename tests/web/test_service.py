@@ -1,0 +1,55 @@
+"""The service as it is started: a process of its own, told by environment variables only."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import app
+from tests.support.service import Service
+
+
+@pytest.fixture(scope="module")
+def untold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that no variable tells anything."""
+    service = Service(tmp_path_factory.mktemp("service"), {})
+    service.start()
+    yield service
+    service.stop()
+
+
+def test_untold_it_is_healthy_and_says_what_is_missing(untold: Service) -> None:
+    health = httpx.get(f"{untold.url}/health").json()
+    assert health["status"] == "healthy"
+    assert health["database"] == {"status": "ok", "kind": "sqlite"}
+    assert health["workflow_engine"] == {"status": "ok", "version": app.__version__}
+    assert health["github"] == {
+        "status": "missing",
+        "missing": ["GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"],
+    }
+    assert health["models"] == []
+
+
+def test_untold_it_keeps_its_data_beside_the_artefacts(untold: Service) -> None:
+    assert (untold.folder / ".autopack" / "autopack.db").is_file()
+
+
+def test_untold_it_takes_no_delivery(untold: Service) -> None:
+    assert httpx.post(f"{untold.url}/webhooks/github", content=b"{}").status_code == 503
+
+
+def test_it_says_what_it_is_and_documents_itself(untold: Service) -> None:
+    assert httpx.get(untold.url).json()["service"] == "Autopack"
+    assert httpx.get(f"{untold.url}/docs").status_code == 200
+    assert "/webhooks/github" in httpx.get(f"{untold.url}/openapi.json").json()["paths"]
+
+
+def test_it_starts_again_on_what_it_left(tmp_path: Path) -> None:
+    service = Service(tmp_path, {})
+    service.start()
+    try:
+        service.restart()
+        assert httpx.get(f"{service.url}/health").json()["status"] == "healthy"
+    finally:
+        service.stop()
