@@ -14,7 +14,7 @@ _GITHUB_VARIABLES = ("GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECR
 class Settings(BaseSettings):
     """All that the service reads from its environment. An empty variable counts as unset."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: str | None = None
     autonomous_runs_dir: Path = Path(".autonomous_runs")

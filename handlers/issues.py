@@ -28,7 +28,7 @@ async def _labeled(event: IssuesEvent) -> list[Action]:
         return []
     if not await allowed(repo, event.sender, event.issue.number):
         return []
-    return start(repo, event.issue, event.sender, base_branch=event.repository.default_branch)
+    return [start(repo, event.issue, event.sender, base_branch=event.repository.default_branch)]
 
 
 async def _cancel(event: IssuesEvent, why: str) -> list[Action]:

@@ -18,6 +18,7 @@ async def handle(event: PullRequestEvent) -> list[Action]:
     by = f" by {event.sender.login}" if event.sender else ""
     if event.pull_request.merged:
         runs.update(services().db, run.run_id, {"promoted_at": utcnow()})
+        await show.show_promotion(run.run_id)
         reason = f"the pull request was merged{by} before the run had ended"
     else:
         reason = f"the pull request was closed{by}"

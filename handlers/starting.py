@@ -12,7 +12,7 @@ from app.github.permissions import may_steer
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.services import services
 from app.lifecycle.steps import utcnow
-from handlers.actions import Action, StartRun
+from handlers.actions import StartRun
 
 
 async def repo_of_event(event: RepositoryEvent) -> Repo | None:
@@ -39,8 +39,8 @@ def start(
     intent: str = "build",
     options: RunOptions | None = None,
     comment_id: int | None = None,
-) -> list[Action]:
-    """Store the run, unless one is open on the issue for the same purpose, and have it started."""
+) -> StartRun:
+    """Store the run, unless one is open on the issue for the same purpose: then that one is named."""
     options = options or RunOptions()
     run_id = runs.create(
         services().db,
@@ -60,4 +60,4 @@ def start(
         ),
         utcnow(),
     )
-    return [StartRun(run_id)]
+    return StartRun(run_id)

@@ -39,7 +39,8 @@ EVENTS = [
 def user_id(hub: HubState, login: str) -> int:
     """The id of a user, who is made if new."""
     row = hub.store.row("SELECT id FROM users WHERE login = ?", login)
-    return row["id"] if row else hub.store.insert("users", login=login, type="User")
+    kind = "Bot" if login.endswith("[bot]") else "User"
+    return row["id"] if row else hub.store.insert("users", login=login, type=kind)
 
 
 def add_user(hub: HubState, login: str) -> str:

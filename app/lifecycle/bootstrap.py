@@ -76,7 +76,8 @@ async def read_job(run_id: str) -> Job:
         ) from error
     mirror = await mirror_at(run.repository, run.installation_id, base_sha)
     paths = [entry.path for entry in await mirror.list_files(base_sha)]
-    runs.update(services().db, run_id, {"base_sha": base_sha, "issue_title": issue.title})
+    token_cap = run.options.tokens or settings.tokens or run.token_cap
+    runs.update(services().db, run_id, {"base_sha": base_sha, "issue_title": issue.title, "token_cap": token_cap})
     refused = sandbox_available() if settings.commands.allowed else "the repository's settings forbid commands"
     return Job(
         run_id=run_id,

@@ -143,13 +143,15 @@ def told(run_id: str) -> None:
 
 
 @step
-def _reserve(call_id: str, run_id: str, phase_id: str | None, call: ModelCall) -> None:
-    db = services().db
+def _reserve(run_id: str, phase_id: str | None, call: ModelCall) -> str:
+    """Reserve for one request; repeated after a crash, this step has the same number, and so the same reservation."""
+    db, call_id = services().db, f"{DBOS.workflow_id}:{DBOS.step_id}"
     run = runs.get(db, run_id)
     if run.stop_state is not None:
         raise RunStopped(run.stop_reason)
     _check_clock(run, utcnow())
     ledger.reserve(db, call_id, run_id, phase_id, call.role, call.model, call.tokens, utcnow())
+    return call_id
 
 
 @step
@@ -163,7 +165,7 @@ def _check_clock(run: runs.RunRow, at: datetime) -> None:
         return
     minutes = run.active_minutes(at)
     if minutes >= run.max_minutes:
-        raise BudgetExhausted(f"run {run.run_id}: {minutes:.0f} of {run.max_minutes:.0f} active minutes used")
+        raise BudgetExhausted(f"run {run.run_id}: {minutes:.1f} of {run.max_minutes:g} active minutes used")
 
 
 @dataclass(frozen=True)
@@ -174,9 +176,7 @@ class RunLedger:
     phase_id: str | None
 
     async def reserve(self, call: ModelCall) -> str:
-        call_id = f"{DBOS.workflow_id}:{call.role}:{DBOS.step_id}"
-        await _reserve(call_id, self.run_id, self.phase_id, call)
-        return call_id
+        return await _reserve(self.run_id, self.phase_id, call)
 
     async def settle(self, reservation: str, usage: Usage) -> None:
         await _settle(reservation, usage)

@@ -14,7 +14,10 @@ async def handle(asked: Asked) -> list[Action]:
 
 async def answer_unknown(repo: Repo, event: IssueCommentEvent, unknown: Unknown) -> None:
     """Help, beginning with what was not understood and what may have been meant."""
-    await _post(repo, event, text.help_text(unknown.problem, unknown.nearest))
+    if unknown.problem:
+        await _post(repo, event, text.help_text(problem=unknown.problem))
+    else:
+        await _post(repo, event, text.help_text(unknown.word, unknown.nearest))
 
 
 async def _post(repo: Repo, event: IssueCommentEvent, body: str) -> None:

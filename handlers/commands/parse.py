@@ -41,10 +41,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Something after `/autopack` that is not understood: what, why, and what may have been meant."""
+    """Something after `/autopack` that is not understood: what, and what may have been meant.
+
+    `problem` says what is wrong with the options of a command that there is; empty, the command is not known.
+    """
 
     word: str
-    problem: str
+    problem: str = ""
     nearest: str | None = None
 
 
@@ -62,7 +65,7 @@ def parse_comment(body: str) -> Command | Unknown | None:
         return Command("help")
     name = words[0].lower()
     if name not in NAMES:
-        return Unknown(words[0], f"`{words[0]}` is not a command", _nearest(name, NAMES))
+        return Unknown(words[0], nearest=_nearest(name, NAMES))
     try:
         return Command(name, _options(words[1:]))
     except _BadOption as error:
@@ -105,9 +108,9 @@ def _options(words: list[str]) -> RunOptions:
         option = rest.pop(0)
         if option not in OPTIONS:
             hint = _nearest(option, OPTIONS)
-            raise _BadOption(f"`{option}` is not an option" + (f"; did you mean `{hint}`?" if hint else ""))
+            raise _BadOption(f"{option} is not an option" + (f"; did you mean {hint}?" if hint else ""))
         if not rest:
-            raise _BadOption(f"`{option}` needs a value")
+            raise _BadOption(f"{option} needs a value")
         values[option.removeprefix("--")] = _value(option, rest.pop(0))
     return RunOptions.model_validate(values)
 
@@ -117,11 +120,11 @@ def _value(option: str, value: str) -> object:
         match = _TOKENS.fullmatch(value)
         tokens = int(float(match[1]) * _FACTOR[match[2].lower()]) if match else 0
         if not 1_000 <= tokens <= 1_000_000_000:
-            raise _BadOption(f"`--tokens {value}`: give a number from 1k on, such as `500k` or `2M`")
+            raise _BadOption(f"--tokens {value}: give a number from 1k on, such as 500k or 2M")
         return tokens
     if option == "--model":
         if not _MODEL.fullmatch(value):
-            raise _BadOption(f"`--model {value}`: give `vendor:name`")
+            raise _BadOption(f"--model {value}: give vendor:name")
         return value
     allowed = tuple(one.value for one in (SafetyProfile if option == "--safety" else RunScope))
     chosen = value.replace("-", "_")
@@ -129,7 +132,7 @@ def _value(option: str, value: str) -> object:
         return "safety_critical"
     if chosen in allowed:
         return chosen
-    raise _BadOption(f"`{option} {value}`: give one of {', '.join(allowed)}")
+    raise _BadOption(f"{option} {value}: give one of {', '.join(allowed)}")
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str | None:

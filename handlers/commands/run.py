@@ -1,6 +1,10 @@
 """`/autopack run`: start a run on this issue."""
 
-from app.github import comments, text
+from app.db import runs
+from app.domain.states import RunState
+from app.github import comments, issues, text
+from app.lifecycle import show
+from app.lifecycle.services import services
 from handlers.actions import Action
 from handlers.commands.parse import Asked
 from handlers.starting import start
@@ -17,7 +21,7 @@ async def begin(asked: Asked, *, intent: str) -> list[Action]:
         key = f"not-here:{event.comment.id}"
         await comments.post_once(asked.repo, event.issue.number, key, text.not_here(asked.command.name))
         return []
-    return start(
+    action = start(
         asked.repo,
         event.issue,
         asked.who,
@@ -26,3 +30,17 @@ async def begin(asked: Asked, *, intent: str) -> list[Action]:
         options=asked.command.options,
         comment_id=event.comment.id,
     )
+    await _answer_if_on_already(asked, action.run_id)
+    return [action]
+
+
+async def _answer_if_on_already(asked: Asked, run_id: str) -> None:
+    """A second start of a run that is on changes nothing, which is said; beside the label, a look is answer enough."""
+    run = runs.get(services().db, run_id)
+    comment = asked.event.comment.id
+    if run.trigger_comment_id == comment:
+        return
+    await issues.react_to_comment(asked.repo, comment)
+    if run.state is not RunState.PLAN_BOOTSTRAP:
+        body = text.already_running(show.take(run_id))
+        await comments.post_once(asked.repo, asked.event.issue.number, f"on-already:{comment}", body)

@@ -271,9 +271,7 @@ def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
 
 def test_who_asks_first_to_stop_is_heard(db: Database) -> None:
     planned_run(db)
-    answers = at_once(
-        8, lambda number: runs.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}")
-    )
+    answers = at_once(8, lambda number: runs.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}"))
     assert answers.count(True) == 1
     run = runs.get(db, "r1")
     assert run.stop_state is RunState.DONE_CANCELLED

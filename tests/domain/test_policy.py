@@ -210,7 +210,8 @@ def test_a_symlink_that_leaves_the_repository_is_refused(path: str, target: str)
 
 
 @pytest.mark.parametrize(
-    ("path", "target"), [("link", "a/b"), ("a/link", "../b"), ("a/b/link", "../../c"), ("link", "./a"), ("a/l", "./../b")]
+    ("path", "target"),
+    [("link", "a/b"), ("a/link", "../b"), ("a/b/link", "../../c"), ("link", "./a"), ("a/l", "./../b")],
 )
 def test_a_symlink_within_the_repository_may_stay(path: str, target: str) -> None:
     assert judged(change(path, target.encode(), "120000")) == ()
@@ -292,7 +293,9 @@ def test_a_conflict_that_still_stands_or_was_not_touched_is_found() -> None:
     assert problems(found) == ["unsolved_conflict", "unsolved_conflict"]
 
 
-@pytest.mark.parametrize("left", [b"<<<<<<< ours\n", b"x\n>>>>>>> theirs\n", b"<<<<<<<\n", b">>>>>>>", b"a\r\n>>>>>>>\r\n"])
+@pytest.mark.parametrize(
+    "left", [b"<<<<<<< ours\n", b"x\n>>>>>>> theirs\n", b"<<<<<<<\n", b">>>>>>>", b"a\r\n>>>>>>>\r\n"]
+)
 def test_half_a_marker_is_a_conflict(left: bytes) -> None:
     assert len(check_conflicts(patch(change("a.py", left)), ["a.py"])) == 1
 

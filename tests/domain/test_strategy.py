@@ -13,8 +13,15 @@ from app.domain.ruleset import (
     RunScope,
     SafetyProfile,
 )
-from app.domain.strategy import NoModel, PhaseStrategy, RunOptions, Strategy, TooManyPhases, compile_strategy
-from app.domain.strategy import planner_model
+from app.domain.strategy import (
+    NoModel,
+    PhaseStrategy,
+    RunOptions,
+    Strategy,
+    TooManyPhases,
+    compile_strategy,
+    planner_model,
+)
 from app.lifecycle.rules import default_ruleset
 
 BOTH = frozenset({"anthropic", "openai"})

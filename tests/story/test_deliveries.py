@@ -40,7 +40,7 @@ def test_events_of_ci_in_reverse_order(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("broken", "")), edits(write("greeting.txt", "hello\n"))]})
     story.hub.runner.hold()
     story.label()
-    story.wait_for_status("CI_RUNNING")
+    story.wait_for_ci()
     story.hub.webhooks.pause()
     story.hub.runner.release()
     story.hub.runner.wait_idle()

@@ -106,7 +106,7 @@ def test_unknown_command_gets_the_help_with_the_nearest(story: Story) -> None:
 def test_option_that_does_not_fit_says_what_is_wrong(story: Story) -> None:
     story.comment("/autopack run --tokens plenty")
     story.wait_idle()
-    answer = story.expect_comment("--tokens plenty", "500k")
+    answer = story.expect_comment("tokens plenty: give a number", "500k")
     assert "I do not know the command" not in answer
     assert story.run_ids == []
 
@@ -132,7 +132,7 @@ def test_status_of_a_run_on_issue_and_pull_request(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()
-    story.wait_for_status("CI_RUNNING")
+    story.wait_for_ci()
     asked = story.comment("/autopack status")
     story.expect_comment("Waiting for CI", f"status-answer:{asked}")
     assert story.reactions(asked) == ["eyes"]

@@ -16,7 +16,7 @@ def _at_ci(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()
-    story.wait_for_status("CI_RUNNING")
+    story.wait_for_ci()
 
 
 def _expect_cancelled(story: Story, reason: str) -> None:
@@ -108,7 +108,7 @@ def test_pull_request_merged_before_the_end(story: Story) -> None:
     story.plays(plan(phase("One"), phase("Two")), {"P1": [GREETING], "P2": [edits(write("more.txt", "more\n"))]})
     story.hub.runner.hold()
     story.label()
-    story.wait_for_status("CI_RUNNING")
+    story.wait_for_ci()
     story.mark_pull_ready()
     story.merge_pull()
     assert story.wait_for_end() == "DONE_CANCELLED"

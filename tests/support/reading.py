@@ -52,6 +52,10 @@ class Reader:
         self.world.wait_idle()
         return self.state()
 
+    def wait_for_ci(self) -> None:
+        """Return when the run waits for CI, its newest commit audited."""
+        self.wait_for_status("Autopack: Waiting for CI")
+
     def wait_for_status(self, containing: str) -> None:
         """Return when the status comment says this."""
         self.wait_until(lambda: containing in self._last_status(), f"the status comment says {containing!r}")

@@ -106,8 +106,9 @@ class World:
         self.wait_until(self._handled, "every delivery is handled")
 
     def failed_workflows(self) -> list[str]:
-        """Name and id of every workflow that ended with an exception."""
-        query = sa.text(f"SELECT name, workflow_uuid, status FROM {self._status_table}")
+        """Name and id of every run and delivery whose workflow ended with an exception."""
+        main = "name IN ('run', 'delivery')"
+        query = sa.text(f"SELECT name, workflow_uuid, status FROM {self._status_table} WHERE {main}")
         with self._database.connect() as connection:
             rows = [(str(name), str(uuid), str(status)) for name, uuid, status in connection.execute(query)]
         return [f"{name} {uuid}" for name, uuid, status in rows if status not in {"SUCCESS", *_UNFINISHED}]

@@ -23,7 +23,7 @@ def test_untold_it_is_healthy_and_says_what_is_missing(untold: Service) -> None:
     health = httpx.get(f"{untold.url}/health").json()
     assert health["status"] == "healthy"
     assert health["database"] == {"status": "ok", "kind": "sqlite"}
-    assert health["workflow_engine"] == {"status": "ok", "version": app.__version__}
+    assert health["workflow_engine"]["status"] == "ok"
     assert health["github"] == {
         "status": "missing",
         "missing": ["GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"],
@@ -40,7 +40,7 @@ def test_untold_it_takes_no_delivery(untold: Service) -> None:
 
 
 def test_it_says_what_it_is_and_documents_itself(untold: Service) -> None:
-    assert httpx.get(untold.url).json()["service"] == "Autopack"
+    assert httpx.get(untold.url).json().items() >= {"service": "Autopack", "version": app.__version__}.items()
     assert httpx.get(f"{untold.url}/docs").status_code == 200
     assert "/webhooks/github" in httpx.get(f"{untold.url}/openapi.json").json()["paths"]
 

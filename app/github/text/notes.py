@@ -13,13 +13,7 @@ HELP = (
     ("run", "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"),
     ("plan", "post the plan and build nothing"),
     ("status", "say where the run stands"),
-    ("pause", "stop before the next model request"),
-    ("resume", "go on"),
     ("cancel", "end the run; its branch stays"),
-    ("retry [phase]", "try a failed phase again"),
-    ("skip <phase>", "go on without a phase; the run can then not be promoted"),
-    ("fix <text>", "make your feedback a phase of its own"),
-    ("promote", "offer the branch for merging, if the run is clean"),
     ("help", "this list"),
 )
 
@@ -61,9 +55,12 @@ def refusal(login: str, needed: str = "write, maintain or admin") -> str:
     )
 
 
-def help_text(unknown: str | None = None, nearest: str | None = None) -> str:
-    """The commands; before them, where one was not understood, which it was and what may have been meant."""
-    before = ""
+def help_text(unknown: str | None = None, nearest: str | None = None, *, problem: str = "") -> str:
+    """The commands; before them, where one was not understood, which it was and what may have been meant.
+
+    `problem` is what is wrong with a known command's options.
+    """
+    before = inline(problem, 400)
     if unknown is not None:
         before = f"I do not know the command {code(unknown, 80)}."
         if nearest is not None:

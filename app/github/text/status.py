@@ -36,7 +36,7 @@ HEADLINES = {
     Headline.CANCELLED: ("🚫", "Cancelled"),
     Headline.RESUMED: ("♻️", "Resumed after a crash"),
 }
-COMMANDS = "`/autopack status` · `pause` · `resume` · `cancel` · `retry` · `skip` · `fix` · `promote` · `help`"
+COMMANDS = "`/autopack status` · `cancel` · `run` · `plan` · `help`"
 TITLE_LIMIT = 200
 
 
