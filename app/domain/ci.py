@@ -64,6 +64,8 @@ class CiWait(_Frozen):
 
 
 PASSING = frozenset({"success", "neutral", "skipped"})
+INFRASTRUCTURE = frozenset({"cancelled", "stale", "startup_failure", "timed_out"})
+"""Conclusions that say that a job did not get to judge the commit, as against `failure`."""
 
 
 def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
@@ -85,6 +87,13 @@ def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
     if nothing_expected and wait.waited_seconds >= wait.grace_seconds:
         return CiVerdict(state=CiState.ABSENT, reason="the repository has no workflow, status or required check")
     return CiVerdict(state=CiState.WAITING, reason=", ".join(missing + running) or "no run yet")
+
+
+def to_run_again(verdict: CiVerdict) -> tuple[int, ...]:
+    """The workflow runs to run again before anybody is blamed: when all that is red is the fault of infrastructure."""
+    if verdict.state is not CiState.RED or any(check.conclusion not in INFRASTRUCTURE for check in verdict.failed):
+        return ()
+    return tuple(sorted({check.workflow_run_id for check in verdict.failed if check.workflow_run_id is not None}))
 
 
 def _most_precise(failed: tuple[CheckFact, ...]) -> tuple[CheckFact, ...]:

@@ -72,6 +72,10 @@ class TierCaps(Rules):
 class CiRules(Rules):
     grace_seconds: float = Field(default=60, ge=0, le=3600)
     deadline_minutes: Minutes = 30
+    reruns: int = Field(default=3, ge=0, le=10)
+    """How often jobs that infrastructure failed are run again."""
+    rerun_backoff_seconds: float = Field(default=5, ge=0, le=600)
+    """Before the first time; twice as long before each further one."""
     when_absent: Literal["report", "allow", "fail"] = "report"
     """report: build on, promotion stays closed; allow: promotion may open; fail: the run ends."""
 

@@ -5,12 +5,13 @@ Level-triggered: an event, a timer or a restart only wakes it; it reads everythi
 
 from datetime import datetime
 
+from dbos import DBOS
 from pydantic import BaseModel, ConfigDict
 
 from app.agents.tasks import Feedback
 from app.db import runs
 from app.domain.budget import RunStopped
-from app.domain.ci import CheckFact, CiFacts, CiVerdict, CiWait, decide
+from app.domain.ci import CheckFact, CiFacts, CiVerdict, CiWait, decide, to_run_again
 from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.logs import trim_log
 from app.domain.ruleset import CiRules
@@ -36,15 +37,29 @@ class _Look(BaseModel):
 
 async def await_verdict(job: Job, head_sha: str, rules: CiRules) -> CiVerdict:
     """Wait until CI has judged `head_sha`, or the deadline. Raises `RunStopped` when the run is asked to end."""
-    since = await now()
+    since, reruns = await now(), 0
     workflows = await _expects_ci(job, head_sha)
     while True:
         look = await _look(job, head_sha, rules, since, workflows)
         if look.stopped is not None:
             raise RunStopped(look.stopped)
-        if look.verdict.settled:
+        again = to_run_again(look.verdict) if reruns < rules.reruns else ()
+        if look.verdict.settled and not again:
             return look.verdict
+        if again:
+            await DBOS.sleep_async(rules.rerun_backoff_seconds * 2**reruns)
+            await _run_again(job, again)
+            reruns += 1
+            continue
         await sleep_until_woken(min(LOOK_AGAIN_SECONDS, look.left_seconds))
+
+
+@effect
+async def _run_again(job: Job, workflow_runs: tuple[int, ...]) -> None:
+    """Run the failed jobs of these workflow runs again; one that is not complete is left to itself."""
+    repo = await repo_of(job.repository, job.installation_id)
+    for workflow_run in workflow_runs:
+        await ci_jobs.rerun_failed(repo, workflow_run)
 
 
 @effect

@@ -94,7 +94,7 @@ def test_a_database_that_answers_can_be_pinged(db: Database) -> None:
 # SQLite alone
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"], indirect=False)
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_memory_is_no_place_for_runs(url: str) -> None:
     with pytest.raises(DatabaseUnusable, match="name a file"):
         Database(url)

@@ -77,7 +77,7 @@ def test_the_runs_cap_holds_over_all_phases_and_the_planner(db: Database) -> Non
 
 
 def test_a_phase_that_overran_what_it_reserved_uses_up_its_tier(db: Database) -> None:
-    """The provider may report more than was reserved; the tier (3 × its two phases) then stops its phases."""
+    """The provider may report more than was reserved; the tier (three times its two phases) then stops its phases."""
     planned_run(db)
     reserve(db, "c1", 1_000)
     ledger.settle(db, "c1", Usage(input=1_199_000))

@@ -35,7 +35,7 @@ def states_of(db: Database) -> dict[str, str]:
     with db.reading() as session:
         phases = session.execute(sa.select(Phase.phase_id, Phase.state)).all()
         tiers = session.execute(sa.select(Tier.tier_id, Tier.state)).all()
-    return {one: state for one, state in (*phases, *tiers)}
+    return dict([*map(tuple, phases), *map(tuple, tiers)])
 
 
 def history(db: Database, machine: str) -> list[tuple[str, str, str]]:

@@ -108,7 +108,6 @@ def test_an_unknown_command_gets_the_nearest_match(typed: str, meant: str | None
     parsed = parse_comment(f"/autopack {typed}")
     assert isinstance(parsed, Unknown)
     assert (parsed.word, parsed.nearest) == (typed, meant)
-    assert typed in parsed.problem
 
 
 @pytest.mark.parametrize(
@@ -141,10 +140,10 @@ def test_options(typed: str, options: RunOptions) -> None:
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
-        ("--token 2M", "did you mean `--tokens`?"),
-        ("--wings 2", "`--wings` is not an option"),
-        ("please", "`please` is not an option"),
-        ("--tokens", "`--tokens` needs a value"),
+        ("--token 2M", "did you mean --tokens?"),
+        ("--wings 2", "--wings is not an option"),
+        ("please", "please is not an option"),
+        ("--tokens", "--tokens needs a value"),
         ("--tokens 0", "give a number from 1k on"),
         ("--tokens -5k", "give a number from 1k on"),
         ("--tokens 999", "give a number from 1k on"),
@@ -156,8 +155,8 @@ def test_options(typed: str, options: RunOptions) -> None:
         ("--safety low", "give one of normal, safety_critical"),
         ("--scope all", "give one of multi_tier, single_tier, incremental"),
         ("--scope critical", "give one of multi_tier, single_tier, incremental"),
-        ("--model gpt", "give `vendor:name`"),
-        ("--model openai:a;b", "give `vendor:name`"),
+        ("--model gpt", "give vendor:name"),
+        ("--model openai:a;b", "give vendor:name"),
     ],
 )
 def test_an_option_that_does_not_fit_is_explained(typed: str, problem: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def sign(body: bytes, secret: str = SECRET) -> str:
 
 
 @asynccontextmanager
-async def running(intake: Intake) -> AsyncIterator[None]:
+async def running(intake: Intake) -> AsyncGenerator[None]:
     """The intake at work."""
     task = asyncio.create_task(intake.run())
     try:
@@ -43,7 +43,7 @@ async def running(intake: Intake) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def serving(db: Database, settings: Settings = CONFIGURED) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(db: Database, settings: Settings = CONFIGURED) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the webhook route; an error in the route is an answer 500, as it is behind a real server."""
     api = FastAPI()
     api.include_router(webhooks.router)

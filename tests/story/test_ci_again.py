@@ -1,0 +1,38 @@
+"""Jobs that never got to judge the commit are run again before the Builder is blamed."""
+
+from tests.support.answers import edits, phase, plan, write
+from tests.support.story import Story
+
+SLOW_AT_FIRST = """\
+name: CI
+on: {push: {branches: ["autonomous/**"]}}
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    timeout-minutes: 0.02
+    steps:
+      - run: test "$GITHUB_RUN_ATTEMPT" -gt 1 || exec sleep 60
+"""
+
+
+def test_a_job_cut_off_is_run_again_and_costs_no_try(story: Story) -> None:
+    story.files[".github/workflows/ci.yml"] = SLOW_AT_FIRST
+    story.settings["ci"] = {"rerun_backoff_seconds": 0.1}
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    head = story.expect_success()
+    assert story.commits() == [head]
+    assert len(story.requests("builder")) == 2, "one try, of two requests"
+    story.expect_review(f"audit:{story.run_id}:P1:1")
+
+
+def test_a_job_cut_off_time_and_again_is_red(story: Story) -> None:
+    story.files[".github/workflows/ci.yml"] = SLOW_AT_FIRST.replace('test "$GITHUB_RUN_ATTEMPT" -gt 1 || ', "")
+    story.settings["ci"] = {"rerun_backoff_seconds": 0.1, "reruns": 1}
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n")), edits(write("greeting.txt", "hi\n"))]})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "P1", "CI is red")
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    story.expect_draft()
+    for audit in (1, 2):
+        story.expect_review(f"audit:{story.run_id}:P1:{audit}")
