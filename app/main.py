@@ -71,9 +71,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)
     api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer)
-    background = [asyncio.create_task(intake.run()), asyncio.create_task(drainer.run())]
-    if github is not None:
-        background.append(asyncio.create_task(reconcile.keep_asking(github)))
+    background = [asyncio.create_task(work) for work in (intake.run(), drainer.run(), reconcile.keep_reconciling())]
     try:
         yield
     finally:

@@ -48,6 +48,12 @@ def load(db: Database, delivery_id: str) -> StoredDelivery:
         return StoredDelivery(row.id, row.event, row.payload)
 
 
+def forget(db: Database, before: datetime) -> None:
+    """Delete deliveries that were handed over and came in before that time."""
+    with db.writing() as session:
+        session.execute(sa.delete(Delivery).where(Delivery.handed_at.is_not(None), Delivery.received_at < before))
+
+
 def mark_handed(db: Database, delivery_ids: Sequence[str], now: datetime) -> None:
     """Note that the workflow engine has them."""
     with db.writing() as session:

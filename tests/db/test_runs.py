@@ -33,9 +33,8 @@ def move_phase(db: Database, phase_id: str, *targets: PhaseState) -> None:
 
 def states_of(db: Database) -> dict[str, str]:
     with db.reading() as session:
-        phases = session.execute(sa.select(Phase.phase_id, Phase.state)).all()
-        tiers = session.execute(sa.select(Tier.tier_id, Tier.state)).all()
-    return dict([*map(tuple, phases), *map(tuple, tiers)])
+        phases = {row.phase_id: row.state for row in session.scalars(sa.select(Phase))}
+        return phases | {row.tier_id: row.state for row in session.scalars(sa.select(Tier))}
 
 
 def history(db: Database, machine: str) -> list[tuple[str, str, str]]:

@@ -38,7 +38,7 @@ def test_plan_with_too_many_phases_is_not_begun(story: Story) -> None:
     story.settings["phases"] = 1
     story.plays(plan(phase("One"), phase("Two")), {})
     story.label()
-    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "the plan has 2 phases, a run may have 1")
+    story.expect_failure("DONE_FAILED_BUDGET_EXHAUSTED", "the plan has 2 phases, a run may have 1")
     assert [one.role for one in story.requests()] == ["planner"]
     story.expect_nothing_pushed()
 

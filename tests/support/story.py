@@ -123,6 +123,17 @@ class Story(Expectations):
         """The App's next calls of this kind for this repository go wrong; `path` is what follows its address."""
         self.hub.faults.add(method, f"^/repos/{self.full_name}/{path}$", kind, times=times, after=after)
 
+    def fails_git(self, path: str, kind: Any, *, times: int = 1) -> None:
+        """The App's next fetches from this repository go wrong; `path` is `info/refs` or `git-upload-pack`."""
+        self.hub.faults.add(
+            "GET" if path == "info/refs" else "POST", f"^/{self.full_name}.git/{path}$", kind, times=times
+        )
+
+    def revoke_tokens(self) -> None:
+        """GitHub takes none of the App's tokens any more; new ones can be had."""
+        with self.hub.state.store.transaction():
+            self.hub.state.store.execute("DELETE FROM tokens WHERE token LIKE 'ghs_%'")
+
     def _as(self, login: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Do something as a person."""
         answer = self.world.user(login).request(method, f"/repos/{self.full_name}/{path}", json=body)

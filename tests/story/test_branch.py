@@ -1,0 +1,142 @@
+"""The run's branch and its base while others write to them too."""
+
+from tests.support.answers import delete, edits, finding, finds, phase, plan, write
+from tests.support.reading import PERSON
+from tests.support.story import Story
+
+GREETING = edits(write("greeting.txt", "hello\n"))
+FRESH = "FRESH-BASE-1"
+
+
+def _expect_left_to_a_person(story: Story, *why: str) -> None:
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", *why)
+    assert story.pull()["draft"] is True
+    story.expect_review("P1")
+    story.expect_ref(f"refs/heads/{story.branch}")
+
+
+def test_somebody_pushes_to_the_runs_branch(story: Story) -> None:
+    story.plays(plan(phase("One"), phase("Two")), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    own = story.head()
+    theirs = story.push(story.branch, {"mine.txt": "mine\n"})
+    _expect_left_to_a_person(story, f"{PERSON} pushed {theirs[:7]} to the run")
+    assert story.head() == theirs, "what they pushed stays"
+    story.expect_check("autopack", "failure", own)
+    story.expect_check("autopack/promotion", "failure", own)
+    story.expect_no_check("autopack/promotion", theirs)
+    assert story.requests("builder", "P2") == []
+
+
+def test_push_that_no_event_tells_of_is_not_overwritten(story: Story) -> None:
+    """GitHub's compare-and-swap on the branch is the last guard."""
+    wrong = finding("greeting.txt", 1)
+    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), edits(write("greeting.txt", "hi\n"))]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    own = story.head()
+    story.world.models.hold(role="builder")
+    story.hub.runner.release()
+    story.wait_for_request("builder", 3)
+    story.hub.webhooks.pause()
+    theirs = story.push(story.branch, {"mine.txt": "mine\n"})
+    story.world.models.release()
+    story.wait_until(lambda: "somebody else wrote" in story.status(), "the run has noticed")
+    story.hub.webhooks.resume()
+    _expect_left_to_a_person(story, "somebody else wrote to the run")
+    assert story.head() == theirs
+    assert story.parents(theirs) == [own]
+    story.expect_check("autopack", "failure", own)
+    story.expect_check("autopack/promotion", "failure", own)
+    story.expect_review_comment("greeting.txt", 1)
+
+
+def test_somebody_deletes_the_runs_branch(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    own, pull = story.head(), story.pull()
+    story.delete_branch()
+    assert story.wait_for_end() in {"DONE_FAILED_REQUIRES_HUMAN_REVIEW", "DONE_CANCELLED"}
+    assert story.head() == ""
+    assert pull["number"] == story.pull_number()
+    story.expect_written_about_the_end(own)
+
+
+def test_base_that_moved_is_merged_before_the_offer(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    newest = story.push("main", {"neighbour.txt": "next door\n"})
+    story.hub.runner.release()
+    head = story.expect_success()
+    assert story.parents(head) == [first, newest]
+    story.expect_review("P1")
+    story.expect_check("autopack", "neutral", first)
+    assert story.file("neighbour.txt") == "next door"
+    assert story.file("greeting.txt") == "hello"
+    assert story.message(head).startswith("Merge main ")
+    assert f"Autopack-Run: {story.run_id}" in story.message(head)
+
+
+def test_conflict_with_the_base_becomes_a_phase(story: Story) -> None:
+    both = "# Garden\n\nIt greets.\n\nIt grows.\n"
+    story.plays(
+        plan(phase()),
+        {"P1": [edits(write("README.md", "# Garden\n\nIt greets.\n"))], FRESH: [edits(write("README.md", both))]},
+    )
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    newest = story.push("main", {"README.md": "# Garden\n\nIt grows.\n", "neighbour.txt": "next door\n"})
+    story.hub.runner.release()
+    head = story.expect_success(["P1", FRESH])
+    assert story.parents(head) == [first, newest], "the solved conflict is a merge"
+    assert story.file("README.md") == both.strip()
+    assert story.file("neighbour.txt") == "next door"
+    story.expect_review("`P1`")
+    story.expect_review(f"`{FRESH}`")
+    story.expect_check("autopack", "neutral", first)
+    asked = story.requests("builder", FRESH)[0].body.decode()
+    assert "Solve the merge conflicts" in asked
+    assert "FRESH-BASE" in story.status()
+
+
+def test_conflict_that_is_not_solved_is_not_pushed(story: Story) -> None:
+    unsolved = edits(write("other.txt", "something else\n"))
+    story.plays(plan(phase()), {"P1": [edits(write("README.md", "# Mine\n"))], FRESH: [unsolved, unsolved, unsolved]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    story.push("main", {"README.md": "# Theirs\n"})
+    story.hub.runner.release()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "still holds conflict markers")
+    assert story.commits() == [first]
+    story.expect_draft()
+    story.expect_review("P1")
+    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1", first)
+
+
+def test_base_that_breaks_the_branch_becomes_a_phase(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING], FRESH: [edits(delete("broken"))]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    story.push("main", {"broken": "by the neighbour\n"})
+    story.hub.runner.release()
+    head = story.expect_success(["P1", FRESH])
+    merge = story.parents(head)[0]
+    assert len(story.parents(merge)) == 2
+    story.expect_check("autopack", "neutral", first)
+    story.expect_check("autopack", "neutral", merge)
+    story.expect_review("`P1`")
+    story.expect_review(f"`{FRESH}`")

@@ -1,0 +1,116 @@
+"""GitHub answers badly, late or not at all; what was done although no answer came is not done again."""
+
+import pytest
+
+from tests.support.answers import approves, delete, edits, finding, finds, phase, plan, write
+from tests.support.story import Story
+
+GREETING = edits(write("greeting.txt", "hello\n"))
+CREATES = (
+    "issues/1/reactions",
+    "issues/1/comments",
+    "git/trees",
+    "git/commits",
+    "git/refs",
+    "pulls",
+    "pulls/2/reviews",
+    "check-runs",
+    "issues/2/comments",
+)
+"""Everything that a run creates, in order; a pull request's number is 2, the issue's 1."""
+
+
+@pytest.mark.parametrize("kind", ["502", "reset_before", "reset_after"])
+def test_every_creation_fails_once_and_nothing_is_made_twice(story: Story, kind: str) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    for path in CREATES:
+        story.fails_github("POST", path, kind)
+    story.label()
+    head = story.expect_success()
+    story.expect_review("P1")
+    assert story.commits() == [head]
+    assert story.hub.faults.waiting == [], "every fault was met"
+
+
+def test_secondary_rate_limit_is_waited_out(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    for path in ("issues/1/comments", "git/refs", "pulls"):
+        story.fails_github("POST", path, "secondary_limit")
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    assert story.hub.faults.waiting == []
+
+
+def test_changes_that_were_made_without_an_answer(story: Story) -> None:
+    """Edits, moves of the branch, merges, resolved threads, the end of the draft: all answers are lost once."""
+    wrong = finding("greeting.txt", 1)
+    fixed = edits(write("greeting.txt", "hi\n"))
+    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    newest = story.push("main", {"neighbour.txt": "next door\n"})
+    for method, path in (
+        ("PATCH", r"issues/comments/\d+"),
+        ("PATCH", r"check-runs/\d+"),
+        ("PATCH", "pulls/2"),
+        ("PATCH", "git/refs/heads/.*"),
+        ("POST", r"pulls/2/comments/\d+/replies"),
+        ("POST", "merges"),
+    ):
+        story.fails_github(method, path, "reset_after")
+    story.hub.faults.add("POST", "^/graphql$", "reset_after", times=2)
+    story.hub.runner.release()
+    head = story.expect_success()
+    second = story.commits()[1]
+    assert story.parents(head) == [second, newest]
+    assert story.parents(second) == [first]
+    story.expect_check("autopack", "neutral", first)
+    story.expect_check("autopack", "neutral", second)
+    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_review(f"audit:{story.run_id}:P1:2")
+    comment = story.expect_review_comment("greeting.txt", 1)
+    story.expect_reply(comment, "Fixed in")
+    story.expect_resolved_threads(1)
+    assert story.hub.faults.waiting == []
+
+
+def test_reads_that_fail_are_repeated(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("broken", "")), edits(delete("broken"), write("a.txt", "a\n"))]})
+    story.begin()
+    for path in ("issues/1", "git/ref/heads/main", "actions/runs", r"actions/jobs/\d+/logs", "commits/.*/check-runs"):
+        story.fails_github("GET", path, "502")
+    story.fails_github("GET", "collaborators/.*", "reset_before")
+    story.fails_github("GET", "contents/.*", "500")
+    story.label()
+    story.expect_success()
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_review(f"audit:{story.run_id}:P1:2")
+    assert story.hub.faults.waiting == []
+
+
+@pytest.mark.parametrize("kind", ["502", "reset_before"])
+def test_git_that_fails_once_is_asked_again(story: Story, kind: str) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.fails_git("info/refs", kind)
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    assert story.hub.faults.waiting == []
+
+
+def test_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.revoke_tokens()
+    story.hub.runner.release()
+    story.expect_success()
+    story.expect_review("P1")
