@@ -25,6 +25,16 @@ class UtcTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
 
 
+class PlainText(TypeDecorator[str]):
+    """Text from anywhere, models and logs among them; PostgreSQL stores no NUL, so none is kept."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if value else value
+
+
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcTime,
@@ -62,7 +72,7 @@ class Run(Base):
     repository: Mapped[str | None] = mapped_column(String(200))
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
     issue_number: Mapped[int | None]
-    issue_title: Mapped[str] = mapped_column(Text, default="")
+    issue_title: Mapped[str] = mapped_column(PlainText, default="")
     intent: Mapped[str] = mapped_column(String(20), default="build")
     requester: Mapped[str] = mapped_column(String(100), default="")
     requester_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -79,18 +89,18 @@ class Run(Base):
     head_sha: Mapped[str | None] = mapped_column(String(64))
     pull_number: Mapped[int | None]
     headline: Mapped[str] = mapped_column(String(50))
-    reason: Mapped[str] = mapped_column(Text, default="")
-    next_action: Mapped[str] = mapped_column(Text, default="")
+    reason: Mapped[str] = mapped_column(PlainText, default="")
+    next_action: Mapped[str] = mapped_column(PlainText, default="")
     headline_since: Mapped[datetime]
     deadline: Mapped[datetime | None]
     notices: Mapped[list[str]] = mapped_column(default=list)
     ci_absent: Mapped[bool] = mapped_column(default=False)
     stop_state: Mapped[str | None] = mapped_column(String(50))
-    stop_reason: Mapped[str] = mapped_column(Text, default="")
-    last_log: Mapped[str] = mapped_column(Text, default="")
+    stop_reason: Mapped[str] = mapped_column(PlainText, default="")
+    last_log: Mapped[str] = mapped_column(PlainText, default="")
     promotion_eligible: Mapped[bool] = mapped_column(default=False)
     promoted_at: Mapped[datetime | None]
-    failure_reason: Mapped[str | None] = mapped_column(Text)
+    failure_reason: Mapped[str | None] = mapped_column(PlainText)
     active_seconds: Mapped[float] = mapped_column(default=0.0)
     active_since: Mapped[datetime | None]
     max_minutes: Mapped[float | None]
@@ -117,7 +127,7 @@ class Tier(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     tier_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     tier_index: Mapped[int]
-    name: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(PlainText)
     state: Mapped[str] = mapped_column(String(20))
 
 
@@ -133,7 +143,7 @@ class Phase(Base):
     ci_runs: Mapped[int] = mapped_column(default=0)
     head_sha: Mapped[str | None] = mapped_column(String(64))
     snapshot: Mapped[bool] = mapped_column(default=False)
-    note: Mapped[str] = mapped_column(Text, default="")
+    note: Mapped[str] = mapped_column(PlainText, default="")
 
 
 class Transition(Base):
@@ -146,7 +156,7 @@ class Transition(Base):
     subject: Mapped[str] = mapped_column(String(100))
     old: Mapped[str] = mapped_column(String(50))
     new: Mapped[str] = mapped_column(String(50))
-    cause: Mapped[str] = mapped_column(Text)
+    cause: Mapped[str] = mapped_column(PlainText)
     at: Mapped[datetime]
 
 
@@ -162,7 +172,7 @@ class Issue(Base):
     source: Mapped[str] = mapped_column(String(20))
     finding: Mapped[dict[str, Any]]
     open: Mapped[bool] = mapped_column(default=True)
-    resolution: Mapped[str] = mapped_column(Text, default="")
+    resolution: Mapped[str] = mapped_column(PlainText, default="")
     occurrences: Mapped[int] = mapped_column(default=1)
     seen_in: Mapped[str] = mapped_column(String(100))
     first_seen_at: Mapped[datetime]

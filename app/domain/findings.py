@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
@@ -126,8 +127,21 @@ class BuilderAnswer(_Frozen):
 
 
 def slug(text: str) -> str:
-    """Lower-case words joined by `_`; `unnamed` when nothing is left. At most 60 characters."""
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_") or "unnamed"
+    """Lower-case words joined by `_`, at most 60 characters. What has no such word is told apart by a hash."""
+    words = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_")
+    if words or not text.strip():
+        return words or "unnamed"
+    return f"unnamed_{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:8]}"
+
+
+def distinct(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Each fingerprint once, in the order of first sight; of several, the graver one stays."""
+    kept: dict[str, Finding] = {}
+    for finding in findings:
+        other = kept.get(finding.fingerprint)
+        if other is None or finding.severity is Severity.MAJOR:
+            kept[finding.fingerprint] = finding if other is None or other.severity is Severity.MINOR else other
+    return tuple(kept.values())
 
 
 def issue_key(category: str, component: str, problem: str) -> str:

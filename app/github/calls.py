@@ -45,7 +45,7 @@ class Patience:
     """How long one request is tried, in seconds, and the waits between tries (doubling, up to `longest_wait`)."""
 
     total: float = 120.0
-    first_wait: float = 1.0
+    first_wait: float = 0.25
     longest_wait: float = 30.0
 
 

@@ -7,7 +7,7 @@ from app.agents import auditor
 from app.agents.conversation import AgentDeps
 from app.agents.tasks import AuditTask, Feedback
 from app.domain.budget import Role
-from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source
+from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
 from app.domain.plan import Phase
 from app.domain.strategy import Strategy
 from app.domain.view import Headline
@@ -79,7 +79,7 @@ async def audit(job: Job, strategy: Strategy, phase: Phase, number: int, diff: s
         if view.finding.source is Source.AUDITOR
     )
     report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, known))
-    found = tuple({one.fingerprint: one for one in (f.as_finding() for f in report.findings)}.values())
+    found = distinct(one.as_finding() for one in report.findings)
     again = {finding.fingerprint for finding in found}
     fixed = tuple(f for f in known if f.fingerprint in report.fixed and f.fingerprint not in again)
     await record.findings(job.run_id, phase.phase_id, found, f"audit {number}")

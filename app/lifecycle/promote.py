@@ -27,7 +27,7 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
     for number in range(1, MOST_MERGES + 1):
         base_sha = await _base_head(job)
         merge = await _merge(job, base_sha)
-        if merge.state is MergeState.UP_TO_DATE:
+        if merge.state is MergeState.UP_TO_DATE or merge.sha == head_sha:
             return head_sha
         if merge.state is MergeState.CONFLICT:
             start = Start(head_sha=head_sha, merging=base_sha, feedback=(_conflict(job),))

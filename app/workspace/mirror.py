@@ -28,7 +28,7 @@ _ALL_BRANCHES = "+refs/heads/*:refs/heads/*"
 _TRANSIENT = re.compile(
     r"could not resolve host|timed out|connection (?:reset|refused)|early eof|rpc failed|unexpected disconnect"
     r"|the remote end hung up|error: 5\d\d|returned error: (?:429|5\d\d)|failed to connect|gnutls_handshake"
-    r"|ssl_connect",
+    r"|ssl_connect|empty reply from server|recv failure|send failure",
     re.IGNORECASE,
 )
 _NOBODY = {

@@ -14,6 +14,7 @@ from app.domain.findings import (
     Side,
     Source,
     SuggestedIssue,
+    distinct,
     issue_key,
     slug,
 )
@@ -61,7 +62,7 @@ def test_another_problem_or_file_has_another_fingerprint() -> None:
         ("  --weird--  ", "weird"),
         ("a__b", "a_b"),
         ("", "unnamed"),
-        ("!!!", "unnamed"),
+        ("!!!", "unnamed_e84c538e"),
         ("a" * 59 + " b", "a" * 59),
     ],
 )
@@ -127,3 +128,14 @@ def test_there_are_two_severities_and_no_lines_before_the_first() -> None:
         AuditFinding.model_validate({**answer, "severity": "blocker"})
     with pytest.raises(ValidationError, match="line"):
         AuditFinding.model_validate({**answer, "line": 0})
+
+
+def test_of_the_same_problem_told_twice_the_graver_one_stays() -> None:
+    minor, major = FOUND.model_copy(update={"severity": Severity.MINOR}), FOUND
+    assert distinct([minor, major]) == (major,)
+    assert distinct([major, minor]) == (major,)
+    assert distinct([minor, minor]) == (minor,)
+
+
+def test_words_of_any_script_are_told_apart() -> None:
+    assert slug("错误") != slug("检查")

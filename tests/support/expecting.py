@@ -58,13 +58,10 @@ class Expectations(Reader):
         self.expect_check("autopack/promotion", "failure")
         self.expect_ref(f"refs/heads/{self.branch}", self.head())
 
-    def expect_written_about_the_end(self, sha: str) -> None:
-        """The checks on a commit that is no longer the branch's head, the branch, the review: all are left as they are."""
-        self.expect_check("autopack", None if not self.state().startswith("DONE_") else self._ended_as(), sha)
-        self.expect_check("autopack/promotion", "failure", sha)
-
-    def _ended_as(self) -> str:
-        return "cancelled" if self.state() == "DONE_CANCELLED" else "failure"
+    def expect_no_ref(self, name: str) -> None:
+        """There is no such ref any more."""
+        assert not self.hub.git(self.full_name, "for-each-ref", name).strip(), f"there is {name}"
+        self.seen.add(trace.ref_key(name))
 
     def expect_review(self, *containing: str) -> dict[str, Any]:
         """One review of the App on the pull request says all this."""
