@@ -61,13 +61,19 @@ class Trial:
             return 2
         if recorded:
             console.print("RECORDED ANSWERS: no model key is set, so no model is asked; recorded answers are played.")
-        self.work.mkdir(parents=True, exist_ok=True)
+        self._make_anew()
         try:
             with ExitStack() as stack:
                 return self._play(stack, recorded)
         except TrialFailed as error:
             console.print(f"[red]{escape(str(error))}[/]")
             return 1
+
+    def _make_anew(self) -> None:
+        """Delete what an earlier trial left in its folder, and nothing else."""
+        for name in ("github", ".autopack", ".autonomous_runs"):
+            shutil.rmtree(self.work / name, ignore_errors=True)
+        self.work.mkdir(parents=True, exist_ok=True)
 
     def _play(self, stack: ExitStack, recorded: bool) -> int:
         name = REPOSITORY.format(name=self.repository.resolve().name)

@@ -129,7 +129,6 @@ class Ruleset(Rules):
     requests_per_attempt: int = Field(default=40, ge=1, le=500)
     provider_pauses_minutes: tuple[Minutes, ...] = (1, 5, 15, 30)
     """How long a run waits, time after time, while no model of its list can be reached; then it ends."""
-    warn_at: float = Field(default=0.8, gt=0, le=1)
 
 
 class CommandRules(Rules):

@@ -18,7 +18,7 @@ from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.record import RunLedger
 from app.lifecycle.rules import SettingsError, parse_settings
 from app.lifecycle.services import NotConfigured, services
-from app.lifecycle.steps import effect
+from app.lifecycle.steps import effect, step
 from app.workspace.mirror import Mirror
 from app.workspace.sandbox import sandbox_available
 
@@ -123,8 +123,7 @@ def _outline(paths: list[str]) -> str:
 @DBOS.workflow(name="make_plan")
 async def make_plan(job: Job) -> Plan:
     """Ask the Planner. Raises `RunEnded` when no model can be reached."""
-    choice = _planner_choice(job)
-    rules = services().ruleset
+    choice, rules = await _planner_choice(job), services().ruleset
     deps = AgentDeps(
         role=Role.PLANNER,
         ledger=RunLedger(job.run_id, None),
@@ -146,8 +145,12 @@ async def make_plan(job: Job) -> Plan:
     return (await planner.plan(task, deps)).as_plan()
 
 
+@step
 def govern(job: Job, plan: Plan) -> Strategy:
-    """Compile the strategy. Raises `RunEnded` when the plan or the models do not fit the rules."""
+    """Compile the strategy; recorded, so that a restart with other keys or rules changes nothing for an open run.
+
+    Raises `RunEnded` when the plan or the models do not fit the rules.
+    """
     try:
         return compile_strategy(services().ruleset, plan, job.options, job.settings, services().vendors)
     except NoModel as error:
@@ -156,6 +159,7 @@ def govern(job: Job, plan: Plan) -> Strategy:
         raise RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(error)) from error
 
 
+@step
 def _planner_choice(job: Job) -> ModelChoice:
     try:
         return planner_model(services().ruleset, job.options, job.settings, services().vendors)

@@ -39,7 +39,8 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
             if mended is None:
                 continue
             start = Start(head_sha=head_sha, feedback=(mended,))
-        plan, strategy, phase = _with_extra_phase(job, plan, number)
+        plan, phase = _with_extra_phase(job, plan, number)
+        strategy = await govern(job, plan)
         await record.append_phase(job.run_id, plan, strategy, phase.phase_id)
         await record.move_run(job.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} came up while merging the base")
         await record.move_tier(job.run_id, FRESH_BASE.tier_id, TierState.RUNNING, phase.phase_id)
@@ -86,8 +87,8 @@ def _conflict(job: Job) -> Feedback:
     )
 
 
-def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Strategy, Phase]:
-    """The plan with one more phase, in a tier of its own, and the strategy compiled anew for it."""
+def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Phase]:
+    """The plan with one more phase, in a tier of its own."""
     phase = Phase(
         phase_id=f"FRESH-BASE-{number}",
         tier_id=FRESH_BASE.tier_id,
@@ -105,8 +106,7 @@ def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Strategy
     )
     tier = FRESH_BASE.model_copy(update={"tier_index": len(plan.tiers)})
     tiers = plan.tiers if any(t.tier_id == tier.tier_id for t in plan.tiers) else (*plan.tiers, tier)
-    plan = Plan(tiers=tiers, phases=(*plan.phases, phase))
-    return plan, govern(job, plan), phase
+    return Plan(tiers=tiers, phases=(*plan.phases, phase)), phase
 
 
 @effect

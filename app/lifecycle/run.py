@@ -52,7 +52,7 @@ async def run(run_id: str) -> None:
 async def _playbook(job: Job) -> None:
     """Plan; for each tier and each phase of it, build, gate, audit, push, verify, snapshot; then promote."""
     plan = await patiently(job, lambda: bootstrap.make_plan(job))
-    strategy = bootstrap.govern(job, plan)
+    strategy = await bootstrap.govern(job, plan)
     await record.store_strategy(job.run_id, plan, strategy)
     if job.intent == "plan":
         await _post_plan(job, plan, strategy)

@@ -114,7 +114,6 @@ def test_a_run_has_the_figures_of_the_ruleset() -> None:
         Complexity.MEDIUM: 500_000,
         Complexity.HIGH: 1_000_000,
     }
-    assert RULES.warn_at == 0.8
 
 
 def test_a_tiers_caps_are_sums_over_its_phases() -> None:

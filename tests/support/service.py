@@ -75,6 +75,10 @@ class Service:
             time.sleep(0.02)
         raise ServiceDied(f"the service did not start:\n{self.log()[logged:][-4000:]}")
 
+    def forget(self, variable: str) -> None:
+        """Take a variable out of the environment of the next start."""
+        self._environment.pop(variable, None)
+
     def kill(self) -> None:
         """SIGKILL: it can save nothing."""
         self._end(signal.SIGKILL)

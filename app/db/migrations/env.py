@@ -11,7 +11,10 @@ _PLAIN = {UtcTime: "sa.DateTime(timezone=True)", PlainText: "sa.Text()"}
 
 def _render(item: object) -> str | Literal[False]:
     """Our own column types as the plain ones that they are in the database; False leaves it to Alembic."""
-    return next((name for kind, name in _PLAIN.items() if isinstance(item, kind)), False)
+    for kind, name in _PLAIN.items():
+        if isinstance(item, kind):
+            return name
+    return False
 
 
 context.configure(

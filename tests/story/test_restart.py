@@ -1,0 +1,24 @@
+"""What a run decided once stays decided, however the service is set up when it is started again."""
+
+from collections.abc import Callable
+
+from tests.support.answers import edits, write
+from tests.support.story import Story
+from tests.support.world import World
+
+
+def test_a_key_taken_away_over_a_restart_does_not_strand_the_run(
+    lone_world: World, stories: Callable[[World], Story]
+) -> None:
+    story = stories(lone_world)
+    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
+    lone_world.models.hold(role="builder")
+    story.label()
+    story.wait_for_request("builder")
+    lone_world.service.kill()
+    lone_world.service.forget("OPENAI_API_KEY")
+    lone_world.models.release()
+    lone_world.service.start()
+    story.expect_success()
+    story.expect_review("Nothing stands in the way.")
+    assert "Resumed after a crash or restart" in story.status()
