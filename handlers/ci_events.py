@@ -1,5 +1,7 @@
 """`check_run`, `check_suite`, `workflow_run`, `status`: they only wake the run whose head commit they are about."""
 
+import asyncio
+
 from app.db import runs
 from app.github.events import CheckRunEvent, CheckSuiteEvent, StatusEvent, WorkflowRunEvent
 from app.lifecycle.services import services
@@ -11,21 +13,21 @@ async def check_run(event: CheckRunEvent) -> list[Action]:
     app = event.check_run.app
     if github is not None and app is not None and app.id == github.settings.app_id:
         return []  # our own check run
-    return _wake(event.repository.full_name, event.check_run.head_sha)
+    return await _wake(event.repository.full_name, event.check_run.head_sha)
 
 
 async def check_suite(event: CheckSuiteEvent) -> list[Action]:
-    return _wake(event.repository.full_name, event.check_suite.head_sha)
+    return await _wake(event.repository.full_name, event.check_suite.head_sha)
 
 
 async def workflow_run(event: WorkflowRunEvent) -> list[Action]:
-    return _wake(event.repository.full_name, event.workflow_run.head_sha)
+    return await _wake(event.repository.full_name, event.workflow_run.head_sha)
 
 
 async def status(event: StatusEvent) -> list[Action]:
-    return _wake(event.repository.full_name, event.sha)
+    return await _wake(event.repository.full_name, event.sha)
 
 
-def _wake(repository: str, head_sha: str) -> list[Action]:
-    run = runs.run_of_head(services().db, repository, head_sha)
+async def _wake(repository: str, head_sha: str) -> list[Action]:
+    run = await asyncio.to_thread(runs.run_of_head, services().db, repository, head_sha)
     return [] if run is None else [WakeRun(run.run_id)]

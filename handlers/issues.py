@@ -1,7 +1,10 @@
 """`issues`: the label starts a run; taking the label away, or closing the issue, cancels it."""
 
+import asyncio
+
 from app.db import runs
 from app.domain.states import RunState
+from app.github import issues
 from app.github.events import IssuesEvent
 from app.github.issues import LABEL
 from app.lifecycle.services import services
@@ -26,18 +29,22 @@ async def _labeled(event: IssuesEvent) -> list[Action]:
     repo = await repo_of_event(event)
     if repo is None or event.sender is None or event.issue.is_pull or event.issue.state != "open":
         return []
+    issue = await issues.read_issue(repo, event.issue.number)
+    if not issue.open or LABEL not in issue.labels:
+        return []  # an old delivery: the label was taken away, or the issue closed, since
     if not await allowed(repo, event.sender, event.issue.number):
         return []
-    return [start(repo, event.issue, event.sender, base_branch=event.repository.default_branch)]
+    return [await start(repo, event.issue, event.sender, base_branch=event.repository.default_branch)]
 
 
 async def _cancel(event: IssuesEvent, why: str) -> list[Action]:
     """Whoever can label or close issues here was given that right by GitHub, so no further one is asked for."""
     actions: list[Action] = []
     for intent in ("build", "plan"):
-        run = runs.open_run(services().db, event.repository.full_name, event.issue.number, intent)
+        db, number = services().db, event.issue.number
+        run = await asyncio.to_thread(runs.open_run, db, event.repository.full_name, number, intent)
         if run is not None:
             reason = f"{why} by {event.sender.login}" if event.sender else why
-            runs.ask_to_stop(services().db, run.run_id, RunState.DONE_CANCELLED, reason)
+            await asyncio.to_thread(runs.ask_to_stop, db, run.run_id, RunState.DONE_CANCELLED, reason)
             actions.append(WakeRun(run.run_id))
     return actions

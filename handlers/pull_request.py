@@ -1,5 +1,7 @@
 """`pull_request`: closing a run's pull request cancels the run; merging it ends it as promoted."""
 
+import asyncio
+
 from app.db import runs
 from app.domain.states import RunState
 from app.github.events import PullRequestEvent
@@ -12,18 +14,20 @@ from handlers.actions import Action, WakeRun
 async def handle(event: PullRequestEvent) -> list[Action]:
     if event.action != "closed":
         return []
-    run = runs.run_of_branch(services().db, event.repository.full_name, event.pull_request.head.ref)
+    run = await asyncio.to_thread(
+        runs.run_of_branch, services().db, event.repository.full_name, event.pull_request.head.ref
+    )
     if run is None or run.pull_number != event.number:
         return []
     by = f" by {event.sender.login}" if event.sender else ""
     if event.pull_request.merged:
-        runs.update(services().db, run.run_id, {"promoted_at": utcnow()})
+        await asyncio.to_thread(runs.update, services().db, run.run_id, {"promoted_at": utcnow()})
         await show.show_promotion(run.run_id)
         reason = f"the pull request was merged{by} before the run had ended"
     else:
         reason = f"the pull request was closed{by}"
     if run.completed_at is None:
-        runs.ask_to_stop(services().db, run.run_id, RunState.DONE_CANCELLED, reason)
+        await asyncio.to_thread(runs.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
         return [WakeRun(run.run_id)]
     await show.refresh(run.run_id)
     return []

@@ -1,5 +1,6 @@
 """Who may steer, and how a run comes to be: the same for the label and for the command."""
 
+import asyncio
 import secrets
 
 from app.db import runs
@@ -30,7 +31,7 @@ async def allowed(repo: Repo, who: Account, number: int) -> bool:
     return False
 
 
-def start(
+async def start(
     repo: Repo,
     issue: IssueRef,
     who: Account,
@@ -42,7 +43,8 @@ def start(
 ) -> StartRun:
     """Store the run, unless one is open on the issue for the same purpose: then that one is named."""
     options = options or RunOptions()
-    run_id = runs.create(
+    run_id = await asyncio.to_thread(
+        runs.create,
         services().db,
         NewRun(
             run_id=f"issue-{issue.number}-{secrets.token_hex(4)}",

@@ -79,7 +79,7 @@ class ModelAccess(BaseModel):
         return usable
 
     def build(self, model_id: str) -> Model:
-        """Make the model named `vendor:name`. Raises `ModelFailed` (rejected) for an unknown or unset vendor.
+        """Make the model named `vendor:name`. Raises `ModelFailed` for a vendor that is unknown or has no key.
 
         The first call imports the vendors' clients, which takes seconds: call it beside the event loop.
         """
@@ -88,7 +88,7 @@ class ModelAccess(BaseModel):
             known = ", ".join(_NEEDED)
             raise ModelFailed(ModelFailure.REJECTED, f"{model_id!r} is not vendor:name with a vendor of {known}")
         if vendor not in self.vendors():
-            raise ModelFailed(ModelFailure.REJECTED, f"no access to {vendor}: set {_NEEDED[vendor]}")
+            raise ModelFailed(ModelFailure.UNAVAILABLE, f"no access to {vendor}: set {_NEEDED[vendor]}")
         from app.agents import vendors
 
         return vendors.build(self, vendor, name)

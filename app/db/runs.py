@@ -121,7 +121,7 @@ def get(db: Database, run_id: str) -> RunRow:
 
 
 def _first(db: Database, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
-    query = sa.select(Run).where(*conditions).order_by(Run.created_at.desc()).limit(1)
+    query = sa.select(Run).where(*conditions).order_by(Run.completed_at.is_not(None), Run.created_at.desc()).limit(1)
     with db.reading() as session:
         row = session.scalar(query)
         return RunRow.model_validate(row) if row else None
@@ -139,7 +139,7 @@ def open_run(db: Database, repository: str, issue_number: int, intent: str = "bu
 
 
 def latest_run(db: Database, repository: str, number: int) -> RunRow | None:
-    """The newest run whose issue or pull request has this number."""
+    """The run whose issue or pull request has this number: the one that is on, else the newest."""
     return _first(db, Run.repository == repository, sa.or_(Run.issue_number == number, Run.pull_number == number))
 
 
@@ -241,7 +241,7 @@ def stop_clock(db: Database, run_id: str, at: datetime) -> None:
 
 
 def note_restart(db: Database, at: datetime) -> None:
-    """After a crash: the time in which nobody worked is not counted, and the open runs say that they were resumed."""
+    """After a crash: open runs say that they were resumed; time since their last model request is not counted."""
     with db.writing() as session:
         for run in session.scalars(sa.select(Run).where(Run.completed_at.is_(None))):
             earlier = [one for one in run.notices if not one.startswith(_RESUMED)]
@@ -250,12 +250,27 @@ def note_restart(db: Database, at: datetime) -> None:
                 run.active_since = at
 
 
-def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -> None:
-    """End the run and everything of it that is still open. Ended already: nothing changes."""
+def tick(db: Database, run_id: str, at: datetime) -> RunRow:
+    """Add the active time so far, so that a crash loses only what comes after; return the run."""
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        if run.active_since is not None:
+            _stop_clock(run, at)
+            run.active_since = at
+        return RunRow.model_validate(run)
+
+
+def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -> tuple[RunState, str]:
+    """End the run and everything of it that is still open; return the state it ended in, and why.
+
+    Somebody who asked it to stop before it succeeded is heard. Ended already: nothing changes.
+    """
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         if RunState(run.state).terminal:
-            return
+            return RunState(run.state), run.reason
+        if state is RunState.DONE_SUCCESS and run.stop_state is not None:
+            state, reason = RunState(run.stop_state), run.stop_reason
         _stop_clock(run, at)
         for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)):
             old = PhaseState(phase.state)
@@ -273,7 +288,9 @@ def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -
         session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
         run.state = state
         run.completed_at = at
+        run.reason = reason
         run.failure_reason = reason if state.failed else None
+        return state, reason
 
 
 def ask_to_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:

@@ -1,5 +1,6 @@
 """The CI verdict over one head commit: level-triggered, decided from everything that GitHub knows of it now."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
@@ -21,6 +22,8 @@ class CheckFact(_Frozen):
     url: str = ""
     app_id: int | None = None
     workflow_run_id: int | None = None
+    attempt: int = 1
+    """Of a workflow run: how often its jobs have been run."""
 
 
 class CiFacts(_Frozen):
@@ -78,22 +81,44 @@ def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
         failed = _most_precise(failed)
         names = ", ".join(sorted({check.name for check in failed}))
         return CiVerdict(state=CiState.RED, reason=f"failed: {names}", failed=failed)
-    if facts.checks and not running and not missing:
-        return CiVerdict(state=CiState.GREEN, reason=f"{len(facts.checks)} checks passed")
+    passed = [c for c in facts.checks if c.conclusion == "success"]
+    judged = wait.waited_seconds >= wait.grace_seconds or not wait.workflows_present or _has_workflow_run(facts)
+    if passed and judged and not running and not missing:
+        return CiVerdict(state=CiState.GREEN, reason=f"{len(passed)} checks passed")
     if wait.waited_seconds >= wait.deadline_seconds:
         pending = ", ".join(missing + running) or "no check run, workflow run or status at all"
         return CiVerdict(state=CiState.NEVER_CAME, reason=f"still awaited at the deadline: {pending}")
-    nothing_expected = not facts.checks and not facts.required and not wait.workflows_present
-    if nothing_expected and wait.waited_seconds >= wait.grace_seconds:
+    settled = wait.waited_seconds >= wait.grace_seconds and not running and not missing
+    if settled and not facts.checks and not wait.workflows_present:
         return CiVerdict(state=CiState.ABSENT, reason="the repository has no workflow, status or required check")
+    if settled and facts.checks and not passed:
+        return CiVerdict(state=CiState.ABSENT, reason="every check was skipped or neutral")
     return CiVerdict(state=CiState.WAITING, reason=", ".join(missing + running) or "no run yet")
 
 
-def to_run_again(verdict: CiVerdict) -> tuple[int, ...]:
-    """The workflow runs to run again before anybody is blamed: when all that is red is the fault of infrastructure."""
+def to_run_again(facts: CiFacts, verdict: CiVerdict) -> dict[int, int]:
+    """The workflow runs to run again before anybody is blamed, with the attempt that failed.
+
+    Only when all that is red is the fault of infrastructure.
+    """
     if verdict.state is not CiState.RED or any(check.conclusion not in INFRASTRUCTURE for check in verdict.failed):
-        return ()
-    return tuple(sorted({check.workflow_run_id for check in verdict.failed if check.workflow_run_id is not None}))
+        return {}
+    failed = {check.workflow_run_id for check in verdict.failed}
+    return {c.id: c.attempt for c in facts.checks if c.source == "workflow_run" and c.workflow_run_id in failed}
+
+
+def awaiting(facts: CiFacts, seen_attempts: Mapping[int, int]) -> CiFacts:
+    """The facts while a run that was asked for again may still show its earlier attempt: it counts as queued."""
+    stale = {c.id for c in facts.checks if c.source == "workflow_run" and c.attempt <= seen_attempts.get(c.id, 0)}
+    checks = tuple(
+        c.model_copy(update={"status": "queued", "conclusion": None}) if c.workflow_run_id in stale else c
+        for c in facts.checks
+    )
+    return facts.model_copy(update={"checks": checks})
+
+
+def _has_workflow_run(facts: CiFacts) -> bool:
+    return any(check.source == "workflow_run" for check in facts.checks)
 
 
 def _most_precise(failed: tuple[CheckFact, ...]) -> tuple[CheckFact, ...]:

@@ -169,6 +169,7 @@ def _workflow_fact(run: WorkflowRun) -> CheckFact:
         id=run.id,
         url=run.html_url,
         workflow_run_id=run.id,
+        attempt=run.run_attempt,
     )
 
 

@@ -34,7 +34,7 @@ def merge_commit(hub: HubState, git: Bare, actor: Actor, tree: str, parents: lis
 
 def _raw(git: Bare, sha: str) -> Json:
     form = "%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B"
-    tree, parents, *people, message = git.run("log", "-1", f"--format={form}", sha).split("\0", 8)
+    tree, parents, *people, message = git.lasting("log", "-1", f"--format={form}", sha).split("\0", 8)
     author = {"name": people[0], "email": people[1], "date": people[2]}
     committer = {"name": people[3], "email": people[4], "date": people[5]}
     fields: Json = {"tree": tree, "parents": parents.split(), "author": author, "committer": committer}

@@ -45,11 +45,11 @@ class Hunk:
 
 
 def file_diffs(git: Bare, base: str, head: str) -> list[FileDiff]:
-    """The files that differ between two trees, renames detected, in git's order."""
+    """The files that differ between two trees or commits (full shas), renames detected, in git's order."""
     flags = ("--no-ext-diff", "--no-textconv", "--no-color", "-M")
-    fields = git.run("diff", *flags, "--raw", "-z", "--abbrev=40", base, head).split("\0")
-    numbers = git.run("diff", *flags, "--numstat", "-z", base, head).split("\0")
-    patches = _patches(git.run("diff", *flags, base, head))
+    fields = git.lasting("diff", *flags, "--raw", "-z", "--abbrev=40", base, head).split("\0")
+    numbers = git.lasting("diff", *flags, "--numstat", "-z", base, head).split("\0")
+    patches = _patches(git.lasting("diff", *flags, base, head))
     found: list[FileDiff] = []
     while fields and fields[0]:
         *_, new_sha, letter = fields.pop(0).split(" ")

@@ -1,6 +1,9 @@
 """The git command line over the hub's bare repositories."""
 
+import contextlib
+import functools
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +13,7 @@ from app.hub.store import Row
 
 ZERO = "0" * 40
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+_SHA = re.compile(r"[0-9a-f]{40}")
 
 
 class GitError(Exception):
@@ -48,10 +52,19 @@ class Bare:
             raise GitError(err.strip() or f"git {args[0]} exited with {status}")
         return out.decode(errors="replace").rstrip("\n")
 
+    def lasting(self, *args: str) -> str:
+        """Like `run`, for a command whose arguments name objects by their full sha and nothing else.
+
+        Such an answer never changes, so it is kept: a pull request is shown again and again.
+        """
+        return _lasting(self, args)
+
     def resolve(self, name: str, kind: str = "commit") -> str | None:
         """The full object id of a branch, tag or sha, or None; `kind` as in `rev^{kind}`."""
         if name.startswith("-"):
             return None
+        if self.kind(name) == kind:
+            return name
         for candidate in (f"refs/heads/{name}", f"refs/tags/{name}", name):
             status, out, _ = self.raw("rev-parse", "--verify", "--quiet", f"{candidate}^{{{kind}}}")
             if status == 0:
@@ -60,6 +73,10 @@ class Bare:
 
     def ref(self, ref: str) -> str | None:
         """What a full ref name points at, or None."""
+        with contextlib.suppress(OSError, UnicodeDecodeError, ValueError):
+            loose = (self.path / ref).read_text(encoding="utf-8").strip()
+            if _SHA.fullmatch(loose):
+                return loose
         status, out, _ = self.raw("rev-parse", "--verify", "--quiet", ref)
         return out.decode().strip() if status == 0 else None
 
@@ -71,22 +88,28 @@ class Bare:
 
     def kind(self, sha: str) -> str | None:
         """The type of an object (commit, tree, blob, tag), or None when there is none."""
-        if not sha or any(char not in "0123456789abcdef" for char in sha):
+        if not _SHA.fullmatch(sha):
             return None
-        status, out, _ = self.raw("cat-file", "-t", sha)
-        return out.decode().strip() if status == 0 else None
+        try:
+            return self.lasting("cat-file", "-t", sha)
+        except GitError:
+            return None
 
     def merge_base(self, left: str, right: str) -> str | None:
-        """The best common ancestor, or None for unrelated histories."""
-        status, out, _ = self.raw("merge-base", left, right)
-        return out.decode().strip() if status == 0 else None
+        """The best common ancestor of two commits (full shas), or None for unrelated histories."""
+        try:
+            return self.lasting("merge-base", left, right)
+        except GitError:
+            return None
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `older` is reachable from `newer`."""
         return self.raw("merge-base", "--is-ancestor", older, newer)[0] == 0
 
     def merge_tree(self, ours: str, theirs: str) -> str | None:
-        """The tree of a real merge, or None when it conflicts."""
+        """The tree of a real merge of two commits (full shas), or None when it conflicts."""
+        with contextlib.suppress(GitError):
+            return self.lasting("merge-tree", "--write-tree", ours, theirs).splitlines()[0]
         status, out, err = self.raw("merge-tree", "--write-tree", ours, theirs)
         if status > 1:
             raise GitError(err)
@@ -99,6 +122,11 @@ class Bare:
         env |= {"GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": email}
         flags = [flag for parent in parents for flag in ("-p", parent)]
         return self.run("commit-tree", tree, *flags, stdin=message.encode(), env=env)
+
+
+@functools.lru_cache(maxsize=4096)
+def _lasting(git: Bare, args: tuple[str, ...]) -> str:
+    return git.run(*args)
 
 
 def bare(hub: HubState, repo: Row) -> Bare:

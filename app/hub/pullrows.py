@@ -83,7 +83,7 @@ def pull(hub: HubState, repo: Row, row: Row) -> Json:
     value |= {"mergeable": mergeable, "mergeable_state": mergeable_state, "rebaseable": mergeable}
     value |= {"merged_by": user(hub, row["merged_by_id"]) if row["merged_by_id"] else None}
     value |= {"comments": comment_count(hub, row["issue_id"]), "review_comments": count["n"] if count else 0}
-    value |= {"commits": int(git.run("rev-list", "--count", span)), "changed_files": len(files)}
+    value |= {"commits": int(git.lasting("rev-list", "--count", span)), "changed_files": len(files)}
     value |= {"additions": sum(file.additions for file in files), "deletions": sum(file.deletions for file in files)}
     return complete(m.PullRequest, f"{repo_url(hub, repo)}/pulls/{row['number']}", value)
 

@@ -168,7 +168,7 @@ def reaction(hub: HubState, row: Row) -> Json:
 def simple_commit(hub: HubState, repo: Row, sha: str) -> Json:
     """The short form of a commit that check suites, workflow runs and pushes carry."""
     form = "%T%x00%cI%x00%an%x00%ae%x00%cn%x00%ce%x00%B"
-    tree, when, *people, message = bare(hub, repo).run("log", "-1", f"--format={form}", sha).split("\0", 6)
+    tree, when, *people, message = bare(hub, repo).lasting("log", "-1", f"--format={form}", sha).split("\0", 6)
     value: Json = {"id": sha, "tree_id": tree, "message": message.rstrip("\n"), "timestamp": when}
     value["author"] = {"name": people[0], "email": people[1]}
     value["committer"] = {"name": people[2], "email": people[3]}

@@ -35,10 +35,10 @@ class Trigger:
 
 def find(git: Bare, sha: str, trigger: Trigger) -> list[Workflow]:
     """The workflows of a commit's tree that this event starts; none when its message says to skip CI."""
-    message = git.run("log", "-1", "--format=%B", sha)
+    message = git.lasting("log", "-1", "--format=%B", sha)
     if any(mark in message for mark in ("[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]")):
         return []
-    listing = git.run("ls-tree", "--name-only", "-z", sha, ".github/workflows/").split("\0")
+    listing = git.lasting("ls-tree", "--name-only", "-z", sha, ".github/workflows/").split("\0")
     found = [_parse(git, sha, path, trigger) for path in listing if path.endswith((".yml", ".yaml"))]
     return [workflow for workflow in found if workflow is not None]
 
@@ -46,7 +46,7 @@ def find(git: Bare, sha: str, trigger: Trigger) -> list[Workflow]:
 def _parse(git: Bare, sha: str, path: str, trigger: Trigger) -> Workflow | None:
     """The workflow if this event starts it. A file that GitHub could not read fails at startup, on every push."""
     try:
-        document: Any = yaml.safe_load(git.run("show", f"{sha}:{path}"))
+        document: Any = yaml.safe_load(git.lasting("show", f"{sha}:{path}"))
         # To JSON and back: YAML's dates become text, and its key `on`, which YAML 1.1 reads as true, becomes "true".
         content: Json = json.loads(json.dumps(mapping(document), default=str))
         if not _starts(content.get("on", content.get("true")), trigger):

@@ -1,5 +1,6 @@
 """The governed apply path: the only way by which a patch reaches GitHub, and only onto the run's own branch."""
 
+import asyncio
 from dataclasses import dataclass
 
 from app.db import runs
@@ -78,7 +79,7 @@ async def _changes(job: Job, start: Start, patch: Patch) -> tuple[FileChange, ..
 async def ensure_pull(job: Job) -> int:
     """The draft pull request of the run's branch; made once."""
     repo = await repo_of(job.repository, job.installation_id)
-    view = take(job.run_id)
+    view = await take(job.run_id)
     pull = await pulls.ensure_pull(
         repo, WorkBranch.of_run(job.run_id), job.base_branch, text.pull_title(view), text.pull_body(view)
     )
@@ -88,13 +89,13 @@ async def ensure_pull(job: Job) -> int:
 @effect
 async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> None:
     """One review for one audit; threads of findings that are fixed are resolved."""
-    run = runs.get(services().db, job.run_id)
+    run = await asyncio.to_thread(runs.get, services().db, job.run_id)
     if run.pull_number is None:
         return
     repo = await repo_of(job.repository, job.installation_id)
     mirror = await mirror_at(job.repository, job.installation_id, job.base_sha, head_sha)
     fork = await mirror.merge_base(job.base_sha, head_sha) or job.base_sha
-    models = take(job.run_id).models
+    models = (await take(job.run_id)).models
     body = text.review_body(
         audit.recommendation,
         audit.summary,

@@ -1,5 +1,7 @@
 """PLAN_BOOTSTRAP: the run is acknowledged, its surroundings are read from the base branch, and the plan is made."""
 
+import asyncio
+
 from dbos import DBOS
 
 from app.agents import planner
@@ -14,11 +16,13 @@ from app.domain.states import RunState
 from app.domain.strategy import ModelChoice, NoModel, Strategy, TooManyPhases, compile_strategy, planner_model
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
+from app.github.errors import GitHubUnavailable
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.record import RunLedger
 from app.lifecycle.rules import SettingsError, parse_settings
 from app.lifecycle.services import NotConfigured, services
 from app.lifecycle.steps import effect, step
+from app.workspace.errors import GitError
 from app.workspace.mirror import Mirror
 from app.workspace.sandbox import sandbox_available
 
@@ -36,20 +40,31 @@ async def repo_of(repository: str, installation_id: int) -> Repo:
 
 
 async def mirror_at(repository: str, installation_id: int, *shas: str) -> Mirror:
-    """The repository's mirror with the contents of these commits on disk, so that all reads of them are local."""
-    repo = await repo_of(repository, installation_id)
-    mirror = Mirror(services().data_dir, repo.owner, repo.name, services().server_url)
-    token = (await repo.app.git_token(repo)).token.get_secret_value()
-    await mirror.fetch(token, *shas)
-    for sha in shas:
-        await mirror.hydrate(token, sha)
+    """The repository's mirror with the contents of these commits on disk, so that all reads of them are local.
+
+    Nothing is fetched that is there. Raises `GitHubUnavailable` when the network or the server fails.
+    """
+    owner, _, name = repository.partition("/")
+    mirror = Mirror(services().data_dir, owner, name, services().server_url)
+    missing = [sha for sha in shas if not await mirror.holds(sha)]
+    if missing:
+        repo = await repo_of(repository, installation_id)
+        token = (await repo.app.git_token(repo)).token.get_secret_value()
+        try:
+            await mirror.fetch(token, *missing)
+            for sha in missing:
+                await mirror.hydrate(token, sha)
+        except GitError as error:
+            if error.network:
+                raise GitHubUnavailable(str(error)) from error
+            raise
     return mirror
 
 
 @effect
 async def acknowledge(run_id: str) -> None:
     """👀 on what asked for the run."""
-    run = runs.get(services().db, run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     if run.trigger_comment_id is not None:
         await issues.react_to_comment(repo, run.trigger_comment_id)
@@ -60,7 +75,7 @@ async def acknowledge(run_id: str) -> None:
 @effect
 async def read_job(run_id: str) -> Job:
     """Read issue, base commit, settings and instructions. Raises `RunEnded` when the settings file does not fit."""
-    run = runs.get(services().db, run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     base_sha = await commits.branch_head(repo, run.base_branch)
     if base_sha is None:
@@ -77,7 +92,9 @@ async def read_job(run_id: str) -> Job:
     mirror = await mirror_at(run.repository, run.installation_id, base_sha)
     paths = [entry.path for entry in await mirror.list_files(base_sha)]
     token_cap = run.options.tokens or settings.tokens or run.token_cap
-    runs.update(services().db, run_id, {"base_sha": base_sha, "issue_title": issue.title, "token_cap": token_cap})
+    await asyncio.to_thread(
+        runs.update, services().db, run_id, {"base_sha": base_sha, "issue_title": issue.title, "token_cap": token_cap}
+    )
     refused = sandbox_available() if settings.commands.allowed else "the repository's settings forbid commands"
     return Job(
         run_id=run_id,

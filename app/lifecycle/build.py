@@ -15,6 +15,7 @@ from app.domain.strategy import ModelChoice, Strategy
 from app.lifecycle.bootstrap import mirror_at
 from app.lifecycle.job import Job
 from app.lifecycle.record import RunLedger
+from app.lifecycle.steps import effect
 from app.workspace.mirror import Mirror
 from app.workspace.worktree import Worktree
 
@@ -80,6 +81,12 @@ def model_plan(job: Job, strategy: Strategy, choice: ModelChoice, output_tokens:
         request_limit=strategy.requests_per_attempt,
         timeout_seconds=job.settings.model_timeout_seconds,
     )
+
+
+@effect
+async def fetch_start(job: Job, start: Start) -> None:
+    """Have on disk what the attempt starts from, so that opening the worktree needs no network."""
+    await base_of(job, start)
 
 
 async def open_worktree(job: Job, start: Start) -> tuple[Worktree, tuple[str, ...]]:

@@ -1,5 +1,8 @@
 """The end of a run: its terminal state, and everything a person needs to go on from there."""
 
+import asyncio
+from collections.abc import Awaitable
+
 from dbos import DBOS
 
 from app.db import runs
@@ -12,6 +15,7 @@ from app.lifecycle.bootstrap import mirror_at, repo_of
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.services import services
 from app.lifecycle.steps import effect
+from app.workspace.errors import WorkspaceError
 
 _NEXT = {
     RunState.DONE_FAILED_BUDGET_EXHAUSTED: (
@@ -32,23 +36,23 @@ _NEXT = {
 
 async def finish(run_id: str, job: Job | None, end: RunEnded) -> None:
     """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us."""
-    await record.end_run(run_id, end.state, end.reason)
-    try:
-        await _tell(run_id, job, end)
-    except (GitHubRefused, GitHubUnavailable) as trouble:
-        # The issue may be gone, or the App's permission: the end is recorded, and there is nobody to tell.
-        DBOS.logger.warning("the end of %s could not be told: %s", run_id, trouble)
+    state, reason = await record.end_run(run_id, end.state, end.reason)
+    await _tell(run_id, _say_the_end(run_id, state, reason))
+    if job is not None:
+        await _tell(run_id, promote.offer(job))
+    if state.failed:
+        await _tell(run_id, _post_incident(run_id))
+    elif state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
+        await _tell(run_id, _post_summary(run_id))
     await record.told(run_id)
 
 
-async def _tell(run_id: str, job: Job | None, end: RunEnded) -> None:
-    if job is not None:
-        await promote.offer(job)
-    await _say_the_end(run_id, end.state, end.reason)
-    if end.state.failed:
-        await _post_incident(run_id)
-    elif end.state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
-        await _post_summary(run_id)
+async def _tell(run_id: str, telling: Awaitable[None]) -> None:
+    """Tell one thing; what GitHub refuses (the issue is gone, or the permission) keeps nothing else from being told."""
+    try:
+        await telling
+    except (GitHubRefused, GitHubUnavailable, WorkspaceError) as trouble:
+        DBOS.logger.warning("the end of %s could not be told in full: %s", run_id, trouble)
 
 
 async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
@@ -71,20 +75,22 @@ async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
 @effect
 async def _post_summary(run_id: str) -> None:
     """The final summary, on the pull request."""
-    run = runs.get(services().db, run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
     if run.pull_number is not None:
         repo = await repo_of(run.repository, run.installation_id)
-        await comments.post_once(repo, run.pull_number, f"summary:{run_id}", text.final_summary(show.take(run_id)))
+        await comments.post_once(
+            repo, run.pull_number, f"summary:{run_id}", text.final_summary(await show.take(run_id))
+        )
 
 
 @effect
 async def _post_incident(run_id: str) -> None:
     """What failed, the size of the last diff, findings, budgets and how to retry, on the issue."""
-    run = runs.get(services().db, run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     last_diff = ""
     if run.head_sha is not None and run.base_sha is not None:
         mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, run.head_sha)
         last_diff = await mirror.diff(run.base_sha, run.head_sha)
-    body = text.incident(show.take(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
+    body = text.incident(await show.take(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
     await comments.post_once(repo, run.issue_number, f"incident:{run_id}", body)

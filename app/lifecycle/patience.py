@@ -8,6 +8,7 @@ from dbos import DBOS
 
 from app.domain.budget import ModelFailed, ModelFailure, RunStopped
 from app.domain.view import Headline
+from app.github.errors import GitHubUnavailable
 from app.lifecycle import record, show
 from app.lifecycle.job import Job
 from app.lifecycle.steps import now
@@ -29,9 +30,9 @@ async def sleep_until_woken(seconds: float) -> None:
 
 
 async def patiently(job: Job, ask: Callable[[], Awaitable[R]]) -> R:
-    """Ask a model; while none of its list can be reached, wait and ask again, as often as there are pauses.
+    """Ask a model; while none of its list, or GitHub, can be reached, wait and ask again as often as there are pauses.
 
-    Raises `ModelFailed` after the last one, and `RunStopped` when the run is asked to end meanwhile.
+    Raises what the last one raised, and `RunStopped` when the run is asked to end meanwhile.
     """
     for minutes in job.provider_pauses_minutes:
         try:
@@ -40,15 +41,22 @@ async def patiently(job: Job, ask: Callable[[], Awaitable[R]]) -> R:
             if failed.failure not in _PASSES:
                 raise
             await _wait(job, minutes, str(failed))
+        except GitHubUnavailable as trouble:
+            await _wait(job, minutes, str(trouble))
     return await ask()
 
 
 async def _wait(job: Job, minutes: float, why: str) -> None:
     until = await now() + timedelta(minutes=minutes)
-    following = f"No model can be reached; the next try is at {until:%H:%M} UTC."
+    following = f"The next try is at {until:%H:%M} UTC."
     await show.say(job.run_id, Headline.PROVIDER_DOWN, following, why, until)
     while (left := (until - await now()).total_seconds()) > 0:
         await sleep_until_woken(left)
-        asked = await record.stop_asked(job.run_id)
-        if asked is not None:
-            raise RunStopped(asked[1])
+        await check_stop(job.run_id)
+
+
+async def check_stop(run_id: str) -> None:
+    """Raise `RunStopped` when the run is asked to end."""
+    asked = await record.stop_asked(run_id)
+    if asked is not None:
+        raise RunStopped(asked[1])

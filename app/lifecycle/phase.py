@@ -14,7 +14,7 @@ from app.domain.view import Headline
 from app.lifecycle import apply, record, show, verify
 from app.lifecycle.apply import GatedPatch
 from app.lifecycle.audit import Audit, audit
-from app.lifecycle.build import Built, Start, build_attempt
+from app.lifecycle.build import Built, Start, build_attempt, fetch_start
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.patience import patiently
 
@@ -80,6 +80,7 @@ async def run_phase(job: Job, strategy: Strategy, phase: Phase, start: Start) ->
 
 
 async def _build(job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start) -> Built:
+    await fetch_start(job, start)
     return await patiently(job, lambda: build_attempt(job, strategy, phase, attempt, start))
 
 

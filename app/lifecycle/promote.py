@@ -1,5 +1,7 @@
 """Promotion: the base is merged into the branch, CI judges once more, and the pull request is offered to a person."""
 
+import asyncio
+
 from app.agents.tasks import Feedback
 from app.db import runs
 from app.domain.ci import CiState
@@ -9,10 +11,12 @@ from app.domain.strategy import Strategy
 from app.domain.view import Headline
 from app.github import commits, pulls, text
 from app.github.commits import Merge, MergeState, WorkBranch
+from app.github.errors import BranchMoved
 from app.lifecycle import record, show, verify
 from app.lifecycle.bootstrap import govern, repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
+from app.lifecycle.patience import check_stop
 from app.lifecycle.phase import run_phase
 from app.lifecycle.services import services
 from app.lifecycle.steps import effect
@@ -25,8 +29,9 @@ FRESH_BASE = Tier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the 
 async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: str) -> str:
     """Merge the base into the branch until nothing is missing and CI is green; return the branch's head."""
     for number in range(1, MOST_MERGES + 1):
+        await check_stop(job.run_id)
         base_sha = await _base_head(job)
-        merge = await _merge(job, base_sha)
+        merge = await _merge(job, base_sha, head_sha)
         if merge.state is MergeState.UP_TO_DATE or merge.sha == head_sha:
             return head_sha
         if merge.state is MergeState.CONFLICT:
@@ -59,10 +64,22 @@ async def _base_head(job: Job) -> str:
 
 
 @effect
-async def _merge(job: Job, base_sha: str) -> Merge:
+async def _merge(job: Job, base_sha: str, head_sha: str) -> Merge:
+    """Merge on top of `head_sha` alone: GitHub's merge compares nothing, so what it merged is looked at.
+
+    Raises `RunEnded` when somebody else's commit was on the branch: it is never offered for merging.
+    """
     repo = await repo_of(job.repository, job.installation_id)
     message = text.merge_message(job.run_id, f"{job.base_branch} ({base_sha[:7]})")
-    return await commits.merge_base_into(repo, WorkBranch.of_run(job.run_id), base_sha, message)
+    merge = await commits.merge_base_into(repo, WorkBranch.of_run(job.run_id), base_sha, message)
+    if merge.state is MergeState.MERGED and merge.sha is not None and merge.sha != head_sha:
+        built_on: str | None = (await commits.read_commit(repo, merge.sha)).parents[0]
+    else:
+        built_on = await commits.branch_head(repo, job.branch)
+    if built_on != head_sha:
+        reason = f"somebody else wrote to the run's branch: {BranchMoved(job.branch, head_sha, built_on)}"
+        raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+    return merge
 
 
 async def _judge_merge(job: Job, strategy: Strategy, head_sha: str) -> Feedback | None:
@@ -112,8 +129,11 @@ def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Phase]:
 @effect
 async def offer(job: Job) -> None:
     """Set the promotion check; where nothing stands against it, take the pull request out of draft."""
-    view = show.take(job.run_id)
-    runs.update(services().db, job.run_id, {"promotion_eligible": not view.promotion_blockers})
+    view = await show.take(job.run_id)
+    await asyncio.to_thread(runs.update, services().db, job.run_id, {"promotion_eligible": not view.promotion_blockers})
     await show.show_promotion(job.run_id)
-    if not view.promotion_blockers and view.pull_number is not None:
-        await pulls.mark_ready(await repo_of(job.repository, job.installation_id), view.pull_number)
+    if view.promotion_blockers or view.pull_number is None:
+        return
+    repo = await repo_of(job.repository, job.installation_id)
+    if (await pulls.read_pull(repo, view.pull_number)).head_sha == view.head_sha:
+        await pulls.mark_ready(repo, view.pull_number)

@@ -131,9 +131,9 @@ def stop_asked(run_id: str) -> tuple[RunState, str] | None:
 
 
 @step
-def end_run(run_id: str, state: RunState, reason: str) -> None:
-    """End what is still open: the phase at work, its tier, and the run."""
-    runs.end(services().db, run_id, state, reason, utcnow())
+def end_run(run_id: str, state: RunState, reason: str) -> tuple[RunState, str]:
+    """End what is still open: the phase at work, its tier, and the run; the state it ended in, and why."""
+    return runs.end(services().db, run_id, state, reason, utcnow())
 
 
 @step
@@ -146,7 +146,7 @@ def told(run_id: str) -> None:
 def _reserve(run_id: str, phase_id: str | None, call: ModelCall) -> str:
     """Reserve for one request; repeated after a crash, this step has the same number, and so the same reservation."""
     db, call_id = services().db, f"{DBOS.workflow_id}:{DBOS.step_id}"
-    run = runs.get(db, run_id)
+    run = runs.tick(db, run_id, utcnow())
     if run.stop_state is not None:
         raise RunStopped(run.stop_reason)
     _check_clock(run, utcnow())

@@ -14,7 +14,7 @@ from app.lifecycle import bootstrap, ending, promote, record, show
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
-from app.lifecycle.patience import patiently
+from app.lifecycle.patience import check_stop, patiently
 from app.lifecycle.phase import run_phase
 from app.lifecycle.services import NotConfigured, stopping
 from app.lifecycle.steps import effect
@@ -65,6 +65,7 @@ async def _playbook(job: Job) -> None:
     for tier in plan.tiers:
         head_sha = await _run_tier(job, plan, strategy, tier, head_sha)
     await promote.bring_up_to_date(job, plan, strategy, head_sha)
+    await check_stop(job.run_id)
 
 
 async def _run_tier(job: Job, plan: Plan, strategy: Strategy, tier: Tier, head_sha: str) -> str:

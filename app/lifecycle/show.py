@@ -1,5 +1,6 @@
 """What a run shows on GitHub: a status comment edited in place, a check run per head commit, the pull request."""
 
+import asyncio
 from datetime import datetime
 
 from dbos import DBOS
@@ -19,7 +20,8 @@ async def say(
     run_id: str, headline: Headline, next_action: str, reason: str = "", deadline: datetime | None = None
 ) -> None:
     """Change the headline, with its next action, and show it. While GitHub is down it is shown at the next change."""
-    runs.update(
+    await asyncio.to_thread(
+        runs.update,
         services().db,
         run_id,
         {
@@ -38,8 +40,8 @@ async def say(
 
 async def refresh(run_id: str) -> None:
     """Make GitHub show the run as it is. Sends nothing that is shown already."""
-    run = runs.get(services().db, run_id)
-    view = take(run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    view = await take(run_id)
     repo = await repo_of(run.repository, run.installation_id)
     await comments.upsert(repo, run.issue_number, f"status:{run_id}", text.status_comment(view))
     if run.head_sha is not None:
@@ -58,17 +60,17 @@ async def supersede(job: Job, older_sha: str, newer_sha: str) -> None:
         await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, job.run_id, text.superseded_check(newer_sha))
 
 
-def take(run_id: str) -> RunView:
+async def take(run_id: str) -> RunView:
     """The picture of the run as it stands now."""
-    return picture.take(services().db, run_id, services().server_url)
+    return await asyncio.to_thread(picture.take, services().db, run_id, services().server_url)
 
 
 async def show_promotion(run_id: str) -> None:
     """Set the promotion check of the head commit: success when nothing stands against merging, else the reasons."""
-    run = runs.get(services().db, run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
     if run.head_sha is None:
         return
-    view = take(run_id)
+    view = await take(run_id)
     repo = await repo_of(run.repository, run.installation_id)
     await checks.upsert_check(
         repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", text.promotion_check(view)

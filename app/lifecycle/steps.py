@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
 from dbos import DBOS
+from sqlalchemy.exc import OperationalError
 
 from app.github.errors import GitHubUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PAUSES = (10, 30, 60, 120, 300, 600, 600)
-"""Seconds between tries of an effect while GitHub is down, half an hour in all; each pause survives a restart."""
+PAUSES = (1, 10, 30, 60, 120, 300, 600, 600)
+"""Seconds between tries while GitHub or the database is down, half an hour in all; each pause survives a restart."""
 
 
 def utcnow() -> datetime:
@@ -25,18 +26,17 @@ def utcnow() -> datetime:
 def step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     """Make a plain function a step that runs beside the event loop: for the database, which must not block it."""
 
-    @DBOS.step(name=f"{function.__module__}.{function.__qualname__}")
     @functools.wraps(function)
-    async def stepped(*args: P.args, **kwargs: P.kwargs) -> R:
+    async def beside(*args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.to_thread(function, *args, **kwargs)
 
-    return stepped
+    return effect(beside)
 
 
 def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Make an async function that talks to GitHub a step, and try it again for half an hour while GitHub is down.
+    """Make an async function a step, and try it again for half an hour while GitHub or the database is down.
 
-    After that `GitHubUnavailable` leaves it. A pause is part of the workflow, so it is not slept twice.
+    After that the error leaves it. A pause is part of the workflow, so it is not slept twice.
     """
     stepped = DBOS.step(name=f"{function.__module__}.{function.__qualname__}")(function)
 
@@ -48,6 +48,9 @@ def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             except GitHubUnavailable as trouble:
                 DBOS.logger.warning("%s; next try in %s seconds", trouble, pause)
                 await DBOS.sleep_async(max(pause, trouble.retry_after or 0))
+            except OperationalError as trouble:
+                DBOS.logger.warning("the database failed: %s; next try in %s seconds", trouble.orig, pause)
+                await DBOS.sleep_async(pause)
         return await stepped(*args, **kwargs)
 
     return persistent

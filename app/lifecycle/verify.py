@@ -3,6 +3,7 @@
 Level-triggered: an event, a timer or a restart only wakes it; it reads everything about the commit again and decides.
 """
 
+import asyncio
 from datetime import datetime
 
 from dbos import DBOS
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from app.agents.tasks import Feedback
 from app.db import runs
 from app.domain.budget import RunStopped
-from app.domain.ci import CheckFact, CiFacts, CiVerdict, CiWait, decide, to_run_again
+from app.domain.ci import CheckFact, CiFacts, CiVerdict, CiWait, awaiting, decide, to_run_again
 from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.logs import trim_log
 from app.domain.ruleset import CiRules
@@ -31,6 +32,7 @@ class _Look(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     verdict: CiVerdict
+    run_again: dict[int, int]
     left_seconds: float
     stopped: str | None
 
@@ -38,28 +40,29 @@ class _Look(BaseModel):
 async def await_verdict(job: Job, head_sha: str, rules: CiRules) -> CiVerdict:
     """Wait until CI has judged `head_sha`, or the deadline. Raises `RunStopped` when the run is asked to end."""
     since, reruns = await now(), 0
+    attempts: dict[int, int] = {}  # of workflow runs that were asked for again: the attempt seen to fail
     workflows = await _expects_ci(job, head_sha)
     while True:
-        look = await _look(job, head_sha, rules, since, workflows)
+        look = await _look(job, head_sha, rules, since, workflows, attempts)
         if look.stopped is not None:
             raise RunStopped(look.stopped)
-        again = to_run_again(look.verdict) if reruns < rules.reruns else ()
+        again = look.run_again if reruns < rules.reruns else {}
         if look.verdict.settled and not again:
             return look.verdict
         if again:
             await DBOS.sleep_async(rules.rerun_backoff_seconds * 2**reruns)
             await _run_again(job, again)
-            reruns += 1
+            attempts, reruns = attempts | again, reruns + 1
             continue
         await sleep_until_woken(min(LOOK_AGAIN_SECONDS, look.left_seconds))
 
 
 @effect
-async def _run_again(job: Job, workflow_runs: tuple[int, ...]) -> None:
-    """Run the failed jobs of these workflow runs again; one that is not complete is left to itself."""
+async def _run_again(job: Job, workflow_runs: dict[int, int]) -> None:
+    """Run the failed jobs of these workflow runs again, unless the attempt that failed is not the newest any more."""
     repo = await repo_of(job.repository, job.installation_id)
-    for workflow_run in workflow_runs:
-        await ci_jobs.rerun_failed(repo, workflow_run)
+    for workflow_run, attempt in workflow_runs.items():
+        await ci_jobs.rerun_failed(repo, workflow_run, attempt)
 
 
 @effect
@@ -72,9 +75,11 @@ async def _expects_ci(job: Job, head_sha: str) -> bool:
 
 
 @effect
-async def _look(job: Job, head_sha: str, rules: CiRules, since: datetime, workflows_present: bool) -> _Look:
+async def _look(
+    job: Job, head_sha: str, rules: CiRules, since: datetime, workflows_present: bool, attempts: dict[int, int]
+) -> _Look:
     repo = await repo_of(job.repository, job.installation_id)
-    facts = await ci.read_ci(repo, head_sha, job.base_branch)
+    facts = awaiting(await ci.read_ci(repo, head_sha, job.base_branch), attempts)
     deadline, waited = rules.deadline_minutes * 60, (utcnow() - since).total_seconds()
     wait = CiWait(
         waited_seconds=waited,
@@ -83,9 +88,11 @@ async def _look(job: Job, head_sha: str, rules: CiRules, since: datetime, workfl
         workflows_present=workflows_present,
     )
     nearest = [limit - waited for limit in (rules.grace_seconds, deadline) if limit > waited]
-    run = runs.get(services().db, job.run_id)
+    run = await asyncio.to_thread(runs.get, services().db, job.run_id)
+    verdict = decide(facts, wait)
     return _Look(
-        verdict=decide(facts, wait),
+        verdict=verdict,
+        run_again=to_run_again(facts, verdict),
         left_seconds=min(nearest, default=0) + 0.05,
         stopped=run.stop_reason if run.stop_state is not None else None,
     )

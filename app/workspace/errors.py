@@ -1,5 +1,14 @@
 """What can go wrong in a workspace; every message is fit to be shown to a model or a person."""
 
+import re
+
+_NETWORK = re.compile(
+    r"could not resolve host|timed out|connection (?:reset|refused)|early eof|rpc failed|unexpected disconnect"
+    r"|the remote end hung up|error: 5\d\d|returned error: (?:429|5\d\d)|failed to connect|gnutls_handshake"
+    r"|ssl_connect|empty reply from server|recv failure|send failure",
+    re.IGNORECASE,
+)
+
 
 class WorkspaceError(Exception):
     """Base of all errors that this room raises on purpose."""
@@ -21,6 +30,11 @@ class GitError(WorkspaceError):
     def __reduce__(self) -> tuple[type["GitError"], tuple[tuple[str, ...], int | None, str]]:
         """Pickle by fields: the default would pass only the message, and workflow steps store their errors."""
         return (GitError, (self.command, self.exit_code, self.stderr))
+
+    @property
+    def network(self) -> bool:
+        """Whether the network or the server failed, so that it may go better later."""
+        return bool(_NETWORK.search(self.stderr))
 
 
 class PathError(WorkspaceError):

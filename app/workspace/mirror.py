@@ -25,12 +25,6 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"(?![-/])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![./])")
 _ALL_BRANCHES = "+refs/heads/*:refs/heads/*"
-_TRANSIENT = re.compile(
-    r"could not resolve host|timed out|connection (?:reset|refused)|early eof|rpc failed|unexpected disconnect"
-    r"|the remote end hung up|error: 5\d\d|returned error: (?:429|5\d\d)|failed to connect|gnutls_handshake"
-    r"|ssl_connect|empty reply from server|recv failure|send failure",
-    re.IGNORECASE,
-)
 _NOBODY = {
     "GIT_AUTHOR_NAME": "autopack",
     "GIT_AUTHOR_EMAIL": "autopack@localhost",
@@ -108,6 +102,16 @@ class Mirror:
                 await self._fetch(
                     Remote(self.url, token), "--filter=blob:none", "--stdin", "origin", options=options, stdin=wanted
                 )
+
+    async def holds(self, sha: str) -> bool:
+        """Whether the commit and the contents of all its files are on disk, so that nothing has to be fetched."""
+        if not await self._is_repository():
+            return False
+        try:
+            await self._git("cat-file", "-e", f"{_checked_sha(sha)}^{{commit}}")
+        except GitError:
+            return False  # git would fetch what is missing, and is not allowed to here
+        return not await self._missing(sha)
 
     async def resolve(self, ref: str) -> str:
         """Return the commit sha of a branch, full ref or sha. Raises GitError when the mirror has no such commit."""
@@ -290,7 +294,7 @@ async def _with_retries(run: Callable[[], Awaitable[None]]) -> None:
         try:
             await run()
         except GitError as error:
-            if attempt == FETCH_ATTEMPTS or not _TRANSIENT.search(error.stderr):
+            if attempt == FETCH_ATTEMPTS or not error.network:
                 raise
         else:
             return

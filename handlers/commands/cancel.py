@@ -1,5 +1,7 @@
 """`/autopack cancel`: end the run; what is pushed stays on its branch."""
 
+import asyncio
+
 from app.db import runs
 from app.domain.states import RunState
 from app.github import comments, issues, text
@@ -14,6 +16,7 @@ async def handle(asked: Asked) -> list[Action]:
     if run is None or run.completed_at is not None:
         await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
+    reason = f"cancelled by {asked.who.login}"
+    await asyncio.to_thread(runs.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
     await issues.react_to_comment(asked.repo, event.comment.id)
-    runs.ask_to_stop(services().db, run.run_id, RunState.DONE_CANCELLED, f"cancelled by {asked.who.login}")
     return [WakeRun(run.run_id)]

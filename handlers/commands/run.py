@@ -1,5 +1,7 @@
 """`/autopack run`: start a run on this issue."""
 
+import asyncio
+
 from app.db import runs
 from app.domain.states import RunState
 from app.github import comments, issues, text
@@ -17,11 +19,12 @@ async def handle(asked: Asked) -> list[Action]:
 async def begin(asked: Asked, *, intent: str) -> list[Action]:
     """Start a run for either purpose; on a pull request, say that it is the issue where runs begin."""
     event = asked.event
-    if event.issue.is_pull or event.issue.state != "open":
+    open_issue = not event.issue.is_pull and (await issues.read_issue(asked.repo, event.issue.number)).open
+    if not open_issue:
         key = f"not-here:{event.comment.id}"
         await comments.post_once(asked.repo, event.issue.number, key, text.not_here(asked.command.name))
         return []
-    action = start(
+    action = await start(
         asked.repo,
         event.issue,
         asked.who,
@@ -36,11 +39,11 @@ async def begin(asked: Asked, *, intent: str) -> list[Action]:
 
 async def _answer_if_on_already(asked: Asked, run_id: str) -> None:
     """A second start of a run that is on changes nothing, which is said; beside the label, a look is answer enough."""
-    run = runs.get(services().db, run_id)
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
     comment = asked.event.comment.id
     if run.trigger_comment_id == comment:
         return
     await issues.react_to_comment(asked.repo, comment)
     if run.state is not RunState.PLAN_BOOTSTRAP:
-        body = text.already_running(show.take(run_id))
+        body = text.already_running(await show.take(run_id))
         await comments.post_once(asked.repo, asked.event.issue.number, f"on-already:{comment}", body)

@@ -1,5 +1,7 @@
 """`/autopack status`: bring the status comment up to date, or say that there is no run here."""
 
+import asyncio
+
 from app.db import runs
 from app.github import comments, issues, text
 from app.lifecycle import show
@@ -10,13 +12,16 @@ from handlers.commands.parse import Asked
 
 async def handle(asked: Asked) -> list[Action]:
     event = asked.event
-    run = runs.latest_run(services().db, event.repository.full_name, event.issue.number)
+    run = await asyncio.to_thread(runs.latest_run, services().db, event.repository.full_name, event.issue.number)
     await issues.react_to_comment(asked.repo, event.comment.id)
     if run is None:
         await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
     await show.refresh(run.run_id)
     await comments.post_once(
-        asked.repo, event.issue.number, f"status-answer:{event.comment.id}", text.status_answer(show.take(run.run_id))
+        asked.repo,
+        event.issue.number,
+        f"status-answer:{event.comment.id}",
+        text.status_answer(await show.take(run.run_id)),
     )
     return [] if run.completed_at else [WakeRun(run.run_id)]

@@ -1,7 +1,5 @@
 """Who may steer, and how commands are read and answered."""
 
-import pytest
-
 from tests.support.answers import edits, phase, plan, write
 from tests.support.story import OUTSIDER, Story
 
@@ -44,12 +42,13 @@ def test_permission_is_asked_of_github_at_the_time(story: Story) -> None:
     assert f"Co-authored-by: {OUTSIDER} <" in story.message(story.head())
 
 
-@pytest.mark.parametrize("login", ["dependabot[bot]", "autopack[bot]"])
-def test_bots_are_ignored(story: Story, login: str) -> None:
+def test_bots_are_ignored(story: Story) -> None:
     story.begin()
-    story.hub.set_role(story.full_name, login, "admin")
-    story.comment("/autopack run", by=login)
-    story.label(by=login)
+    for login in ("dependabot[bot]", "autopack[bot]"):
+        story.hub.set_role(story.full_name, login, "admin")
+        story.comment("/autopack run", by=login)
+        story.label(by=login)
+        story.unlabel(by=login)
     story.wait_idle()
     assert story.run_ids == []
     assert story.requests() == []
@@ -62,9 +61,8 @@ def test_the_apps_own_comment_is_no_command(story: Story) -> None:
     assert story.requests() == []
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_what_is_no_command_is_left_alone(story: Story) -> None:
+    bodies = (
         "    /autopack run",
         "```\n/autopack run\n```",
         "`/autopack run`",
@@ -76,13 +74,11 @@ def test_the_apps_own_comment_is_no_command(story: Story) -> None:
         "Please say /autopack run to begin.",
         "/autopackrun",
         "nothing of the kind",
-    ],
-)
-def test_what_is_no_command_is_left_alone(story: Story, body: str) -> None:
-    comment = story.comment(body)
+    )
+    comments = [story.comment(body) for body in bodies]
     story.wait_idle()
     story.expect_no_comment()
-    assert story.reactions(comment) == []
+    assert [story.reactions(comment) for comment in comments] == [[]] * len(bodies)
     assert story.requests() == []
 
 
