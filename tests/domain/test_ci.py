@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.ci import PASSING, CheckFact, CiFacts, CiState, CiWait, decide
+from app.domain.ci import PASSING, CheckFact, CiFacts, CiState, CiWait, awaiting, decide, to_run_again
 
 GRACE, DEADLINE = 60.0, 1800.0
 
@@ -26,6 +26,9 @@ def facts(*checks: CheckFact, required: tuple[str, ...] = ()) -> CiFacts:
     return CiFacts(head_sha="a" * 40, checks=checks, required=required)
 
 
+GREEN = CiState.GREEN
+RUN = check("CI", source="workflow_run")
+
 TABLE: list[tuple[str, CiFacts, CiWait, CiState]] = [
     ("no run yet", facts(), after(0), CiState.WAITING),
     ("no run yet, long after the grace", facts(), after(DEADLINE - 1), CiState.WAITING),
@@ -34,14 +37,23 @@ TABLE: list[tuple[str, CiFacts, CiWait, CiState]] = [
     ("no workflows, after the grace", facts(), after(GRACE, workflows=False), CiState.ABSENT),
     ("no workflows, but required", facts(required=("t",)), after(GRACE, workflows=False), CiState.WAITING),
     ("required never came", facts(required=("t",)), after(DEADLINE, workflows=False), CiState.NEVER_CAME),
-    ("one green", facts(check("t")), after(5), CiState.GREEN),
+    ("a workflow's run is green", facts(check("CI", source="workflow_run")), after(5), CiState.GREEN),
+    ("another App is quick, the workflows have no run yet", facts(check("cla")), after(5), CiState.WAITING),
+    ("another App alone, after the grace", facts(check("cla")), after(GRACE), CiState.GREEN),
     ("green without workflows", facts(check("t", source="status")), after(GRACE, workflows=False), CiState.GREEN),
-    ("neutral and skipped pass", facts(check("t", "neutral"), check("u", "skipped")), after(5), CiState.GREEN),
+    (
+        "neutral and skipped beside a green one",
+        facts(RUN, check("t", "neutral"), check("u", "skipped")),
+        after(5),
+        GREEN,
+    ),
+    ("skipped alone judges nothing yet", facts(check("t", "skipped")), after(5), CiState.WAITING),
+    ("skipped alone, after the grace", facts(check("t", "skipped")), after(GRACE), CiState.ABSENT),
     ("one still running", facts(check("t"), check("u", None)), after(5), CiState.WAITING),
     ("one queued", facts(check("t"), check("u", None, status="queued")), after(5), CiState.WAITING),
     ("required missing among green", facts(check("t"), required=("u",)), after(5), CiState.WAITING),
     ("required missing at the deadline", facts(check("t"), required=("u",)), after(DEADLINE), CiState.NEVER_CAME),
-    ("required there and green", facts(check("t"), required=("t",)), after(5), CiState.GREEN),
+    ("required there and green", facts(RUN, check("t"), required=("t",)), after(5), CiState.GREEN),
     ("required there and running", facts(check("t", None), required=("t",)), after(5), CiState.WAITING),
     ("required there and red", facts(check("t", "failure"), required=("t",)), after(5), CiState.RED),
     ("red while a required one is missing", facts(check("t", "failure"), required=("u",)), after(5), CiState.RED),
@@ -100,7 +112,7 @@ waits = st.builds(after, st.floats(min_value=0, max_value=DEADLINE * 2), workflo
 @given(known_facts, waits)
 def test_green_means_that_something_ran_and_everything_passed(known: CiFacts, wait: CiWait) -> None:
     if decide(known, wait).state is CiState.GREEN:
-        assert known.checks
+        assert any(one.conclusion == "success" for one in known.checks)
         assert all(one.status == "completed" and one.conclusion in PASSING for one in known.checks)
         assert set(known.required) <= {one.name for one in known.checks}
 
@@ -114,3 +126,21 @@ def test_after_the_deadline_there_is_always_a_verdict(known: CiFacts, workflows:
 def test_order_does_not_matter(known: CiFacts, wait: CiWait) -> None:
     backwards = known.model_copy(update={"checks": known.checks[::-1]})
     assert decide(backwards, wait).state is decide(known, wait).state
+
+
+def test_only_infrastructure_is_run_again() -> None:
+    run = check("CI", "failure", source="workflow_run", id=7, workflow_run_id=7, attempt=2)
+    job = check("test", "timed_out", id=8, workflow_run_id=7)
+    known = facts(run, job)
+    assert to_run_again(known, decide(known, after(5))) == {7: 2}
+    blamed = facts(run, job, check("lint", "failure", id=9, workflow_run_id=7))
+    assert to_run_again(blamed, decide(blamed, after(5))) == {}
+
+
+def test_a_run_asked_for_again_is_awaited_until_its_new_attempt_shows() -> None:
+    run = check("CI", "failure", source="workflow_run", id=7, workflow_run_id=7, attempt=1)
+    known = facts(run, check("test", "timed_out", id=8, workflow_run_id=7))
+    assert decide(awaiting(known, {7: 1}), after(5)).state is CiState.WAITING
+    assert decide(awaiting(known, {}), after(5)).state is CiState.RED
+    newer = facts(run.model_copy(update={"attempt": 2, "conclusion": "success"}))
+    assert decide(awaiting(newer, {7: 1}), after(5)).state is CiState.GREEN
