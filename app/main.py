@@ -14,12 +14,13 @@ from app.agents.models import ModelAccess
 from app.db import runs
 from app.db.engine import Database
 from app.github.client import GitHubApp
-from app.lifecycle import reconcile
+from app.lifecycle import reconcile, upkeep
 from app.lifecycle.rules import default_ruleset
 from app.lifecycle.services import Services, begin_shutdown, configure
 from app.lifecycle.steps import utcnow
 from app.settings import Settings
 from app.web import health, webhooks
+from app.web.background import Background
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 from app.web.state import State
@@ -52,6 +53,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     """Open the database, launch the workflow engine (which takes up what a crash left), drain the inbox."""
     settings = Settings()
     db = Database(settings.database)
+    await asyncio.to_thread(db.claim)
     await asyncio.to_thread(db.migrate)
     access = ModelAccess.from_environment(os.environ)
     models.configure(access)
@@ -70,14 +72,20 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     DBOS(config=engine_config(db))
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)
-    api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer)
-    background = [asyncio.create_task(work) for work in (intake.run(), drainer.run(), reconcile.keep_reconciling())]
+    background = Background(
+        {
+            "intake": intake.run,
+            "drainer": drainer.run,
+            "reconciler": reconcile.keep_reconciling,
+            "upkeep": upkeep.keep_tidy,
+        }
+    )
+    api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
+    background.start()
     try:
         yield
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        await background.stop()
         begin_shutdown()
         await asyncio.to_thread(DBOS.destroy)
         await models.close()

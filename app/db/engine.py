@@ -7,7 +7,9 @@ PostgreSQL needs none of this.
 """
 
 import functools
+import logging
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +19,18 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from app.db.claim import Claim, FileClaim, SessionClaim
+
 BUSY_SECONDS = 30
+CLAIM_SECONDS = 30.0
+"""How long a predecessor that is just ending is waited for."""
 _WRITES = "autopack_writes"
 LOCK: dict[str, Any] = {"key_share": True}
 """For `with_for_update`: PostgreSQL keeps other writers from the row until the commit, but not from rows that refer to
 it. On SQLite a writing session is alone anyway."""
+
+
+log = logging.getLogger(__name__)
 
 
 class DatabaseUnusable(RuntimeError):
@@ -43,6 +52,7 @@ class Database:
             raise DatabaseUnusable(f"DATABASE_URL names {self.url.get_backend_name()}: use sqlite or postgresql")
         self.engine = self._engine("NORMAL")
         self._durable = self._engine("FULL") if self.sqlite else self.engine
+        self._claim: Claim = FileClaim(Path(f"{self.url.database}.lock")) if self.sqlite else SessionClaim(self.engine)
 
     @contextmanager
     def reading(self) -> Generator[Session]:
@@ -92,12 +102,31 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def claim(self, seconds: float = CLAIM_SECONDS) -> None:
+        """Be the one process that serves this database, until `close` or the process's end; a repeat makes sure of it.
+
+        Two would each take up the other's runs. Raises `DatabaseUnusable` when another one keeps it.
+        """
+        deadline = time.monotonic() + seconds
+        told = False
+        while not self._claim.take():
+            if time.monotonic() >= deadline:
+                raise DatabaseUnusable(
+                    "another Autopack process serves this database: stop it, start only one worker, "
+                    "or give this one a DATABASE_URL of its own"
+                )
+            if not told:
+                log.warning("another process serves this database; waiting %g seconds at most for its end", seconds)
+                told = True
+            time.sleep(0.1)
+
     def ping(self) -> None:
         """Raise a SQLAlchemyError when the database does not answer."""
         with self.engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
 
     def close(self) -> None:
+        self._claim.release()
         self.engine.dispose()
         self._durable.dispose()
 

@@ -86,16 +86,18 @@ async def create(patience: Patience, look: Callable[[], Awaitable[T | None]], ma
 
 
 async def pages(patience: Patience, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
-    """Read all pages of a list (under `key` where the list is wrapped), at most 5,000 entries."""
+    """Read all pages of a list (under `key` where the list is wrapped). Refused when it has more than 5,000 entries."""
     items: list[T] = []
+    name = ""
     listed: TypeAdapter[list[T]] = TypeAdapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
     for number in range(1, MOST_PAGES + 1):
         response = await repeat(patience, lambda number=number: call(number))
+        name = response_name(response)
         batch = _batch(response, listed, key)
         items.extend(batch)
         if "next" not in response.raw_response.links and len(batch) < PER_PAGE:
             return items
-    raise GitHubUnavailable(f"a list has more than {MOST_PAGES * PER_PAGE} entries")
+    raise GitHubRefused(0, f"a list has more than {MOST_PAGES * PER_PAGE} entries: {name}")
 
 
 def read(response: AnyResponse, model: type[T]) -> T:

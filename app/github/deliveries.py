@@ -1,5 +1,6 @@
 """Webhook deliveries that failed: GitHub does not send them again by itself, so they are asked for."""
 
+from collections import Counter
 from datetime import datetime
 
 from app.github.calls import Answer, read
@@ -7,6 +8,8 @@ from app.github.client import GitHubApp
 from app.github.errors import GitHubRefused
 
 MOST_PAGES = 20
+MOST_REFUSALS = 5
+"""A delivery that was answered with a 4xx this often is refused for good; what got no answer may yet get one."""
 
 
 class Delivery(Answer):
@@ -25,11 +28,15 @@ class Delivery(Answer):
     def succeeded(self) -> bool:
         return 200 <= self.status_code < 300 or self.status == "OK"
 
+    @property
+    def refused(self) -> bool:
+        return 400 <= self.status_code < 500
+
 
 async def failed_since(app: GitHubApp, since: datetime) -> list[Delivery]:
     """Of every event sent since then that no attempt delivered, the newest attempt; oldest event first.
 
-    Reads at most 2,000 attempts, newest first. GitHub keeps them for a few days.
+    Without those that were refused `MOST_REFUSALS` times. Reads at most 2,000 attempts, newest first. GitHub keeps them for a few days.
     """
     attempts: list[Delivery] = []
     cursor: str | None = None
@@ -49,8 +56,10 @@ async def failed_since(app: GitHubApp, since: datetime) -> list[Delivery]:
     newest: dict[str, Delivery] = {}
     for attempt in sorted(attempts, key=lambda one: (one.delivered_at, one.id)):
         newest[attempt.guid] = attempt
-    delivered = {attempt.guid for attempt in attempts if attempt.succeeded}
-    return [one for one in newest.values() if one.guid not in delivered and one.delivered_at >= since]
+    refusals = Counter(attempt.guid for attempt in attempts if attempt.refused)
+    settled = {attempt.guid for attempt in attempts if attempt.succeeded}
+    settled |= {guid for guid, count in refusals.items() if count >= MOST_REFUSALS}
+    return [one for one in newest.values() if one.guid not in settled and one.delivered_at >= since]
 
 
 async def redeliver(app: GitHubApp, delivery_id: int) -> bool:

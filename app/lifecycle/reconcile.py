@@ -1,51 +1,68 @@
-"""The reconciler, beside the workflows: what was lost is found again, and what nobody needs is thrown away.
+"""The reconciler, beside the workflows: what was lost is found again.
 
 GitHub does not send a failed delivery again by itself, so those are asked for: at the start, after an outage perhaps,
-and every few minutes. Open runs need no such care: each reads its CI anew every minute, whatever was delivered.
+and every few minutes. It never hears of a delivery that came in and was then failed by a defect of ours: its workflow
+is begun again. Open runs need no such care: each reads its CI anew every minute, whatever was delivered.
 """
 
 import asyncio
 import logging
+from collections import Counter
 from datetime import timedelta
 
+from dbos import DBOS, error
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import inbox, runs
 from app.github import deliveries
 from app.github.client import GitHubApp
 from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle.services import services
 from app.lifecycle.steps import utcnow
-from app.workspace.worktree import sweep
 
+DELIVERY = "delivery"
+"""Name of the workflow that acts on a delivery."""
 EVERY_SECONDS = 120.0
 LOOK_BACK = timedelta(days=3)
 """GitHub keeps deliveries for about that long."""
-KEEP_DELIVERIES = timedelta(days=30)
+MOST_RETRIES = 5
+"""Of one delivery in the life of one process: the next start may bring what it lacked, such as a setting or a fix."""
 
 log = logging.getLogger(__name__)
 
 
 async def keep_reconciling() -> None:
     """Reconcile at once and then every few minutes, until cancelled."""
+    retried = Counter[str]()
     while True:
         try:
-            await _reconcile()
-        except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, OSError) as trouble:
+            await asyncio.to_thread(services().db.claim)
+            await retry_failed_workflows(retried)
+            if (github := services().github) is not None and (asked := await ask_for_failed_deliveries(github)):
+                log.warning("%s failed deliveries were asked for again", asked)
+        except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
             log.warning("not reconciled, the next try is in %s seconds: %s", EVERY_SECONDS, trouble)
         await asyncio.sleep(EVERY_SECONDS)
-
-
-async def _reconcile() -> None:
-    db, github = services().db, services().github
-    if github is not None and (asked := await ask_for_failed_deliveries(github)):
-        log.warning("%s failed deliveries were asked for again", asked)
-    await asyncio.to_thread(inbox.forget, db, utcnow() - KEEP_DELIVERIES)
-    working = await asyncio.to_thread(runs.open_runs, db)
-    await sweep(services().data_dir, {run.run_id for run in working})
 
 
 async def ask_for_failed_deliveries(app: GitHubApp) -> int:
     """Ask GitHub to send again what no attempt delivered; how many. The inbox acts on each only once."""
     failed = await deliveries.failed_since(app, utcnow() - LOOK_BACK)
     return sum([await deliveries.redeliver(app, one.id) for one in failed])
+
+
+async def retry_failed_workflows(retried: Counter[str]) -> None:
+    """Begin again where deliveries of the last days failed; `retried` counts how often each was."""
+    since = (utcnow() - LOOK_BACK).isoformat()
+    failed = await DBOS.list_workflows_async(
+        name=DELIVERY, status="ERROR", start_time=since, load_input=False, load_output=False
+    )
+    for delivery_id in (one.workflow_id for one in failed if retried[one.workflow_id] < MOST_RETRIES):
+        retried[delivery_id] += 1
+        log.warning("delivery %s failed and is tried again (%s of %s)", delivery_id, retried[delivery_id], MOST_RETRIES)
+        await DBOS.rewind_workflow_async(delivery_id, start_step=await _first_to_repeat(delivery_id))
+
+
+async def _first_to_repeat(workflow_id: str) -> int:
+    """The step that failed, else the one after the last: what was done stays done."""
+    steps = await DBOS.list_workflow_steps_async(workflow_id)
+    return steps[-1]["function_id"] + (steps[-1]["error"] is None) if steps else 1

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 
-from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
+from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync, error
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import inbox
@@ -38,7 +38,7 @@ class Drainer:
             self._woken.clear()
             try:
                 await self._drain()
-            except SQLAlchemyError:
+            except (SQLAlchemyError, error.DBOSException):
                 log.exception("the inbox could not be drained; it is tried again in %s seconds", LOOK_SECONDS)
             try:
                 await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from dbos import DBOS, error
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,14 +25,17 @@ async def root() -> dict[str, str]:
 
 
 @router.get("/health")
-async def health(service: Annotated[State, Depends(state)]) -> dict[str, Any]:
-    """`status` says whether the process serves; the parts say what is configured and answers."""
+async def health(service: Annotated[State, Depends(state)], response: Response) -> dict[str, Any]:
+    """`status` says whether the process works (503 when one of its tasks fails); the parts say what is configured."""
+    failing = service.background.failing()
+    response.status_code = 503 if failing else 200
     missing = service.settings.github_missing
     return {
-        "status": "healthy",
+        "status": "failing" if failing else "healthy",
         "database": await run_in_threadpool(_database, service),
         "workflow_engine": await run_in_threadpool(_workflow_engine),
         "github": {"status": "missing" if missing else "configured", "missing": list(missing)},
+        "background": {"status": "failing" if failing else "ok", "failing": failing},
         "models": sorted(services().vendors),
     }
 

@@ -6,6 +6,7 @@ from fastapi import Request
 
 from app.db.engine import Database
 from app.settings import Settings
+from app.web.background import Background
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 
@@ -16,6 +17,7 @@ class State:
     db: Database
     intake: Intake
     drainer: Drainer
+    background: Background
 
 
 def state(request: Request) -> State:

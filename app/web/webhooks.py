@@ -1,5 +1,6 @@
 """`POST /webhooks/github`: signature on the raw bytes, one insert into the inbox, 202; all else happens behind it."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -14,6 +15,8 @@ from handlers.deliveries import HANDLERS
 
 LIMIT_BYTES = 25 * 1024 * 1024
 """GitHub's own cap on a payload."""
+BODY_SECONDS = 30.0
+"""A payload has to be there by then; GitHub itself gives up after ten."""
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 router = APIRouter()
@@ -23,8 +26,8 @@ router = APIRouter()
 async def receive(request: Request, service: Annotated[State, Depends(state)]) -> Response:
     """Take in one delivery.
 
-    202 stored, repeated or ignored; 400 headers missing or body unreadable; 401 wrong signature; 413 too large;
-    503 while the App is not configured, since an unsigned delivery is never accepted.
+    202 stored, repeated or ignored; 400 headers missing or body unreadable; 401 wrong signature; 408 body not sent in
+    time; 413 too large; 503 while the App is not configured, since an unsigned delivery is never accepted.
     """
     github = service.settings.github
     if github is None:
@@ -33,7 +36,11 @@ async def receive(request: Request, service: Annotated[State, Depends(state)]) -
     delivery_id = request.headers.get("x-github-delivery", "")
     if not event or not _DELIVERY_ID.fullmatch(delivery_id):
         return _answer(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
-    body = await _read(request)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(request)
+    except TimeoutError:
+        return _answer(408, f"the payload was not sent within {BODY_SECONDS:g} seconds")
     if body is None:
         return _answer(413, f"the payload is larger than {LIMIT_BYTES} bytes")
     secret = github.webhook_secret.get_secret_value().encode()
@@ -58,7 +65,10 @@ def signed(body: bytes, secret: bytes, signature: str) -> bool:
 
 
 async def _read(request: Request) -> bytes | None:
-    """The body, or None as soon as it is over the limit."""
+    """The body, or None as soon as it is over the limit, or says that it will be."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > LIMIT_BYTES:
+        return None
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

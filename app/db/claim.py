@@ -1,0 +1,79 @@
+"""Locks by which one process at a time serves a database. Both end with the process that holds them, however it ends."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+_KEY = 727002
+_ENDS_WITH_ITS_HOST = (
+    "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false), "
+    "set_config('tcp_keepalives_count', '3', false)"
+)
+"""A server otherwise keeps the session of a host that vanished for hours."""
+
+
+class Claim(Protocol):
+    """A lock on a database."""
+
+    def take(self) -> bool:
+        """Whether this process holds it now. Safe to repeat."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class FileClaim:
+    """SQLite: a lock on a file beside the database. The file stays; only the lock on it counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def take(self) -> bool:
+        """Whether this process holds it now. Raises `OSError` when the file cannot be made."""
+        import fcntl
+
+        if self._file is not None:
+            return True
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class SessionClaim:
+    """PostgreSQL: an advisory lock of a session that is kept open; when the server ends the session, `take` renews it."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._connection: sa.Connection | None = None
+
+    def take(self) -> bool:
+        """Whether this process holds it now. Raises `SQLAlchemyError` while the server does not answer."""
+        if self._connection is None:
+            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection.execute(sa.text(_ENDS_WITH_ITS_HOST))
+        try:
+            return bool(self._connection.scalar(sa.text(f"SELECT pg_try_advisory_lock({_KEY})")))
+        except sa.exc.DBAPIError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection.close()
+            self._connection = None

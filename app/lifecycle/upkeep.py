@@ -1,0 +1,82 @@
+"""The upkeep, beside the workflows: what nobody needs any more is thrown away."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+
+from dbos import DBOS, error
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db import inbox, runs
+from app.lifecycle.reconcile import DELIVERY
+from app.lifecycle.services import services
+from app.lifecycle.steps import utcnow
+from app.workspace.errors import WorkspaceError
+from app.workspace.mirror import Mirror
+from app.workspace.worktree import sweep
+
+EVERY_SECONDS = 3600.0
+KEEP = timedelta(days=30)
+"""How long deliveries, and the workflow engine's records of what ended, are kept."""
+REPACK_AFTER = timedelta(days=1)
+BATCH = 200
+"""Workflows deleted in one transaction, at most: SQLite has one writer."""
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
+
+log = logging.getLogger(__name__)
+
+
+async def keep_tidy() -> None:
+    """Tidy up at once and then every hour, until cancelled."""
+    while True:
+        for chore in (_forget_deliveries, _forget_workflows, _sweep_worktrees, _repack_mirrors):
+            try:
+                await chore()
+            except (SQLAlchemyError, error.DBOSException, WorkspaceError, OSError) as trouble:
+                log.warning("not tidied up, the next try is in %s seconds: %s", EVERY_SECONDS, trouble)
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+async def _forget_deliveries() -> None:
+    await asyncio.to_thread(inbox.forget, services().db, utcnow() - KEEP)
+
+
+async def _forget_workflows() -> None:
+    await forget_workflows(utcnow() - KEEP)
+
+
+async def forget_workflows(before: datetime) -> None:
+    """Delete the engine's records of deliveries and of runs, each with its child workflows, that ended before then."""
+    # To the engine a run is the child of the delivery that started it, so deliveries go without their children.
+    for name, with_children in ((DELIVERY, False), ("run", True)):
+        while ended := await DBOS.list_workflows_async(
+            name=name,
+            status=_ENDED,
+            completed_before=before.isoformat(),
+            limit=BATCH,
+            load_input=False,
+            load_output=False,
+        ):
+            ids = [one.workflow_id for one in ended]
+            await DBOS.delete_workflows_async(ids, delete_children=with_children)
+
+
+async def _sweep_worktrees() -> None:
+    working = await asyncio.to_thread(runs.open_runs, services().db)
+    await sweep(services().data_dir, {run.run_id for run in working})
+
+
+async def _repack_mirrors() -> None:
+    """Repack the mirrors of repositories without an open run, once a day."""
+    root = services().data_dir
+    mirrors = root / "mirrors"
+    mirrors.mkdir(parents=True, exist_ok=True)
+    stamp = mirrors / ".repacked"
+    if stamp.exists() and utcnow() - datetime.fromtimestamp(stamp.stat().st_mtime, UTC) < REPACK_AFTER:
+        return
+    stamp.touch()
+    working = await asyncio.to_thread(runs.open_runs, services().db)
+    busy = {(run.repository or "").lower() for run in working}
+    for path in sorted(mirrors.glob("[!.]*/*.git")):
+        if f"{path.parent.name}/{path.stem}" not in busy:
+            await Mirror(root, path.parent.name, path.stem, services().server_url).maintain()

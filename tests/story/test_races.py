@@ -1,0 +1,99 @@
+"""What happens between two looks: others write, somebody changes their mind, GitHub stumbles."""
+
+from tests.support import trace
+from tests.support.answers import edits, phase, plan, write
+from tests.support.story import PERSON, Story
+
+GREETING = edits(write("greeting.txt", "hello\n"))
+
+
+def test_commit_of_somebody_else_is_never_offered_though_its_event_is_late(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    own = story.head()
+    story.fails_github("GET", "git/ref/heads/main", "502", times=2)
+    story.hub.webhooks.pause()
+    theirs = story.push(story.branch, {"unseen.txt": "unaudited\n"})
+    story.hub.runner.release()
+    story.wait_until(lambda: "DONE_" in story.status(), "the run has ended")
+    story.hub.webhooks.resume()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "somebody else wrote")
+    assert story.head() == theirs
+    assert story.pull()["draft"] is True
+    story.expect_check("autopack", "failure", own)
+    story.expect_check("autopack/promotion", "failure", own)
+    assert "autopack/promotion" not in story.checks(theirs)
+    story.expect_review("Nothing stands in the way.")
+    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1", own)
+    story.expect_ref(f"refs/heads/{story.branch}", theirs)
+
+
+def test_cancel_that_comes_while_the_run_is_ending_is_heard(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.fails_github("POST", "merges", "502", times=3)
+    story.hub.runner.release()
+    story.wait_until(lambda: story.hub.faults.waiting[0].times < 3, "the merge was tried")
+    comment = story.comment("/autopack cancel")
+    story.wait_until(lambda: story.reactions(comment) == ["eyes"], "the cancel is acknowledged")
+    assert story.wait_for_end() == "DONE_CANCELLED"
+    assert story.pull()["draft"] is True
+    story.expect_review("Nothing stands in the way.")
+    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1")
+    story.expect_draft("cancelled")
+
+
+def test_label_that_was_taken_away_again_starts_nothing_however_late_it_is_told(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.wait_idle()
+    story.hub.webhooks.pause()
+    story.label()
+    story.unlabel()
+    story.hub.webhooks.reverse()
+    story.hub.webhooks.resume()
+    story.wait_idle()
+    assert story.run_ids == []
+    assert story.requests() == []
+
+
+def test_cancel_finds_the_run_that_is_on_and_not_the_plan_that_was_posted_later(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.comment("/autopack plan")
+    story.wait_until(lambda: len(story.run_ids) == 2 and "DONE_SUCCESS" in story.status(), "the plan is posted")
+    building, planned = story.run_ids
+    story.expect_comment(f"autopack:plan:{planned}")
+    story.comment("/autopack cancel")
+    assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
+    story.hub.runner.release()
+    cancelled = story.expect_comment(f"autopack:status:{building}")
+    assert "DONE_CANCELLED" in cancelled
+    story.seen |= {one for entry in story.hub.journal(story.full_name) if (one := trace.written(entry)) is not None}
+
+
+def test_command_that_is_deleted_at_once_still_counts(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.wait_idle()
+    story.hub.webhooks.pause()
+    comment = story.comment("/autopack run")
+    story.world.user(PERSON).delete(f"/repos/{story.full_name}/issues/comments/{comment}").raise_for_status()
+    story.hub.webhooks.resume()
+    story.expect_success()
+    story.expect_review("Nothing stands in the way.")
+
+
+def test_git_that_stumbles_for_a_while_is_waited_for(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.fails_git("info/refs", "502", times=4)
+    story.label()
+    story.expect_success()
+    story.expect_review("Nothing stands in the way.")
