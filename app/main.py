@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from app import __version__
 from app.agents import models
 from app.agents.models import ModelAccess
-from app.db import runs
+from app.db import progress
 from app.db.engine import Database
 from app.github.client import GitHubApp
 from app.lifecycle import reconcile, upkeep
@@ -68,7 +68,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             vendors=frozenset(access.vendors()),
         )
     )
-    runs.note_restart(db, utcnow())
+    progress.note_restart(db, utcnow())
     DBOS(config=engine_config(db))
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.db import runs
+from app.db import progress, runs
 from app.domain.states import RunState
 from app.github import issues
 from app.github.events import IssuesEvent
@@ -45,6 +45,6 @@ async def _cancel(event: IssuesEvent, why: str) -> list[Action]:
         run = await asyncio.to_thread(runs.open_run, db, event.repository.full_name, number, intent)
         if run is not None:
             reason = f"{why} by {event.sender.login}" if event.sender else why
-            await asyncio.to_thread(runs.ask_to_stop, db, run.run_id, RunState.DONE_CANCELLED, reason)
+            await asyncio.to_thread(progress.ask_to_stop, db, run.run_id, RunState.DONE_CANCELLED, reason)
             actions.append(WakeRun(run.run_id))
     return actions

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.db import runs
+from app.db import progress, runs
 from app.domain.states import RunState
 from app.github.events import PullRequestEvent
 from app.lifecycle import show
@@ -27,7 +27,7 @@ async def handle(event: PullRequestEvent) -> list[Action]:
     else:
         reason = f"the pull request was closed{by}"
     if run.completed_at is None:
-        await asyncio.to_thread(runs.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
+        await asyncio.to_thread(progress.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
         return [WakeRun(run.run_id)]
     await show.refresh(run.run_id)
     return []

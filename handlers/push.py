@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.db import runs
+from app.db import progress, runs
 from app.domain.states import RunState
 from app.github.events import PushEvent
 from app.lifecycle.services import services
@@ -23,6 +23,6 @@ async def handle(event: PushEvent) -> list[Action]:
     what = "deleted the run's branch" if event.deleted else f"pushed {event.after[:7]} to the run's branch"
     reason = f"{event.sender.login} {what}; the run does not build on commits that it did not make"
     await asyncio.to_thread(
-        runs.ask_to_stop, services().db, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason
+        progress.ask_to_stop, services().db, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason
     )
     return [WakeRun(run.run_id)]

@@ -90,18 +90,20 @@ def lone_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World
 def stories(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[Callable[[World], Story]]:
     """Begin stories in a world; at the test's end each is checked."""
     begun: list[Story] = []
-    request.addfinalizer(lambda: _leave_in_peace(worlds, begun))
 
     def begin(world: World) -> Story:
         begun.append(Story(world))
         return begun[-1]
 
     yield begin
-    for story in begun:
-        story.release()
-    if not request.node.stash.get(FAILED, False):
+    try:
         for story in begun:
-            story.check()
+            story.release()
+        if not request.node.stash.get(FAILED, False):
+            for story in begun:
+                story.check()
+    finally:
+        _leave_in_peace(worlds, begun)
 
 
 def _leave_in_peace(worlds: Worlds, begun: list[Story]) -> None:

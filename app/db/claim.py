@@ -1,10 +1,11 @@
-"""Locks by which one process at a time serves a database. Both end with the process that holds them, however it ends."""
+"""Locks by which one process at a time serves a database. They end with the process that holds them."""
 
 import os
 from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 _KEY = 727002
 _ENDS_WITH_ITS_HOST = (
@@ -54,7 +55,7 @@ class FileClaim:
 
 
 class SessionClaim:
-    """PostgreSQL: an advisory lock of a session that is kept open; when the server ends the session, `take` renews it."""
+    """PostgreSQL: an advisory lock of a session kept open. Where the server ends the session, `take` begins another."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -67,7 +68,7 @@ class SessionClaim:
             self._connection.execute(sa.text(_ENDS_WITH_ITS_HOST))
         try:
             return bool(self._connection.scalar(sa.text(f"SELECT pg_try_advisory_lock({_KEY})")))
-        except sa.exc.DBAPIError:
+        except DBAPIError:
             self.release()
             raise
 

@@ -7,17 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
-from app.db.tables import ModelCall, Phase, Run, Tier, Transition
-from app.domain import states
+from app.db.tables import Phase, Run, Tier
+from app.db.transitions import record_transition
 from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import RunOptions, Strategy
 from app.domain.view import Headline
-
-_RESUMED = "Resumed after a crash or restart"
 
 
 class NewRun(BaseModel):
@@ -97,7 +94,7 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
         with db.writing() as session:
             session.add(row)
             session.flush()
-            _record(
+            record_transition(
                 session,
                 new.run_id,
                 "run",
@@ -232,132 +229,3 @@ def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False)
         if text not in run.notices:
             run.notices = [*run.notices, text]
         run.ci_absent = run.ci_absent or ci_absent
-
-
-def stop_clock(db: Database, run_id: str, at: datetime) -> None:
-    """Add the time since `active_since` to the active time; a stopped clock stays stopped."""
-    with db.writing() as session:
-        _stop_clock(session.get_one(Run, run_id, with_for_update=LOCK), at)
-
-
-def note_restart(db: Database, at: datetime) -> None:
-    """After a crash: open runs say that they were resumed; time since their last model request is not counted."""
-    with db.writing() as session:
-        for run in session.scalars(sa.select(Run).where(Run.completed_at.is_(None))):
-            earlier = [one for one in run.notices if not one.startswith(_RESUMED)]
-            run.notices = [*earlier, f"{_RESUMED} at {at:%Y-%m-%d %H:%M} UTC; nothing was done twice."]
-            if run.active_since is not None:
-                run.active_since = at
-
-
-def tick(db: Database, run_id: str, at: datetime) -> RunRow:
-    """Add the active time so far, so that a crash loses only what comes after; return the run."""
-    with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        if run.active_since is not None:
-            _stop_clock(run, at)
-            run.active_since = at
-        return RunRow.model_validate(run)
-
-
-def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -> tuple[RunState, str]:
-    """End the run and everything of it that is still open; return the state it ended in, and why.
-
-    Somebody who asked it to stop before it succeeded is heard. Ended already: nothing changes.
-    """
-    with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        if RunState(run.state).terminal:
-            return RunState(run.state), run.reason
-        if state is RunState.DONE_SUCCESS and run.stop_state is not None:
-            state, reason = RunState(run.stop_state), run.stop_reason
-        _stop_clock(run, at)
-        for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)):
-            old = PhaseState(phase.state)
-            if not old.ended:
-                failing = state.failed and old is not PhaseState.QUEUED
-                phase.state = states.advance_phase(old, PhaseState.FAILED if failing else PhaseState.SKIPPED)
-                phase.note = phase.note or reason[:200]
-                _record(session, run_id, "phase", phase.phase_id, old, phase.state, reason, at)
-        for tier in session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)):
-            if tier.state in {TierState.PENDING, TierState.RUNNING}:
-                before = TierState(tier.state)
-                tier.state = states.advance_tier(before, TierState.BLOCKED)
-                _record(session, run_id, "tier", tier.tier_id, before, tier.state, reason, at)
-        _record(session, run_id, "run", run_id, run.state, states.advance_run(RunState(run.state), state), reason, at)
-        session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
-        run.state = state
-        run.completed_at = at
-        run.reason = reason
-        run.failure_reason = reason if state.failed else None
-        return state, reason
-
-
-def ask_to_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:
-    """Ask an open run to end in `state`; who asks first is heard. False when it has ended or was asked before."""
-    with db.writing() as session:
-        asked = session.scalar(
-            sa.update(Run)
-            .where(Run.run_id == run_id, Run.completed_at.is_(None), Run.stop_state.is_(None))
-            .values(stop_state=state, stop_reason=reason)
-            .returning(Run.run_id)
-        )
-        return asked is not None
-
-
-def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datetime, **values: Any) -> None:
-    """Move the run; being there already is not an error, so that a step can be repeated.
-
-    Raises `IllegalTransition` when the machine has no such step.
-    """
-    with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        for name, value in values.items():
-            setattr(run, name, value)
-        if run.state == target:
-            return
-        old = RunState(run.state)
-        run.state = states.advance_run(old, target)
-        if run.started_at is None and target is not RunState.RUN_CREATED:
-            run.started_at = now
-        if target.terminal:
-            run.completed_at = now
-        _record(session, run_id, "run", run_id, old, target, cause, now)
-
-
-def move_tier(db: Database, run_id: str, tier_id: str, target: TierState, cause: str, now: datetime) -> None:
-    """Move a tier, as `move_run` does a run."""
-    with db.writing() as session:
-        tier = session.get_one(Tier, (run_id, tier_id), with_for_update=LOCK)
-        if tier.state == target:
-            return
-        old = TierState(tier.state)
-        tier.state = states.advance_tier(old, target)
-        _record(session, run_id, "tier", tier_id, old, target, cause, now)
-
-
-def move_phase(
-    db: Database, run_id: str, phase_id: str, target: PhaseState, cause: str, now: datetime, **values: Any
-) -> None:
-    """Move a phase, as `move_run` does a run, and set further columns in the same transaction."""
-    with db.writing() as session:
-        phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
-        for name, value in values.items():
-            setattr(phase, name, value)
-        if phase.state == target:
-            return
-        old = PhaseState(phase.state)
-        phase.state = states.advance_phase(old, target)
-        _record(session, run_id, "phase", phase_id, old, target, cause, now)
-
-
-def _stop_clock(run: Run, at: datetime) -> None:
-    if run.active_since is not None:
-        run.active_seconds += (at - run.active_since).total_seconds()
-        run.active_since = None
-
-
-def _record(
-    session: Session, run_id: str, machine: str, subject: str, old: str, new: str, cause: str, now: datetime
-) -> None:
-    session.add(Transition(run_id=run_id, machine=machine, subject=subject, old=old, new=new, cause=cause, at=now))

@@ -36,7 +36,8 @@ class Delivery(Answer):
 async def failed_since(app: GitHubApp, since: datetime) -> list[Delivery]:
     """Of every event sent since then that no attempt delivered, the newest attempt; oldest event first.
 
-    Without those that were refused `MOST_REFUSALS` times. Reads at most 2,000 attempts, newest first. GitHub keeps them for a few days.
+    Without those that were refused `MOST_REFUSALS` times. Reads at most 2,000 attempts, newest first; GitHub keeps
+    them for a few days.
     """
     attempts: list[Delivery] = []
     cursor: str | None = None

@@ -7,7 +7,7 @@ from datetime import datetime
 from dbos import DBOS
 
 from app.agents.guard import ModelCall
-from app.db import issues, ledger, picture, runs
+from app.db import issues, ledger, picture, progress, runs
 from app.domain.budget import BudgetExhausted, RunStopped, Usage
 from app.domain.findings import Finding
 from app.domain.plan import Plan
@@ -20,12 +20,12 @@ from app.lifecycle.steps import step, utcnow
 
 @step
 def move_run(run_id: str, target: RunState, cause: str) -> None:
-    runs.move_run(services().db, run_id, target, cause, utcnow())
+    progress.move_run(services().db, run_id, target, cause, utcnow())
 
 
 @step
 def move_tier(run_id: str, tier_id: str, target: TierState, cause: str) -> None:
-    runs.move_tier(services().db, run_id, tier_id, target, cause, utcnow())
+    progress.move_tier(services().db, run_id, tier_id, target, cause, utcnow())
 
 
 @step
@@ -33,14 +33,14 @@ def start_attempt(run_id: str, phase_id: str, attempt: int) -> None:
     """The Builder sets to work: phase EXECUTING, run PHASE_EXECUTION, active time runs."""
     cause = f"{phase_id} attempt {attempt}"
     db, at = services().db, utcnow()
-    runs.move_run(db, run_id, RunState.PHASE_EXECUTION, cause, at, active_since=at)
-    runs.move_phase(db, run_id, phase_id, PhaseState.EXECUTING, cause, at, builder_attempts=attempt)
+    progress.move_run(db, run_id, RunState.PHASE_EXECUTION, cause, at, active_since=at)
+    progress.move_phase(db, run_id, phase_id, PhaseState.EXECUTING, cause, at, builder_attempts=attempt)
 
 
 @step
 def to_gate(run_id: str, phase_id: str, cause: str) -> None:
-    runs.move_phase(services().db, run_id, phase_id, PhaseState.GATE, cause, utcnow())
-    runs.move_run(services().db, run_id, RunState.GATE, cause, utcnow())
+    progress.move_phase(services().db, run_id, phase_id, PhaseState.GATE, cause, utcnow())
+    progress.move_run(services().db, run_id, RunState.GATE, cause, utcnow())
 
 
 @step
@@ -52,26 +52,26 @@ def start_audit(run_id: str, phase_id: str, audits: int) -> None:
 def await_ci(run_id: str, phase_id: str, ci_runs: int) -> None:
     """A commit is pushed and judged by CI: the time until it is judged is not active work."""
     db, at = services().db, utcnow()
-    runs.stop_clock(db, run_id, at)
-    runs.move_run(db, run_id, RunState.CI_RUNNING, f"{phase_id} pushed", at)
+    progress.stop_clock(db, run_id, at)
+    progress.move_run(db, run_id, RunState.CI_RUNNING, f"{phase_id} pushed", at)
     runs.update_phase(db, run_id, phase_id, {"ci_runs": ci_runs})
 
 
 @step
 def send_back(run_id: str, phase_id: str, note: str) -> None:
-    runs.move_phase(services().db, run_id, phase_id, PhaseState.RETRY, note, utcnow(), note=note)
+    progress.move_phase(services().db, run_id, phase_id, PhaseState.RETRY, note, utcnow(), note=note)
 
 
 @step
 def fail_phase(run_id: str, phase_id: str, note: str) -> None:
-    runs.move_phase(services().db, run_id, phase_id, PhaseState.FAILED, note, utcnow(), note=note)
+    progress.move_phase(services().db, run_id, phase_id, PhaseState.FAILED, note, utcnow(), note=note)
 
 
 @step
 def complete_phase(run_id: str, phase_id: str, cause: str, *, snapshot: bool) -> None:
     db, at = services().db, utcnow()
-    runs.move_run(db, run_id, RunState.SNAPSHOT_CREATED, cause, at)
-    runs.move_phase(db, run_id, phase_id, PhaseState.COMPLETE, cause, at, snapshot=snapshot, note="")
+    progress.move_run(db, run_id, RunState.SNAPSHOT_CREATED, cause, at)
+    progress.move_phase(db, run_id, phase_id, PhaseState.COMPLETE, cause, at, snapshot=snapshot, note="")
 
 
 @step
@@ -89,7 +89,7 @@ def pull_opened(run_id: str, pull_number: int) -> None:
 @step
 def store_strategy(run_id: str, plan: Plan, strategy: Strategy) -> None:
     runs.store_strategy(services().db, run_id, plan, strategy)
-    runs.move_run(services().db, run_id, RunState.RUN_CREATED, "plan and strategy stored", utcnow())
+    progress.move_run(services().db, run_id, RunState.RUN_CREATED, "plan and strategy stored", utcnow())
 
 
 @step
@@ -133,7 +133,7 @@ def stop_asked(run_id: str) -> tuple[RunState, str] | None:
 @step
 def end_run(run_id: str, state: RunState, reason: str) -> tuple[RunState, str]:
     """End what is still open: the phase at work, its tier, and the run; the state it ended in, and why."""
-    return runs.end(services().db, run_id, state, reason, utcnow())
+    return progress.end(services().db, run_id, state, reason, utcnow())
 
 
 @step
@@ -146,7 +146,7 @@ def told(run_id: str) -> None:
 def _reserve(run_id: str, phase_id: str | None, call: ModelCall) -> str:
     """Reserve for one request; repeated after a crash, this step has the same number, and so the same reservation."""
     db, call_id = services().db, f"{DBOS.workflow_id}:{DBOS.step_id}"
-    run = runs.tick(db, run_id, utcnow())
+    run = progress.tick(db, run_id, utcnow())
     if run.stop_state is not None:
         raise RunStopped(run.stop_reason)
     _check_clock(run, utcnow())

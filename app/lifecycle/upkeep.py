@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 async def keep_tidy() -> None:
     """Tidy up at once and then every hour, until cancelled."""
     while True:
-        for chore in (_forget_deliveries, _forget_workflows, _sweep_worktrees, _repack_mirrors):
+        for chore in (_forget_deliveries, _forget_workflows, _sweep_worktrees, repack_mirrors):
             try:
                 await chore()
             except (SQLAlchemyError, error.DBOSException, WorkspaceError, OSError) as trouble:
@@ -66,7 +66,7 @@ async def _sweep_worktrees() -> None:
     await sweep(services().data_dir, {run.run_id for run in working})
 
 
-async def _repack_mirrors() -> None:
+async def repack_mirrors() -> None:
     """Repack the mirrors of repositories without an open run, once a day."""
     root = services().data_dir
     mirrors = root / "mirrors"

@@ -6,7 +6,6 @@ import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -36,9 +35,7 @@ class Namespace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._init)
 
     def usage(self) -> Usage:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.db import runs
+from app.db import progress, runs
 from app.domain.states import RunState
 from app.github import comments, issues, text
 from app.lifecycle.services import services
@@ -17,6 +17,6 @@ async def handle(asked: Asked) -> list[Action]:
         await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
     reason = f"cancelled by {asked.who.login}"
-    await asyncio.to_thread(runs.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
+    await asyncio.to_thread(progress.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
     await issues.react_to_comment(asked.repo, event.comment.id)
     return [WakeRun(run.run_id)]

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import NoResultFound
 
-from app.db import issues, ledger, picture, runs
+from app.db import issues, ledger, picture, progress, runs
 from app.db.engine import Database
 from app.domain.budget import Cap, Role, Scope, Usage
 from app.domain.findings import Severity
@@ -36,8 +36,8 @@ def test_a_run_that_was_only_asked_for(db: Database) -> None:
 
 def test_a_run_at_work(db: Database) -> None:
     planned_run(db)
-    runs.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
-    runs.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 2", NOW, builder_attempts=2, auditor_attempts=1)
+    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 2", NOW, builder_attempts=2, auditor_attempts=1)
     runs.update_phase(db, "r1", "P1", {"head_sha": "b" * 40, "note": "CI is red"})
     runs.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40, "deadline": after(minutes=30)})
     ledger.reserve(db, "c1", "r1", "P1", Role.BUILDER, "anthropic:a", 1_000, NOW)
@@ -81,7 +81,7 @@ def test_a_finding_that_became_major_counts_as_major(db: Database) -> None:
 def test_an_open_run_has_no_blockers_yet_and_a_failed_one_says_why(db: Database) -> None:
     planned_run(db)
     assert picture.take(db, "r1", SERVER).promotion_blockers == ()
-    runs.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
+    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
     view = picture.take(db, "r1", SERVER)
     assert view.promotion_blockers[0] == "the run is DONE_FAILED_ENVIRONMENT, not DONE_SUCCESS"
     assert "tier T1 (Base) is BLOCKED" in view.promotion_blockers
@@ -91,7 +91,7 @@ def test_commits_without_ci_block_the_promotion_of_an_ended_run(db: Database) ->
     planned_run(db)
     runs.add_notice(db, "r1", "no CI", ci_absent=True)
     runs.add_notice(db, "r1", "something else")
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     assert any(reason.startswith("no CI judged") for reason in picture.take(db, "r1", SERVER).promotion_blockers)
 
 

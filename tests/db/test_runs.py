@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import NoResultFound
 
-from app.db import picture, runs
+from app.db import picture, progress, runs
 from app.db.engine import Database
 from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.plan import Plan
@@ -23,12 +23,12 @@ WORK = (
 
 def move(db: Database, *targets: RunState) -> None:
     for target in targets:
-        runs.move_run(db, "r1", target, "as planned", NOW)
+        progress.move_run(db, "r1", target, "as planned", NOW)
 
 
 def move_phase(db: Database, phase_id: str, *targets: PhaseState) -> None:
     for target in targets:
-        runs.move_phase(db, "r1", phase_id, target, "as planned", NOW)
+        progress.move_phase(db, "r1", phase_id, target, "as planned", NOW)
 
 
 def states_of(db: Database) -> dict[str, str]:
@@ -73,14 +73,14 @@ def test_while_a_run_is_open_asking_again_finds_it(db: Database) -> None:
 
 def test_the_same_run_asked_for_again_after_its_end_is_not_made_anew(db: Database) -> None:
     runs.create(db, new_run("r1"), NOW)
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     assert runs.create(db, new_run("r1"), NOW) == "r1"
     assert runs.get(db, "r1").state is RunState.DONE_CANCELLED
 
 
 def test_after_its_end_the_next_one_may_begin(db: Database) -> None:
     runs.create(db, new_run("r1"), NOW)
-    runs.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
+    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
     assert runs.create(db, new_run("r2"), after(hours=1)) == "r2"
 
 
@@ -118,7 +118,7 @@ def test_a_run_is_found_by_issue_pull_request_branch_and_head(db: Database) -> N
 def test_an_ended_run_is_found_by_its_issue_but_is_not_open(db: Database) -> None:
     runs.create(db, new_run("r1"), NOW)
     runs.update(db, "r1", {"head_sha": "b" * 40})
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     runs.create(db, new_run("r2"), after(hours=1))
     assert [run.run_id for run in runs.open_runs(db)] == ["r2"]
     latest = runs.latest_run(db, "acme/widgets", 7)
@@ -160,7 +160,7 @@ def test_a_notice_is_given_once(db: Database) -> None:
 
 def test_every_step_is_recorded_with_its_cause_and_time(db: Database) -> None:
     planned_run(db)
-    runs.move_run(db, "r1", RunState.RUN_CREATED, "plan stored", after(minutes=1))
+    progress.move_run(db, "r1", RunState.RUN_CREATED, "plan stored", after(minutes=1))
     with db.reading() as session:
         step = session.scalars(sa.select(Transition).order_by(Transition.id.desc())).first()
     assert step is not None
@@ -175,8 +175,8 @@ def test_every_step_is_recorded_with_its_cause_and_time(db: Database) -> None:
 def test_a_repeated_step_is_recorded_once(db: Database) -> None:
     planned_run(db)
     move(db, RunState.RUN_CREATED, RunState.RUN_CREATED)
-    runs.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
-    runs.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.EXECUTING)
     assert history(db, "run") == [("r1", "", "PLAN_BOOTSTRAP"), ("r1", "PLAN_BOOTSTRAP", "RUN_CREATED")]
     assert history(db, "tier") == [("T1", "PENDING", "RUNNING")]
@@ -186,11 +186,11 @@ def test_a_repeated_step_is_recorded_once(db: Database) -> None:
 def test_a_step_that_does_not_exist_changes_nothing(db: Database) -> None:
     planned_run(db)
     with pytest.raises(IllegalTransition):
-        runs.move_run(db, "r1", RunState.CI_RUNNING, "too early", NOW, head_sha="b" * 40)
+        progress.move_run(db, "r1", RunState.CI_RUNNING, "too early", NOW, head_sha="b" * 40)
     with pytest.raises(IllegalTransition):
-        runs.move_phase(db, "r1", "P1", PhaseState.COMPLETE, "too early", NOW, note="done?")
+        progress.move_phase(db, "r1", "P1", PhaseState.COMPLETE, "too early", NOW, note="done?")
     with pytest.raises(IllegalTransition):
-        runs.move_tier(db, "r1", "T1", TierState.COMPLETE, "too early", NOW)
+        progress.move_tier(db, "r1", "T1", TierState.COMPLETE, "too early", NOW)
     run = runs.get(db, "r1")
     assert (run.state, run.head_sha) == (RunState.PLAN_BOOTSTRAP, None)
     assert states_of(db)["P1"] == "QUEUED"
@@ -200,8 +200,8 @@ def test_a_step_that_does_not_exist_changes_nothing(db: Database) -> None:
 
 def test_columns_move_with_the_state(db: Database) -> None:
     planned_run(db)
-    runs.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, builder_attempts=1)
-    runs.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, note="still at it")
+    progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, builder_attempts=1)
+    progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, note="still at it")
     view = picture.take(db, "r1", "").tiers[0].phases[0]
     assert (view.builder_attempts, view.note, view.state) == (1, "still at it", PhaseState.EXECUTING)
 
@@ -212,10 +212,10 @@ def test_columns_move_with_the_state(db: Database) -> None:
 def test_a_failing_run_fails_the_phase_at_work_skips_the_rest_and_blocks_its_tiers(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
-    runs.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE)
     move_phase(db, "P2", PhaseState.EXECUTING)
-    runs.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "the tokens are used up", after(minutes=5))
+    progress.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "the tokens are used up", after(minutes=5))
     assert states_of(db) == {"P1": "COMPLETE", "P2": "FAILED", "P3": "SKIPPED", "T1": "BLOCKED", "T2": "BLOCKED"}
     run = runs.get(db, "r1")
     assert (run.state, run.completed_at) == (RunState.DONE_FAILED_BUDGET_EXHAUSTED, after(minutes=5))
@@ -227,7 +227,7 @@ def test_a_cancelled_run_skips_what_it_had_not_finished(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.RETRY)
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled by maintainer", NOW)
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled by maintainer", NOW)
     assert {states_of(db)[one] for one in ("P1", "P2", "P3")} == {"SKIPPED"}
 
 
@@ -237,9 +237,9 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
     for phase_id in ("P1", "P2", "P3"):
         move_phase(db, phase_id, PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE)
     for tier_id in ("T1", "T2"):
-        runs.move_tier(db, "r1", tier_id, TierState.RUNNING, "its turn", NOW)
-        runs.move_tier(db, "r1", tier_id, TierState.COMPLETE, "its last phase has ended", NOW)
-    runs.end(db, "r1", RunState.DONE_SUCCESS, "all green", NOW)
+        progress.move_tier(db, "r1", tier_id, TierState.RUNNING, "its turn", NOW)
+        progress.move_tier(db, "r1", tier_id, TierState.COMPLETE, "its last phase has ended", NOW)
+    progress.end(db, "r1", RunState.DONE_SUCCESS, "all green", NOW)
     assert set(states_of(db).values()) == {"COMPLETE"}
     view = picture.take(db, "r1", "")
     assert view.promotion_blockers == ()
@@ -249,28 +249,30 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
 def test_a_run_can_be_ended_wherever_it_stands(db: Database, reached: int) -> None:
     planned_run(db)
     move(db, *WORK[:reached])
-    runs.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the disk is full", NOW)
+    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the disk is full", NOW)
     assert runs.get(db, "r1").state is RunState.DONE_FAILED_ENVIRONMENT
 
 
 def test_the_first_end_holds(db: Database) -> None:
     planned_run(db)
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    runs.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "too late", after(hours=1))
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "too late", after(hours=1))
     run = runs.get(db, "r1")
     assert (run.state, run.completed_at) == (RunState.DONE_CANCELLED, NOW)
 
 
 def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
     planned_run(db)
-    at_once(8, lambda number: runs.end(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
+    at_once(8, lambda number: progress.end(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
     assert len(history(db, "run")) == 2
     assert len(history(db, "phase")) == 3
 
 
 def test_who_asks_first_to_stop_is_heard(db: Database) -> None:
     planned_run(db)
-    answers = at_once(8, lambda number: runs.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}"))
+    answers = at_once(
+        8, lambda number: progress.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}")
+    )
     assert answers.count(True) == 1
     run = runs.get(db, "r1")
     assert run.stop_state is RunState.DONE_CANCELLED
@@ -279,17 +281,17 @@ def test_who_asks_first_to_stop_is_heard(db: Database) -> None:
 
 def test_an_ended_run_cannot_be_asked_to_stop(db: Database) -> None:
     planned_run(db)
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    assert not runs.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, "again")
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    assert not progress.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, "again")
 
 
 def test_after_a_crash_the_open_runs_say_once_that_they_were_resumed(db: Database) -> None:
     planned_run(db)
     runs.add_notice(db, "r1", "no CI")
     runs.create(db, new_run("r2", issue=8), NOW)
-    runs.end(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
-    runs.note_restart(db, after(hours=1))
-    runs.note_restart(db, after(hours=2))
+    progress.end(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
+    progress.note_restart(db, after(hours=1))
+    progress.note_restart(db, after(hours=2))
     first, second = picture.take(db, "r1", "").notices
     assert first == "no CI"
     assert "2026-01-02 05:04 UTC" in second
@@ -303,9 +305,9 @@ def test_waiting_is_not_active_work(db: Database) -> None:
     planned_run(db)
     runs.update(db, "r1", {"active_since": NOW})
     assert runs.get(db, "r1").active_minutes(after(minutes=10)) == 10
-    runs.stop_clock(db, "r1", after(minutes=10))
+    progress.stop_clock(db, "r1", after(minutes=10))
     assert runs.get(db, "r1").active_minutes(after(minutes=50)) == 10
-    runs.stop_clock(db, "r1", after(minutes=50))
+    progress.stop_clock(db, "r1", after(minutes=50))
     runs.update(db, "r1", {"active_since": after(minutes=60)})
     assert runs.get(db, "r1").active_minutes(after(minutes=65)) == 15
 
@@ -314,7 +316,7 @@ def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -
     planned_run(db)
     runs.create(db, new_run("r2", issue=8), NOW)
     runs.update(db, "r1", {"active_since": NOW})
-    runs.note_restart(db, after(hours=2))
+    progress.note_restart(db, after(hours=2))
     assert runs.get(db, "r1").active_minutes(after(hours=2, minutes=3)) == 3
     assert runs.get(db, "r2").active_since is None
 
@@ -322,6 +324,6 @@ def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -
 def test_the_end_stops_the_clock(db: Database) -> None:
     planned_run(db)
     runs.update(db, "r1", {"active_since": NOW})
-    runs.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", after(minutes=4))
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", after(minutes=4))
     run = runs.get(db, "r1")
     assert (run.active_seconds, run.active_since) == (240, None)

@@ -1,5 +1,7 @@
 """The service as it is started: a process of its own, told by environment variables only."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +30,7 @@ def test_untold_it_is_healthy_and_says_what_is_missing(untold: Service) -> None:
         "status": "missing",
         "missing": ["GITHUB_APP_ID", "GITHUB_PRIVATE_KEY", "GITHUB_WEBHOOK_SECRET"],
     }
+    assert health["background"] == {"status": "ok", "failing": []}
     assert health["models"] == []
 
 
@@ -53,3 +56,24 @@ def test_it_starts_again_on_what_it_left(tmp_path: Path) -> None:
         assert httpx.get(f"{service.url}/health").json()["status"] == "healthy"
     finally:
         service.stop()
+
+
+def test_of_two_that_are_given_one_database_the_second_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
+    told = {"DATABASE_URL": f"sqlite:///{tmp_path / 'autopack.db'}"}
+    first, second = Service(tmp_path / "first", told), Service(tmp_path / "second", told)
+    first.start()
+    starting = threading.Thread(target=second.start)
+    starting.start()
+    try:
+        deadline = time.monotonic() + 20
+        while "another process serves this database" not in second.log():
+            assert time.monotonic() < deadline, second.log()
+            starting.join(0.05)
+        assert "startup complete" not in second.log()
+        first.kill()
+        starting.join(40)
+        assert httpx.get(f"{second.url}/health").json()["status"] == "healthy"
+    finally:
+        first.stop()
+        starting.join(40)
+        second.stop()

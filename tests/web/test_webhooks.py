@@ -10,6 +10,7 @@ import pytest
 from app.db import inbox
 from app.db.engine import Database
 from app.settings import Settings
+from app.web import webhooks
 from app.web.webhooks import LIMIT_BYTES, signed
 from tests.web.conftest import SECRET, serving, sign
 
@@ -106,6 +107,39 @@ async def test_reading_stops_when_the_payload_is_too_large(client: httpx.AsyncCl
     answer = await client.post("/webhooks/github", content=endless(), headers=headers)
     assert answer.status_code == 413
     assert sent <= LIMIT_BYTES // (1024 * 1024) + 2
+    assert inbox.waiting(db, 10) == []
+
+
+async def test_a_payload_that_announces_to_be_too_large_is_not_read(client: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def large() -> AsyncIterator[bytes]:
+        nonlocal sent
+        sent += 1
+        yield b"x"
+
+    headers = {
+        "X-GitHub-Delivery": "d-1",
+        "X-GitHub-Event": "issues",
+        "Content-Length": str(LIMIT_BYTES + 1),
+    }
+    answer = await client.post("/webhooks/github", content=large(), headers=headers)
+    assert (answer.status_code, sent) == (413, 0)
+
+
+async def test_a_payload_that_does_not_come_is_not_waited_for(
+    client: httpx.AsyncClient, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "BODY_SECONDS", 0.05)
+
+    async def stuck() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    headers = {"X-GitHub-Delivery": "d-1", "X-GitHub-Event": "issues"}
+    async with asyncio.timeout(10):
+        answer = await client.post("/webhooks/github", content=stuck(), headers=headers)
+    assert answer.status_code == 408
     assert inbox.waiting(db, 10) == []
 
 

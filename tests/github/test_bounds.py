@@ -1,0 +1,50 @@
+"""What GitHub would let go on for ever ends."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import respx
+
+from app.github import deliveries, issues
+from app.github.client import GitHubApp, Repo
+from app.github.deliveries import MOST_REFUSALS
+from app.github.errors import GitHubRefused
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def attempts(guid: str, codes: list[int]) -> list[dict[str, object]]:
+    """One attempt a minute, all failed."""
+    return [
+        {
+            "id": number,
+            "guid": guid,
+            "delivered_at": (NOW + timedelta(minutes=number)).isoformat(),
+            "status": "failed",
+            "status_code": code,
+            "event": "push",
+        }
+        for number, code in enumerate(codes, 1)
+    ]
+
+
+async def test_a_delivery_that_is_refused_time_and_again_is_given_up(app: GitHubApp, github: respx.MockRouter) -> None:
+    listed = [
+        *attempts("refused", [413] * MOST_REFUSALS),
+        *attempts("once less", [400] * (MOST_REFUSALS - 1)),
+        *attempts("unanswered", [502, 0] * MOST_REFUSALS),
+    ]
+    github.get("/app/hook/deliveries").respond(json=listed)
+    failed = await deliveries.failed_since(app, NOW)
+    assert {one.guid for one in failed} == {"once less", "unanswered"}
+
+
+async def test_a_list_that_is_too_long_is_refused_since_it_will_not_grow_shorter(
+    repo: Repo, github: respx.MockRouter
+) -> None:
+    one = {"id": 1, "body": "", "user": None, "created_at": "2026-01-01T00:00:00Z"}
+    more = {"Link": '<https://api.github.com/next>; rel="next"'}
+    github.get("/repos/acme/widgets/issues/1/comments").mock(return_value=httpx.Response(200, json=[one], headers=more))
+    with pytest.raises(GitHubRefused, match="more than 5000 entries: GET /repos/acme/widgets/issues/1/comments"):
+        await issues.comments(repo, 1)

@@ -1,0 +1,74 @@
+"""Deliveries that a defect ended are tried again, and the workflow engine's records do not grow for ever."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from dbos import DBOS, SetWorkflowID
+
+from app.db import inbox
+from app.db.engine import Database
+from app.db.inbox import StoredDelivery
+from app.lifecycle.reconcile import MOST_RETRIES, retry_failed_workflows
+from app.lifecycle.rules import default_ruleset
+from app.lifecycle.services import NotConfigured, Services, configure
+from app.lifecycle.steps import utcnow
+from app.lifecycle.upkeep import forget_workflows
+from app.main import engine_config
+from handlers.deliveries import handle_delivery
+
+IGNORED = StoredDelivery("d-1", "issues", '{"action": "pinned"}')
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    """The surroundings of a launched workflow engine, not yet given to it. One delivery is in the inbox."""
+    db = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
+    db.migrate()
+    inbox.store(db, [IGNORED], utcnow())
+    DBOS(config=engine_config(db))
+    await asyncio.to_thread(DBOS.launch)
+    yield Services(db=db, github=None, server_url="", data_dir=tmp_path, ruleset=default_ruleset(), vendors=frozenset())
+    configure(None)
+    await asyncio.to_thread(DBOS.destroy)
+    db.close()
+
+
+async def statuses() -> list[str]:
+    return [one.status for one in await DBOS.list_workflows_async(name="delivery")]
+
+
+async def act_on_it() -> None:
+    with SetWorkflowID(IGNORED.id):
+        await handle_delivery(IGNORED.id)
+
+
+async def test_a_delivery_that_failed_is_tried_again_when_it_can_go_well(services: Services) -> None:
+    with pytest.raises(NotConfigured):
+        await act_on_it()
+    assert await statuses() == ["ERROR"]
+    configure(services)
+    await retry_failed_workflows(Counter())
+    async with asyncio.timeout(20):
+        await (await DBOS.retrieve_workflow_async(IGNORED.id)).get_result()
+    assert await statuses() == ["SUCCESS"]
+
+
+async def test_a_delivery_that_fails_again_and_again_is_left_alone(services: Services) -> None:
+    assert services.github is None
+    with pytest.raises(NotConfigured):
+        await act_on_it()
+    await retry_failed_workflows(Counter({IGNORED.id: MOST_RETRIES}))
+    assert await statuses() == ["ERROR"]
+
+
+async def test_what_ended_long_ago_is_forgotten(services: Services) -> None:
+    configure(services)
+    await act_on_it()
+    await forget_workflows(utcnow() - timedelta(minutes=5))
+    assert await statuses() == ["SUCCESS"]
+    await forget_workflows(utcnow() + timedelta(seconds=1))
+    assert await statuses() == []

@@ -1,0 +1,70 @@
+"""Mirrors are repacked once a day, but not under a run that works."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.db import runs
+from app.db.engine import Database
+from app.lifecycle.rules import default_ruleset
+from app.lifecycle.services import Services, configure
+from app.lifecycle.steps import utcnow
+from app.lifecycle.upkeep import REPACK_AFTER, repack_mirrors
+from app.workspace.mirror import Mirror
+from tests.db.making import new_run
+
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+IDENTITY = {f"GIT_{who}_{what}": "nobody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Iterator[Services]:
+    db = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
+    db.migrate()
+    given = Services(
+        db=db, github=None, server_url="http://h", data_dir=tmp_path, ruleset=default_ruleset(), vendors=frozenset()
+    )
+    configure(given)
+    yield given
+    configure(None)
+    db.close()
+
+
+def git(mirror: Mirror, *arguments: str) -> str:
+    command = ["git", "-C", str(mirror.path), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **IDENTITY}).stdout
+
+
+async def mirror_of(services: Services, owner: str, name: str) -> Mirror:
+    """A mirror with one commit that is in no pack."""
+    mirror = Mirror(services.data_dir, owner, name, services.server_url)
+    await mirror.maintain()
+    grow(mirror, "main")
+    return mirror
+
+
+def grow(mirror: Mirror, branch: str) -> None:
+    git(mirror, "hash-object", "-w", "-t", "tree", "/dev/null")
+    git(mirror, "update-ref", f"refs/heads/{branch}", git(mirror, "commit-tree", EMPTY_TREE, "-m", branch).strip())
+
+
+def loose(mirror: Mirror) -> bool:
+    return not git(mirror, "count-objects").startswith("0 objects")
+
+
+async def test_idle_mirrors_are_repacked_once_a_day(services: Services) -> None:
+    busy = await mirror_of(services, "Acme", "Garden")
+    idle = await mirror_of(services, "Acme", "Shed")
+    runs.create(services.db, new_run(repository="Acme/Garden"), utcnow())
+    await repack_mirrors()
+    assert (loose(busy), loose(idle)) == (True, False)
+    grow(idle, "other")
+    await repack_mirrors()
+    assert loose(idle), "once a day is enough"
+    yesterday = utcnow().timestamp() - REPACK_AFTER.total_seconds()
+    os.utime(services.data_dir / "mirrors" / ".repacked", (yesterday, yesterday))
+    await repack_mirrors()
+    assert not loose(idle)
