@@ -16,7 +16,7 @@ SUITABLE = import sqlite3, sys; sys.exit(sys.version_info < (3, 11) or sys.versi
 # Ask for a particular one with `make setup PYTHON=/path/to/python`.
 PYTHON ?= python3 python3.13 python3.12 python3.11
 
-.PHONY: help setup demo serve test check check-format check-lint check-types check-imports check-dead format lock clean
+.PHONY: help setup demo serve test test-databases check check-format check-lint check-types check-imports check-dead format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,11 @@ demo: $(STAMP) ## Run Autopack on the bundled sample repository against the embe
 serve: $(STAMP) ## Start the service (settings come from the environment; see .env.example)
 	@$(BIN)/autopack serve
 
-test: $(STAMP) ## Run all tests
+test: $(STAMP) ## Run all tests (stories on SQLite, those about crashes and races on PostgreSQL too)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
+
+test-databases: $(STAMP) ## Run every story on SQLite and on PostgreSQL
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --all-databases tests/story tests/db
 
 check: check-format check-lint check-types check-imports check-dead ## Check format, lint, types, room contract, dead code
 

@@ -12,6 +12,29 @@ from tests.support.story import Story
 from tests.support.world import World
 
 FAILED = pytest.StashKey[bool]()
+ON_BOTH = {"test_happy_path", "test_deliveries", "test_outage", "test_restart", "test_crash", "test_races"}
+"""Stories in which order, crashes and parallel writes matter are told on both databases every time."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-databases",
+        action="store_true",
+        help="tell every story on PostgreSQL too, not only those in which the database has a part",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Stories are told on SQLite; on PostgreSQL those of `ON_BOTH`, or all when asked."""
+    if config.getoption("--all-databases"):
+        return
+    left_out = [
+        item
+        for item in items
+        if item.path.parent.name == "story" and "[postgresql" in item.name and item.path.stem not in ON_BOTH
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 from app.github import issues
 from app.github.client import Repo
 from app.github.text.escape import has_marker, with_marker
+from app.github.turns import turn
 
 
 async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | None = None) -> int:
@@ -12,24 +13,26 @@ async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | N
     call; it saves listing all comments. The marker is added when `body` lacks it.
     """
     text = with_marker(body, key)
-    comment = await _known(repo, known, key)
-    if comment is None:
-        comment = await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
-    if not _same(comment.body, text):
-        await issues.update_comment(repo, comment.id, text)
+    async with turn(repo, "comment", str(number), key):
+        comment = await _known(repo, known, key) or await _found_or_made(repo, number, key, text)
+        if not _same(comment.body, text):
+            await issues.update_comment(repo, comment.id, text)
     return comment.id
 
 
 async def post_once(repo: Repo, number: int, key: str, body: str) -> int:
     """Post a comment marked `key` unless there is one; it is never edited. Returns its id."""
-    text = with_marker(body, key)
-    comment = await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
-    return comment.id
+    async with turn(repo, "comment", str(number), key):
+        return (await _found_or_made(repo, number, key, with_marker(body, key))).id
 
 
 async def find(repo: Repo, number: int, key: str) -> issues.Comment | None:
     """The App's own, oldest comment with the marker `key`. Other people's copies of a marker do not count."""
     return next((one for one in await issues.comments(repo, number) if _is_own(repo, one, key)), None)
+
+
+async def _found_or_made(repo: Repo, number: int, key: str, text: str) -> issues.Comment:
+    return await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
 
 
 async def _known(repo: Repo, comment_id: int | None, key: str) -> issues.Comment | None:

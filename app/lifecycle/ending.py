@@ -34,6 +34,12 @@ _NEXT = {
 }
 
 
+@DBOS.workflow(name="end_stranded")
+async def end_stranded(run_id: str) -> None:
+    """End a run whose workflow is over though the run is not, so that nobody waits for it and its issue is free."""
+    await finish(run_id, None, RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "internal error: the run was cut off"))
+
+
 async def finish(run_id: str, job: Job | None, end: RunEnded) -> None:
     """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us."""
     state, reason = await record.end_run(run_id, end.state, end.reason)

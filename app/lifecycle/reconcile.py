@@ -2,7 +2,8 @@
 
 GitHub does not send a failed delivery again by itself, so those are asked for: at the start, after an outage perhaps,
 and every few minutes. It never hears of a delivery that came in and was then failed by a defect of ours: its workflow
-is begun again. Open runs need no such care: each reads its CI anew every minute, whatever was delivered.
+is begun again. Open runs need no events: each reads its CI anew every minute, whatever was delivered. Only one whose
+workflow was cut off is ended here.
 """
 
 import asyncio
@@ -10,12 +11,14 @@ import logging
 from collections import Counter
 from datetime import timedelta
 
-from dbos import DBOS, error
+from dbos import DBOS, SetWorkflowID, error
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.db import runs
 from app.github import deliveries
 from app.github.client import GitHubApp
 from app.github.errors import GitHubRefused, GitHubUnavailable
+from app.lifecycle.ending import end_stranded
 from app.lifecycle.services import services
 from app.lifecycle.steps import utcnow
 
@@ -27,6 +30,8 @@ LOOK_BACK = timedelta(days=3)
 MOST_RETRIES = 5
 """Of one delivery in the life of one process: the next start may bring what it lacked, such as a setting or a fix."""
 
+_OVER = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +42,7 @@ async def keep_reconciling() -> None:
         try:
             await asyncio.to_thread(services().db.claim)
             await retry_failed_workflows(retried)
+            await end_stranded_runs()
             if (github := services().github) is not None and (asked := await ask_for_failed_deliveries(github)):
                 log.warning("%s failed deliveries were asked for again", asked)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
@@ -60,6 +66,16 @@ async def retry_failed_workflows(retried: Counter[str]) -> None:
         retried[delivery_id] += 1
         log.warning("delivery %s failed and is tried again (%s of %s)", delivery_id, retried[delivery_id], MOST_RETRIES)
         await DBOS.rewind_workflow_async(delivery_id, start_step=await _first_to_repeat(delivery_id))
+
+
+async def end_stranded_runs() -> None:
+    """End open runs whose workflow has ended by a defect: a run always reaches a terminal state."""
+    for run in await asyncio.to_thread(runs.open_runs, services().db):
+        workflow = await DBOS.get_workflow_status_async(run.run_id)
+        if workflow is not None and workflow.status in _OVER:
+            log.error("the workflow of run %s is over (%s), the run is ended", run.run_id, workflow.status)
+            with SetWorkflowID(f"{run.run_id}:stranded"):
+                await DBOS.start_workflow_async(end_stranded, run.run_id)
 
 
 async def _first_to_repeat(workflow_id: str) -> int:

@@ -8,7 +8,9 @@ from dbos import DBOS
 from app.db import picture, runs
 from app.domain.view import Headline, RunView
 from app.github import checks, comments, pulls, text
+from app.github.client import Repo
 from app.github.errors import GitHubUnavailable
+from app.github.turns import turn
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.job import Job
 from app.lifecycle.services import services
@@ -39,10 +41,19 @@ async def say(
 
 
 async def refresh(run_id: str) -> None:
-    """Make GitHub show the run as it is. Sends nothing that is shown already."""
+    """Make GitHub show the run as it is. Sends nothing that is shown already.
+
+    The picture is taken in its turn: a command's handler and the run itself never write an older one over a newer.
+    """
+    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    async with turn(repo, "run", run_id):
+        await _show(repo, run_id)
+
+
+async def _show(repo: Repo, run_id: str) -> None:
     run = await asyncio.to_thread(runs.get, services().db, run_id)
     view = await take(run_id)
-    repo = await repo_of(run.repository, run.installation_id)
     await comments.upsert(repo, run.issue_number, f"status:{run_id}", text.status_comment(view))
     if run.head_sha is not None:
         await checks.upsert_check(repo, checks.RUN_CHECK, run.head_sha, run_id, text.check_output(view))
@@ -70,8 +81,7 @@ async def show_promotion(run_id: str) -> None:
     run = await asyncio.to_thread(runs.get, services().db, run_id)
     if run.head_sha is None:
         return
-    view = await take(run_id)
     repo = await repo_of(run.repository, run.installation_id)
-    await checks.upsert_check(
-        repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", text.promotion_check(view)
-    )
+    async with turn(repo, "promotion", run_id):
+        said = text.promotion_check(await take(run_id))
+        await checks.upsert_check(repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", said)

@@ -7,9 +7,11 @@ GREETING = edits(write("greeting.txt", "hello\n"))
 
 
 def test_outsider_is_refused_once_and_politely(story: Story) -> None:
-    story.comment("/autopack run", by=OUTSIDER)
-    story.comment("/autopack run", by=OUTSIDER)
-    story.comment("/autopack cancel", by=OUTSIDER)
+    story.begin()
+    story.hub.webhooks.pause()
+    for command in ("run", "cancel", "run", "status", "plan", "run"):
+        story.comment(f"/autopack {command}", by=OUTSIDER)
+    story.hub.webhooks.resume()
     story.wait_idle()
     refusal = story.expect_comment("Thanks, `outsider`.", "write, maintain or admin")
     assert [one["body"] for one in story.comments_of_app(story.number)] == [refusal]

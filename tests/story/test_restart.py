@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
+
 from tests.support.answers import edits, write
 from tests.support.story import Story
 from tests.support.world import World
@@ -22,3 +24,19 @@ def test_a_key_taken_away_over_a_restart_does_not_strand_the_run(
     story.expect_success()
     story.expect_review("Nothing stands in the way.")
     assert "Resumed after a crash or restart" in story.status()
+
+
+def test_a_run_whose_workflow_was_cut_off_is_ended(lone_world: World, stories: Callable[[World], Story]) -> None:
+    story = stories(lone_world)
+    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
+    lone_world.models.hold(role="builder")
+    story.label()
+    story.wait_for_request("builder")
+    lone_world.service.kill()
+    lone_world.models.release()
+    lone_world.execute(sa.text(f"UPDATE {lone_world.status_table} SET status = 'ERROR' WHERE status = 'PENDING'"))
+    lone_world.service.start()
+    story.wait_until(lambda: "DONE_FAILED_ENVIRONMENT" in story.status(), "the run is ended")
+    story.expect_failure("DONE_FAILED_ENVIRONMENT", "cut off")
+    story.expect_in_log("is over (ERROR)")
+    story._failed_before |= set(lone_world.failed_workflows())

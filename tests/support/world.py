@@ -105,10 +105,15 @@ class World:
         """Return when every delivery so far has been acted on; runs may still be under way."""
         self.wait_until(self._handled, "every delivery is handled")
 
+    def execute(self, statement: sa.Executable) -> None:
+        """Change the service's database behind its back."""
+        with self._database.begin() as connection:
+            connection.execute(statement)
+
     def failed_workflows(self) -> list[str]:
         """Name and id of every run and delivery whose workflow ended with an exception."""
         main = "name IN ('run', 'delivery')"
-        query = sa.text(f"SELECT name, workflow_uuid, status FROM {self._status_table} WHERE {main}")
+        query = sa.text(f"SELECT name, workflow_uuid, status FROM {self.status_table} WHERE {main}")
         with self._database.connect() as connection:
             rows = [(str(name), str(uuid), str(status)) for name, uuid, status in connection.execute(query)]
         return [f"{name} {uuid}" for name, uuid, status in rows if status not in {"SUCCESS", *_UNFINISHED}]
@@ -122,12 +127,12 @@ class World:
             return False
         unfinished = ", ".join(f"'{status}'" for status in _UNFINISHED)
         waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")
-        working = sa.text(f"SELECT count(*) FROM {self._status_table} WHERE status IN ({unfinished}) AND {which}")
+        working = sa.text(f"SELECT count(*) FROM {self.status_table} WHERE status IN ({unfinished}) AND {which}")
         with self._database.connect() as connection:
             return connection.scalar(waiting) == 0 and connection.scalar(working) == 0
 
     @property
-    def _status_table(self) -> str:
+    def status_table(self) -> str:
         return "workflow_status" if self._database.dialect.name == "sqlite" else "dbos.workflow_status"
 
 
