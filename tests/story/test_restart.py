@@ -39,4 +39,4 @@ def test_a_run_whose_workflow_was_cut_off_is_ended(lone_world: World, stories: C
     story.wait_until(lambda: "DONE_FAILED_ENVIRONMENT" in story.status(), "the run is ended")
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "cut off")
     story.expect_in_log("is over (ERROR)")
-    story._failed_before |= set(lone_world.failed_workflows())
+    story.known_failures |= set(lone_world.failed_workflows())

@@ -44,7 +44,7 @@ class Story(Expectations):
         self.main = ""
         """Where the default branch is, as far as people have moved it."""
         self._history = ""
-        self._failed_before = set(world.failed_workflows())
+        self.known_failures = set(world.failed_workflows())
 
     # What the models answer
 
@@ -154,7 +154,7 @@ class Story(Expectations):
         assert not left, f"the App wrote what the story neither read nor expected: {left}"
         assert self.head("main") == self.main, "the default branch was moved"
         self._check_log()
-        failed = [one for one in self.world.failed_workflows() if one not in self._failed_before]
+        failed = [one for one in self.world.failed_workflows() if one not in self.known_failures]
         assert not failed, f"workflows that ended with an exception: {failed}"
         asked = " ".join(one.body.decode() for one in self.requests())
         said = self.log() + asked + " ".join(entry.text for entry in journal)
