@@ -48,7 +48,7 @@ demo: $(STAMP) ## Run Autopack on the bundled sample repository against the embe
 serve: $(STAMP) ## Start the service (settings come from the environment; see .env.example)
 	@$(BIN)/autopack serve
 
-test: $(STAMP) ## Run all tests (stories on SQLite, those about crashes and races on PostgreSQL too)
+test: $(STAMP) ## Run all tests (stories on SQLite, those about outages and races on PostgreSQL too)
 	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS)
 
 test-databases: $(STAMP) ## Run every story on SQLite and on PostgreSQL

@@ -12,7 +12,7 @@ from tests.support.story import Story
 from tests.support.world import World
 
 FAILED = pytest.StashKey[bool]()
-ON_BOTH = {"test_happy_path", "test_deliveries", "test_outage", "test_restart", "test_crash", "test_races"}
+ON_BOTH = {"test_happy_path", "test_deliveries", "test_outage", "test_restart", "test_races"}
 """Stories in which order, crashes and parallel writes matter are told on both databases every time."""
 
 

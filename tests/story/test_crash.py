@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
 from app.replay.recording import Recording
@@ -16,6 +17,7 @@ KILLS = 10
 SECONDS = 120.0
 
 
+@pytest.mark.timeout(400)  # eleven starts of the service, and two whole runs
 def test_killed_at_ten_points_ends_in_the_same_state(lone_world: World, stories: Callable[[World], Story]) -> None:
     calm = _demo(stories(lone_world))
     assert calm.wait_for_end() == "DONE_SUCCESS"
