@@ -255,9 +255,9 @@ def test_numbers_are_short() -> None:
 
 
 def test_help_names_the_unknown_command_and_the_nearest() -> None:
-    shown = text.help_text("retyr", "retry")
-    assert shown.startswith("I do not know the command `retyr`. Did you mean `/autopack retry`?")
-    assert "`/autopack retry [phase]`" in text.help_text()
+    shown = text.help_text("cancle", "cancel")
+    assert shown.startswith("I do not know the command `cancle`. Did you mean `/autopack cancel`?")
+    assert "`/autopack cancel`" in text.help_text()
 
 
 PHASE = Phase(
