@@ -54,12 +54,12 @@ async def test_a_rate_limit_beyond_the_deadline_is_reported_with_its_time(repo: 
 
 
 async def test_github_down_ends_at_the_deadline(app: GitHubApp, github: respx.MockRouter) -> None:
-    object.__setattr__(app.settings, "patience", Patience(total=0.1, first_wait=0.02, longest_wait=0.05))
+    object.__setattr__(app.settings, "patience", Patience(total=1.0, first_wait=0.02, longest_wait=0.05))
     repo = await app.installation(5, "acme/widgets")
     route = github.get("/repos/acme/widgets/issues/1").respond(500)
     with pytest.raises(GitHubUnavailable, match="500 on GET /repos/acme/widgets/issues/1"):
         await issues.read_issue(repo, 1)
-    assert 2 <= route.call_count <= 8
+    assert 2 <= route.call_count <= 60
 
 
 @pytest.mark.parametrize(("status", "message"), [(403, "Resource not accessible by integration"), (404, "Not Found")])
