@@ -32,31 +32,23 @@ class World:
         self._clients: dict[str, httpx.Client] = {}
         self._numbers = count(1)
         self.service: Service
-        self._started = ExitStack()
 
     def start(self) -> None:
-        """Start everything; the hub's webhooks go to the service. What cannot all be started is stopped again."""
-        with ExitStack() as stack:
-            stack.callback(self._database.dispose)
-            self.hub.start()
-            stack.callback(self.hub.stop)
-            self.models.start()
-            stack.callback(self.models.stop)
-            stack.callback(self._close_clients)
-            self.service = Service(self._folder / "service", self.environment())
-            stack.callback(self.service.stop)
-            self.service.start()
-            self.hub.set_webhook_url(self.service.webhook_url)
-            self._started = stack.pop_all()
+        """Start everything; the hub's webhooks go to the service."""
+        self.hub.start()
+        self.models.start()
+        self.service = Service(self._folder / "service", self.environment())
+        self.service.start()
+        self.hub.set_webhook_url(self.service.webhook_url)
 
     def stop(self) -> None:
-        """Stop everything, last started first."""
-        self._started.close()
-
-    def _close_clients(self) -> None:
+        self.service.stop()
         for client in self._clients.values():
             client.close()
         self._clients.clear()
+        self._database.dispose()
+        self.models.stop()
+        self.hub.stop()
 
     def environment(self) -> dict[str, str]:
         """What the service is told."""
