@@ -75,22 +75,17 @@ class Worlds:
         """The world that the stories of this process share."""
         if backend not in self._kept:
             self._kept[backend] = self.new(backend)
-            self._stack.callback(self._stop_kept, backend)
         return self._kept[backend]
 
     def give_up(self, world: World) -> None:
         """The next story gets a new world."""
         for backend in [key for key, kept in self._kept.items() if kept is world]:
-            self._stop_kept(backend)
+            self._kept.pop(backend).stop()
 
     def stop(self) -> None:
-        """Stop every world, also when one of them does not want to, and the PostgreSQL server last."""
-        self._stack.close()
-
-    def _stop_kept(self, backend: str) -> None:
-        world = self._kept.pop(backend, None)
-        if world is not None:
+        for world in self._kept.values():
             world.stop()
+        self._stack.close()
 
 
 @pytest.fixture(scope="session")
