@@ -47,7 +47,8 @@ async def write_tree(run: RunGit, root: Path, git_dir: Path, written: Collection
     Special files (sockets, pipes) and nested repositories are left out, as git does.
     """
     index = git_dir / f"snapshot-{uuid.uuid4().hex}"
-    shutil.copyfile(git_dir / "index", index)
+    # With its time: a file of the same size that is older than its index, by whole seconds, is unchanged to git.
+    shutil.copy2(git_dir / "index", index)
     try:
         gone, present = await _changed_paths(run, root, written)
         if gone:

@@ -156,6 +156,18 @@ async def test_line_ends_are_stored_as_the_attributes_say(mirror: Mirror, remote
     assert (patch.lines_added, patch.lines_removed) == (1, 1)
 
 
+async def test_an_edit_of_the_same_size_right_after_the_checkout_is_seen(worktree: Worktree) -> None:
+    """git tells files apart by size and whole seconds, and trusts that only for files older than its index."""
+    checked_out, written = 0, 1
+    while checked_out != written:
+        worktree = await Worktree.open(worktree.mirror, worktree.run_id, worktree.base_sha)
+        checked_out = int((worktree.path / "README.md").stat().st_ctime)
+        await worktree.write_file("README.md", "# Dome\n")
+        written = int((worktree.path / "README.md").stat().st_ctime)
+    await asyncio.sleep(written + 1 - time.time())
+    assert [change.path for change in (await worktree.patch()).changes] == ["README.md"]
+
+
 async def test_edits_keep_the_mode_and_must_fit_once(worktree: Worktree) -> None:
     await worktree.write_file("twice.txt", "same\nother\nsame\n", executable=True)
     with pytest.raises(EditError, match=r"2 times .* lines 1, 3"):
