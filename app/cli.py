@@ -1,5 +1,6 @@
 """The command line: `autopack serve`, `autopack try`, `autopack demo`."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,7 @@ DEMO = Path(__file__).parent.parent / "examples" / "demo"
 @cli.command()
 def serve() -> None:
     """Serve webhooks and the REST API; everything is set by environment variables (see the documentation)."""
+    gc.disable()  # what is imported stays: the service turns it on again when it is ready
     import uvicorn
 
     from app.settings import Settings

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 from collections.abc import AsyncGenerator
 
@@ -82,6 +83,8 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     )
     api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
     background.start()
+    gc.freeze()  # no later collection looks through what lives as long as the process
+    gc.enable()
     try:
         yield
     finally:

@@ -65,7 +65,7 @@ def recover(hub: HubState) -> None:
 def work(hub: HubState) -> None:
     """Execute queued runs, oldest first, until the hub stops; runs in its own thread."""
     while not hub.stopping.is_set():
-        run = None if hub.runner_held else _take(hub)
+        run = _take(hub)
         if run is None:
             with hub.wake:
                 hub.wake.wait(timeout=0.05)
@@ -88,8 +88,10 @@ def work(hub: HubState) -> None:
 
 
 def _take(hub: HubState) -> Row | None:
-    """The oldest queued run, marked as in progress, with its repository and jobs."""
+    """The oldest queued run, marked as in progress, with its repository and jobs; None while runs are held."""
     with hub.store.transaction():
+        if hub.runner_held:
+            return None
         run = hub.store.row("SELECT * FROM workflow_runs WHERE status = 'queued' ORDER BY updated_at, id LIMIT 1")
         if run is None:
             return None

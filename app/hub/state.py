@@ -1,5 +1,6 @@
 """What every part of the hub shares: its root folder, its database, the App's identity and the wake-up signal."""
 
+import functools
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -85,23 +86,31 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@functools.cache
+def _new_key() -> str:
+    """A private key, in PEM. Finding its primes takes up to half a second, so the new hubs of one process share it."""
+    return (
+        rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        .private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+        .decode()
+    )
+
+
 def load_app(store: Store, slug: str) -> AppIdentity:
     """Read the App's identity, or make it on the first start."""
     with store.transaction():
         if store.setting("app_id") is None:
-            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-            pem = key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            ).decode()
             owner = store.insert("users", login="hub-admin", type="User")
             # Random, because clients cache tokens by app id, and one process may talk to several hubs.
             app_id = store.insert("apps", id=secrets.randbelow(800_000) + 100_000, slug=slug, name=slug, owner_id=owner)
             store.insert("apps", id=ACTIONS_APP_ID, slug="github-actions", name="GitHub Actions", owner_id=owner)
             bot_id = store.insert("users", login=f"{slug}[bot]", type="Bot")
             values = {"app_id": app_id, "slug": slug, "bot_id": bot_id, "client_id": f"Iv23li{secrets.token_hex(7)}"}
-            values |= {"private_key": pem, "webhook_secret": secrets.token_hex(20), "hook_id": store.next_id()}
+            values |= {"private_key": _new_key(), "webhook_secret": secrets.token_hex(20), "hook_id": store.next_id()}
             for name, value in values.items():
                 store.set_setting(name, str(value))
         stored = {str(row["name"]): str(row["value"]) for row in store.rows("SELECT * FROM settings")}

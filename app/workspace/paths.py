@@ -13,6 +13,7 @@ from app.workspace.errors import PathError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DOT_GIT = re.compile(r"\.git(?:$|:)|git~[0-9]+(?:$|:)")  # also NTFS streams and short names, as git itself refuses
+_OUTSIDE = re.compile(r"~|[A-Za-z]:[\\/]")  # a home folder, a drive
 _MAX_PATH_BYTES = 4000
 _MAX_NAME_BYTES = 255
 _NO_DIRECTORY = (errno.ENOTDIR, errno.ELOOP)
@@ -28,9 +29,9 @@ def safe_path(path: str) -> str:
     shown = ascii(path[:200])
     if _CONTROL.search(path):
         raise PathError(f"{shown} contains control characters; give a plain path such as src/module.py")
-    if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:[\\/]", path):
-        raise PathError(f"{shown} is not inside the repository; give a path relative to its root such as src/module.py")
     parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or _OUTSIDE.match("/".join(parts) + "/"):
+        raise PathError(f"{shown} is not inside the repository; give a path relative to its root such as src/module.py")
     if not parts:
         raise PathError("The path is empty; give a path relative to the repository's root such as src/module.py")
     for part in parts:

@@ -8,14 +8,9 @@ import jwt
 import pytest
 
 from tests.hub.world import REPOSITORY, World
+from tests.support.tokens import app_jwt
 
 API = f"/repos/{REPOSITORY}"
-
-
-def _jwt(world: World, **claims: Any) -> str:
-    now = int(time.time())
-    values = {"iat": now - 5, "exp": now + 300, "iss": str(world.hub.app_id)} | claims
-    return jwt.encode(values, world.hub.private_key_pem, "RS256")
 
 
 def _get_app(world: World, token: str) -> httpx.Response:
@@ -23,8 +18,8 @@ def _get_app(world: World, token: str) -> httpx.Response:
 
 
 def test_jwt_by_app_id_and_by_client_id(world: World) -> None:
-    assert _get_app(world, _jwt(world)).status_code == 200
-    assert _get_app(world, _jwt(world, iss=world.hub.state.app.client_id)).status_code == 200
+    assert _get_app(world, app_jwt(world.hub)).status_code == 200
+    assert _get_app(world, app_jwt(world.hub, iss=world.hub.state.app.client_id)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -39,7 +34,7 @@ def test_jwt_by_app_id_and_by_client_id(world: World) -> None:
 def test_bad_jwt_is_refused(world: World, claims: dict[str, Any], word: str) -> None:
     now = int(time.time())
     shifted = {name: now + value if isinstance(value, int) else value for name, value in claims.items()}
-    refused = _get_app(world, _jwt(world, **shifted))
+    refused = _get_app(world, app_jwt(world.hub, **shifted))
     assert refused.status_code == 401
     assert word in refused.json()["message"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
-import jwt
 from githubkit import AppAuthStrategy, AppInstallationAuthStrategy, GitHub
 
 from app.hub import Hub
+from tests.support.tokens import app_jwt
 
 K = TypeVar("K", bound=GitHub[Any])
 REPOSITORY = "octo/demo"
@@ -53,9 +53,7 @@ class World:
 
     def app(self) -> httpx.Client:
         """A client that sends the App's JWT."""
-        now = int(time.time())
-        claims = {"iat": now - 10, "exp": now + 300, "iss": str(self.hub.app_id)}
-        return self.client("jwt", jwt.encode(claims, self.hub.private_key_pem, "RS256"))
+        return self.client("jwt", app_jwt(self.hub))
 
     def client(self, name: str, token: str) -> httpx.Client:
         """A client with a token; closed at the test's end."""

@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
 import httpx
-import jwt
 import sqlalchemy as sa
 
 from app.hub import Hub, webhooks
 from app.replay import ModelServer
 from tests.support.service import Service
+from tests.support.tokens import app_jwt
 
 WAIT_SECONDS = 40.0
 _UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
@@ -31,24 +32,29 @@ class World:
         self._database = sa.create_engine(_driver(database_url))
         self._clients: dict[str, httpx.Client] = {}
         self._numbers = count(1)
+        self._started = ExitStack()
         self.service: Service
 
     def start(self) -> None:
-        """Start everything; the hub's webhooks go to the service."""
-        self.hub.start()
-        self.models.start()
-        self.service = Service(self._folder / "service", self.environment())
-        self.service.start()
-        self.hub.set_webhook_url(self.service.webhook_url)
+        """Start everything, or nothing; the hub's webhooks go to the service."""
+        with ExitStack() as started:
+            started.callback(self.hub.stop)
+            self.hub.start()
+            started.callback(self.models.stop)
+            self.models.start()
+            started.callback(self._database.dispose)
+            self.service = Service(self._folder / "service", self.environment())
+            started.callback(self.service.stop)
+            self.service.start()
+            self.hub.set_webhook_url(self.service.webhook_url)
+            self._started = started.pop_all()
 
     def stop(self) -> None:
-        self.service.stop()
+        """End everything, even where something does not end well; the first fault is raised."""
         for client in self._clients.values():
-            client.close()
+            self._started.callback(client.close)
         self._clients.clear()
-        self._database.dispose()
-        self.models.stop()
-        self.hub.stop()
+        self._started.close()
 
     def environment(self) -> dict[str, str]:
         """What the service is told."""
@@ -78,10 +84,8 @@ class World:
     def app_client(self, full_name: str) -> httpx.Client:
         """A REST client that acts as the App in a repository."""
         if full_name not in self._clients:
-            now = int(time.time())
-            claims = {"iat": now - 10, "exp": now + 300, "iss": str(self.hub.app_id)}
-            token = jwt.encode(claims, self.hub.private_key_pem, "RS256")
-            with httpx.Client(base_url=self.hub.url, headers={"Authorization": f"Bearer {token}"}) as client:
+            signed = {"Authorization": f"Bearer {app_jwt(self.hub)}"}
+            with httpx.Client(base_url=self.hub.url, headers=signed) as client:
                 installation = client.get(f"/repos/{full_name}/installation").raise_for_status().json()["id"]
                 answer = client.post(f"/app/installations/{installation}/access_tokens").raise_for_status()
             headers = {"Authorization": f"Bearer {answer.json()['token']}"}

@@ -13,10 +13,10 @@ from app.workspace.paths import read_bytes, safe_path
 from app.workspace.worktree import Worktree
 
 ATTACKS = [
-    "", ".", "/", "/etc/passwd", "~/x", "C:\\x", "c:/x", "..", "../x", "a/../../x", "a/..", "a\\b", "a\0b", "a\nb",
-    "\x7f", ".git", ".git/config", "a/.git/hooks/x", ".GIT/config", ".Git", ".git.", ".git ", ".git. .", "git~1",
-    "GIT~1/config", "git~23", ".git::$INDEX_ALLOCATION/x", ".g\u200cit/config", "\u200d.git", ".\uff47\uff49\uff54",
-    "\udcff", "x" * 256, "/".join(["y" * 200] * 30),
+    "", ".", "/", "/etc/passwd", "~/x", "./~", ".//c:/x", "C:\\x", "c:/x", "..", "../x", "a/../../x", "a/..",
+    "a\\b", "a\0b", "a\nb", "\x7f", ".git", ".git/config", "a/.git/hooks/x", ".GIT/config", ".Git", ".git.",
+    ".git ", ".git. .", "git~1", "GIT~1/config", "git~23", ".git::$INDEX_ALLOCATION/x", ".g\u200cit/config",
+    "\u200d.git", ".\uff47\uff49\uff54", "\udcff", "x" * 256, "/".join(["y" * 200] * 30),
 ]  # fmt: skip
 
 
