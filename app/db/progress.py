@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
 from app.db.runs import RunRow
@@ -57,19 +58,13 @@ def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -
             old = PhaseState(phase.state)
             if not old.ended:
                 failing = state.failed and old is not PhaseState.QUEUED
-                phase.state = states.advance_phase(old, PhaseState.FAILED if failing else PhaseState.SKIPPED)
+                _step_phase(session, phase, PhaseState.FAILED if failing else PhaseState.SKIPPED, reason, at)
                 phase.note = phase.note or reason[:200]
-                record_transition(session, run_id, "phase", phase.phase_id, old, phase.state, reason, at)
         for tier in session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)):
             if tier.state in {TierState.PENDING, TierState.RUNNING}:
-                before = TierState(tier.state)
-                tier.state = states.advance_tier(before, TierState.BLOCKED)
-                record_transition(session, run_id, "tier", tier.tier_id, before, tier.state, reason, at)
-        record_transition(
-            session, run_id, "run", run_id, run.state, states.advance_run(RunState(run.state), state), reason, at
-        )
+                _step_tier(session, tier, TierState.BLOCKED, reason, at)
+        _step_run(session, run, state, reason, at)
         session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
-        run.state = state
         run.completed_at = at
         run.reason = reason
         run.failure_reason = reason if state.failed else None
@@ -99,24 +94,19 @@ def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datet
             setattr(run, name, value)
         if run.state == target:
             return
-        old = RunState(run.state)
-        run.state = states.advance_run(old, target)
+        _step_run(session, run, target, cause, now)
         if run.started_at is None and target is not RunState.RUN_CREATED:
             run.started_at = now
         if target.terminal:
             run.completed_at = now
-        record_transition(session, run_id, "run", run_id, old, target, cause, now)
 
 
 def move_tier(db: Database, run_id: str, tier_id: str, target: TierState, cause: str, now: datetime) -> None:
     """Move a tier, as `move_run` does a run."""
     with db.writing() as session:
         tier = session.get_one(Tier, (run_id, tier_id), with_for_update=LOCK)
-        if tier.state == target:
-            return
-        old = TierState(tier.state)
-        tier.state = states.advance_tier(old, target)
-        record_transition(session, run_id, "tier", tier_id, old, target, cause, now)
+        if tier.state != target:
+            _step_tier(session, tier, target, cause, now)
 
 
 def move_phase(
@@ -127,11 +117,26 @@ def move_phase(
         phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
         for name, value in values.items():
             setattr(phase, name, value)
-        if phase.state == target:
-            return
-        old = PhaseState(phase.state)
-        phase.state = states.advance_phase(old, target)
-        record_transition(session, run_id, "phase", phase_id, old, target, cause, now)
+        if phase.state != target:
+            _step_phase(session, phase, target, cause, now)
+
+
+def _step_run(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
+    old = RunState(run.state)
+    run.state = states.advance_run(old, target)
+    record_transition(session, run.run_id, "run", run.run_id, old, target, cause, at)
+
+
+def _step_tier(session: Session, tier: Tier, target: TierState, cause: str, at: datetime) -> None:
+    old = TierState(tier.state)
+    tier.state = states.advance_tier(old, target)
+    record_transition(session, tier.run_id, "tier", tier.tier_id, old, target, cause, at)
+
+
+def _step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
+    old = PhaseState(phase.state)
+    phase.state = states.advance_phase(old, target)
+    record_transition(session, phase.run_id, "phase", phase.phase_id, old, target, cause, at)
 
 
 def _stop_clock(run: Run, at: datetime) -> None:

@@ -12,6 +12,7 @@ from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run, Tier
 from app.db.transitions import record_transition
 from app.domain.plan import Plan
+from app.domain.plan import Tier as PlannedTier
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import RunOptions, Strategy
 from app.domain.view import Headline
@@ -170,15 +171,7 @@ def store_strategy(db: Database, run_id: str, plan: Plan, strategy: Strategy) ->
         run.run_scope = strategy.run_scope
         run.max_minutes = strategy.max_minutes
         for tier in plan.tiers:
-            session.add(
-                Tier(
-                    run_id=run_id,
-                    tier_id=tier.tier_id,
-                    tier_index=tier.tier_index,
-                    name=tier.name,
-                    state=TierState.PENDING,
-                )
-            )
+            session.add(_tier_row(run_id, tier))
         for phase in plan.phases:
             session.add(_phase_row(run_id, phase.phase_id, phase.tier_id, phase.phase_index))
 
@@ -194,16 +187,18 @@ def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phas
         phase = next(phase for phase in plan.phases if phase.phase_id == phase_id)
         tier = next(tier for tier in plan.tiers if tier.tier_id == phase.tier_id)
         if session.get(Tier, (run_id, tier.tier_id)) is None:
-            session.add(
-                Tier(
-                    run_id=run_id,
-                    tier_id=tier.tier_id,
-                    tier_index=tier.tier_index,
-                    name=tier.name,
-                    state=TierState.PENDING,
-                )
-            )
+            session.add(_tier_row(run_id, tier))
         session.add(_phase_row(run_id, phase.phase_id, phase.tier_id, phase.phase_index))
+
+
+def _tier_row(run_id: str, tier: PlannedTier) -> Tier:
+    return Tier(
+        run_id=run_id,
+        tier_id=tier.tier_id,
+        tier_index=tier.tier_index,
+        name=tier.name,
+        state=TierState.PENDING,
+    )
 
 
 def _phase_row(run_id: str, phase_id: str, tier_id: str, index: int) -> Phase:

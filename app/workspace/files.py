@@ -81,19 +81,11 @@ def apply_change(root: Path, change: FileChange) -> None:
 
 def _make_way(root: Path, path: str) -> None:
     """Remove what is at `path`. A directory there holds only ignored files: its others were deleted before."""
-    mode = _lstat(root, path)
-    if mode is None:
+    kind = kind_of(root, path)
+    if kind is None:
         return
     with open_parent(root, path) as (parent, name):
-        if stat.S_ISDIR(mode):
+        if kind == stat.S_IFDIR:
             shutil.rmtree(name, dir_fd=parent)
         else:
             os.unlink(name, dir_fd=parent)
-
-
-def _lstat(root: Path, path: str) -> int | None:
-    try:
-        with open_parent(root, path) as (parent, name):
-            return os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
-    except FileNotFoundError:
-        return None

@@ -174,8 +174,8 @@ def test_any_path_that_normalises_elsewhere_is_refused(path: str) -> None:
 @given(st.text(alphabet="ab./\\:\0\n\u200d ~git1", min_size=1, max_size=14))
 def test_what_passes_stays_below_the_root(path: str) -> None:
     if not violates_policy(judged(change(path))):
-        landing = posixpath.normpath(posixpath.join("/root", path))
-        assert landing == f"/root/{path}"
+        landing = posixpath.normpath(posixpath.join("/repository", path))
+        assert landing == f"/repository/{path}"
         assert "\\" not in path
         assert not any(part.lower().strip("\u200d. ") == "git" for part in path.split("/") if part.startswith("."))
 

@@ -12,14 +12,8 @@ from tests.support.world import World
 def test_a_key_taken_away_over_a_restart_does_not_strand_the_run(
     lone_world: World, stories: Callable[[World], Story]
 ) -> None:
-    story = stories(lone_world)
-    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
-    lone_world.models.hold(role="builder")
-    story.label()
-    story.wait_for_request("builder")
-    lone_world.service.kill()
+    story = _killed_while_building(lone_world, stories)
     lone_world.service.forget("OPENAI_API_KEY")
-    lone_world.models.release()
     lone_world.service.start()
     story.expect_success()
     story.expect_review("Nothing stands in the way.")
@@ -27,16 +21,22 @@ def test_a_key_taken_away_over_a_restart_does_not_strand_the_run(
 
 
 def test_a_run_whose_workflow_was_cut_off_is_ended(lone_world: World, stories: Callable[[World], Story]) -> None:
-    story = stories(lone_world)
-    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
-    lone_world.models.hold(role="builder")
-    story.label()
-    story.wait_for_request("builder")
-    lone_world.service.kill()
-    lone_world.models.release()
+    story = _killed_while_building(lone_world, stories)
     lone_world.execute(sa.text(f"UPDATE {lone_world.status_table} SET status = 'ERROR' WHERE status = 'PENDING'"))
     lone_world.service.start()
     story.wait_until(lambda: "DONE_FAILED_ENVIRONMENT" in story.status(), "the run is ended")
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "cut off")
     story.expect_in_log("is over (ERROR)")
     story.known_failures |= set(lone_world.failed_workflows())
+
+
+def _killed_while_building(world: World, stories: Callable[[World], Story]) -> Story:
+    """A run whose service was killed while the Builder's model was asked, and is not started again yet."""
+    story = stories(world)
+    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
+    world.models.hold(role="builder")
+    story.label()
+    story.wait_for_request("builder")
+    world.service.kill()
+    world.models.release()
+    return story
