@@ -1,10 +1,8 @@
 """`check_run`, `check_suite`, `workflow_run`, `status`: they only wake the run whose head commit they are about."""
 
-import asyncio
-
 from app.db import runs
 from app.github.events import CheckRunEvent, CheckSuiteEvent, StatusEvent, WorkflowRunEvent
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db, services
 from handlers.actions import Action, WakeRun
 
 
@@ -29,5 +27,5 @@ async def status(event: StatusEvent) -> list[Action]:
 
 
 async def _wake(repository: str, head_sha: str) -> list[Action]:
-    run = await asyncio.to_thread(runs.run_of_head, services().db, repository, head_sha)
+    run = await in_db(runs.run_of_head, repository, head_sha)
     return [] if run is None else [WakeRun(run.run_id)]

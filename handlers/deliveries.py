@@ -7,12 +7,13 @@ from dbos import DBOS, SetWorkflowID, error
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import inbox
-from app.github.errors import GitHubRefused, GitHubUnavailable
+from app.github.errors import GitHubRefused
 from app.github.events import BadPayload, parse
 from app.lifecycle.patience import WAKE
 from app.lifecycle.reconcile import DELIVERY
 from app.lifecycle.run import run
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
+from app.lifecycle.steps import outlast
 from handlers import ci_events, installation, issue_comment, issues, pull_request, push
 from handlers.actions import Action, StartRun
 
@@ -39,7 +40,7 @@ HANDLERS: Mapping[str, Callable[[Any], Awaitable[list[Action]]]] = {
 @DBOS.workflow(name=DELIVERY)
 async def handle_delivery(delivery_id: str) -> None:
     """Act on one delivery of the inbox. Ended by a defect, it is tried again by the reconciler."""
-    for action in await _decide_at_last(delivery_id):
+    for action in await outlast(lambda: _decide(delivery_id), PAUSES, SQLAlchemyError):
         if isinstance(action, StartRun):
             with SetWorkflowID(action.run_id):
                 await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, action.run_id)
@@ -47,23 +48,9 @@ async def handle_delivery(delivery_id: str) -> None:
             await _wake(action.run_id)
 
 
-async def _decide_at_last(delivery_id: str) -> list[Action]:
-    for pause in PAUSES:
-        try:
-            return await _decide(delivery_id)
-        except GitHubUnavailable as trouble:
-            DBOS.logger.warning("delivery %s: %s; next try in %s seconds", delivery_id, trouble, pause)
-            await DBOS.sleep_async(max(pause, trouble.retry_after or 0))
-        except SQLAlchemyError as trouble:
-            name = type(trouble).__name__  # the text holds what was to be stored
-            DBOS.logger.warning("delivery %s: database: %s; next try in %s seconds", delivery_id, name, pause)
-            await DBOS.sleep_async(pause)
-    return await _decide(delivery_id)
-
-
 @DBOS.step(name="handlers.deliveries.decide")
 async def _decide(delivery_id: str) -> list[Action]:
-    delivery = inbox.load(services().db, delivery_id)
+    delivery = await in_db(inbox.load, delivery_id)
     try:
         event = parse(delivery.event, delivery.payload)
         return [] if event is None else await HANDLERS[delivery.event](event)

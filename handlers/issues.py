@@ -1,13 +1,11 @@
 """`issues`: the label starts a run; taking the label away, or closing the issue, cancels it."""
 
-import asyncio
-
 from app.db import progress, runs
 from app.domain.states import RunState
 from app.github import issues
 from app.github.events import IssuesEvent
 from app.github.issues import LABEL
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from handlers.actions import Action, WakeRun
 from handlers.starting import allowed, repo_of_event, start
 
@@ -41,10 +39,9 @@ async def _cancel(event: IssuesEvent, why: str) -> list[Action]:
     """Whoever can label or close issues here was given that right by GitHub, so no further one is asked for."""
     actions: list[Action] = []
     for intent in ("build", "plan"):
-        db, number = services().db, event.issue.number
-        run = await asyncio.to_thread(runs.open_run, db, event.repository.full_name, number, intent)
+        run = await in_db(runs.open_run, event.repository.full_name, event.issue.number, intent)
         if run is not None:
             reason = f"{why} by {event.sender.login}" if event.sender else why
-            await asyncio.to_thread(progress.ask_to_stop, db, run.run_id, RunState.DONE_CANCELLED, reason)
+            await in_db(progress.ask_to_stop, run.run_id, RunState.DONE_CANCELLED, reason)
             actions.append(WakeRun(run.run_id))
     return actions

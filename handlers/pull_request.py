@@ -1,12 +1,10 @@
 """`pull_request`: closing a run's pull request cancels the run; merging it ends it as promoted."""
 
-import asyncio
-
 from app.db import progress, runs
 from app.domain.states import RunState
 from app.github.events import PullRequestEvent
 from app.lifecycle import show
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from app.lifecycle.steps import utcnow
 from handlers.actions import Action, WakeRun
 
@@ -14,20 +12,18 @@ from handlers.actions import Action, WakeRun
 async def handle(event: PullRequestEvent) -> list[Action]:
     if event.action != "closed":
         return []
-    run = await asyncio.to_thread(
-        runs.run_of_branch, services().db, event.repository.full_name, event.pull_request.head.ref
-    )
+    run = await in_db(runs.run_of_branch, event.repository.full_name, event.pull_request.head.ref)
     if run is None or run.pull_number != event.number:
         return []
     by = f" by {event.sender.login}" if event.sender else ""
     if event.pull_request.merged:
-        await asyncio.to_thread(runs.update, services().db, run.run_id, {"promoted_at": utcnow()})
+        await in_db(runs.update, run.run_id, {"promoted_at": utcnow()})
         await show.show_promotion(run.run_id)
         reason = f"the pull request was merged{by} before the run had ended"
     else:
         reason = f"the pull request was closed{by}"
     if run.completed_at is None:
-        await asyncio.to_thread(progress.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
+        await in_db(progress.ask_to_stop, run.run_id, RunState.DONE_CANCELLED, reason)
         return [WakeRun(run.run_id)]
     await show.refresh(run.run_id)
     return []

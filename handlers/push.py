@@ -1,11 +1,9 @@
 """`push`: somebody else's commit on a run's branch stops the run; it does not build on what it did not make."""
 
-import asyncio
-
 from app.db import progress, runs
 from app.domain.states import RunState
 from app.github.events import PushEvent
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from handlers.actions import Action, WakeRun
 from handlers.starting import repo_of_event
 
@@ -14,7 +12,7 @@ async def handle(event: PushEvent) -> list[Action]:
     branch = event.branch
     if branch is None or not branch.startswith("autonomous/"):
         return []
-    run = await asyncio.to_thread(runs.run_of_branch, services().db, event.repository.full_name, branch)
+    run = await in_db(runs.run_of_branch, event.repository.full_name, branch)
     if run is None or run.completed_at is not None:
         return []
     repo = await repo_of_event(event)
@@ -22,7 +20,5 @@ async def handle(event: PushEvent) -> list[Action]:
         return []
     what = "deleted the run's branch" if event.deleted else f"pushed {event.after[:7]} to the run's branch"
     reason = f"{event.sender.login} {what}; the run does not build on commits that it did not make"
-    await asyncio.to_thread(
-        progress.ask_to_stop, services().db, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason
-    )
+    await in_db(progress.ask_to_stop, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
     return [WakeRun(run.run_id)]

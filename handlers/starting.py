@@ -1,6 +1,5 @@
 """Who may steer, and how a run comes to be: the same for the label and for the command."""
 
-import asyncio
 import secrets
 
 from app.db import runs
@@ -11,7 +10,7 @@ from app.github.client import Repo
 from app.github.events import Account, IssueRef, RepositoryEvent
 from app.github.permissions import may_steer
 from app.lifecycle.bootstrap import repo_of
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import utcnow
 from handlers.actions import StartRun
 
@@ -43,9 +42,8 @@ async def start(
 ) -> StartRun:
     """Store the run, unless one is open on the issue for the same purpose: then that one is named."""
     options = options or RunOptions()
-    run_id = await asyncio.to_thread(
+    run_id = await in_db(
         runs.create,
-        services().db,
         NewRun(
             run_id=f"issue-{issue.number}-{secrets.token_hex(4)}",
             repository=repo.full_name,

@@ -1,6 +1,5 @@
 """The governed apply path: the only way by which a patch reaches GitHub, and only onto the run's own branch."""
 
-import asyncio
 from dataclasses import dataclass
 
 from app.db import runs
@@ -20,7 +19,7 @@ from app.lifecycle.audit import Audit
 from app.lifecycle.bootstrap import mirror_at, repo_of
 from app.lifecycle.build import Built, Start, base_of
 from app.lifecycle.job import Job, RunEnded
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from app.lifecycle.show import take
 from app.lifecycle.steps import effect
 
@@ -89,7 +88,7 @@ async def ensure_pull(job: Job) -> int:
 @effect
 async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> None:
     """One review for one audit; threads of findings that are fixed are resolved."""
-    run = await asyncio.to_thread(runs.get, services().db, job.run_id)
+    run = await in_db(runs.get, job.run_id)
     if run.pull_number is None:
         return
     repo = await repo_of(job.repository, job.installation_id)

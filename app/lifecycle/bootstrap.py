@@ -1,7 +1,5 @@
 """PLAN_BOOTSTRAP: the run is acknowledged, its surroundings are read from the base branch, and the plan is made."""
 
-import asyncio
-
 from dbos import DBOS
 
 from app.agents import planner
@@ -20,7 +18,7 @@ from app.github.errors import GitHubUnavailable
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.record import RunLedger
 from app.lifecycle.rules import SettingsError, parse_settings
-from app.lifecycle.services import NotConfigured, services
+from app.lifecycle.services import NotConfigured, in_db, services
 from app.lifecycle.steps import effect, step
 from app.workspace.errors import GitError
 from app.workspace.mirror import Mirror
@@ -64,7 +62,7 @@ async def mirror_at(repository: str, installation_id: int, *shas: str) -> Mirror
 @effect
 async def acknowledge(run_id: str) -> None:
     """👀 on what asked for the run."""
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     if run.trigger_comment_id is not None:
         await issues.react_to_comment(repo, run.trigger_comment_id)
@@ -75,7 +73,7 @@ async def acknowledge(run_id: str) -> None:
 @effect
 async def read_job(run_id: str) -> Job:
     """Read issue, base commit, settings and instructions. Raises `RunEnded` when the settings file does not fit."""
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     base_sha = await commits.branch_head(repo, run.base_branch)
     if base_sha is None:
@@ -92,9 +90,7 @@ async def read_job(run_id: str) -> Job:
     mirror = await mirror_at(run.repository, run.installation_id, base_sha)
     paths = [entry.path for entry in await mirror.list_files(base_sha)]
     token_cap = run.options.tokens or settings.tokens or run.token_cap
-    await asyncio.to_thread(
-        runs.update, services().db, run_id, {"base_sha": base_sha, "issue_title": issue.title, "token_cap": token_cap}
-    )
+    await in_db(runs.update, run_id, {"base_sha": base_sha, "issue_title": issue.title, "token_cap": token_cap})
     refused = sandbox_available() if settings.commands.allowed else "the repository's settings forbid commands"
     return Job(
         run_id=run_id,

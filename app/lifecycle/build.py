@@ -86,7 +86,7 @@ def model_plan(job: Job, strategy: Strategy, choice: ModelChoice, output_tokens:
 @effect
 async def fetch_start(job: Job, start: Start) -> None:
     """Have on disk what the attempt starts from, so that opening the worktree needs no network."""
-    await base_of(job, start)
+    await _mirror_of(job, start)
 
 
 async def open_worktree(job: Job, start: Start) -> tuple[Worktree, tuple[str, ...]]:
@@ -99,12 +99,19 @@ async def open_worktree(job: Job, start: Start) -> tuple[Worktree, tuple[str, ..
 
 async def base_of(job: Job, start: Start) -> tuple[Mirror, str, tuple[str, ...]]:
     """The commit that an attempt's patch is against: the head of the branch, or its merge with the base so far."""
-    mirror = await mirror_at(job.repository, job.installation_id, start.head_sha)
+    mirror = await _mirror_of(job, start)
     if start.merging is None:
         return mirror, start.head_sha, ()
-    await mirror_at(job.repository, job.installation_id, start.merging)
-    fork = await mirror.merge_base(start.head_sha, start.merging)
-    if fork is not None:
-        await mirror_at(job.repository, job.installation_id, fork)
     merged, conflicts = await mirror.merge_with_markers(start.head_sha, start.merging)
     return mirror, merged, conflicts
+
+
+async def _mirror_of(job: Job, start: Start) -> Mirror:
+    """The mirror with the attempt's start on disk; for a merge, both sides and the commit where they part."""
+    mirror = await mirror_at(job.repository, job.installation_id, start.head_sha)
+    if start.merging is not None:
+        await mirror_at(job.repository, job.installation_id, start.merging)
+        fork = await mirror.merge_base(start.head_sha, start.merging)
+        if fork is not None:
+            await mirror_at(job.repository, job.installation_id, fork)
+    return mirror

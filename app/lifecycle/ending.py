@@ -1,6 +1,5 @@
 """The end of a run: its terminal state, and everything a person needs to go on from there."""
 
-import asyncio
 from collections.abc import Awaitable
 
 from dbos import DBOS
@@ -13,7 +12,7 @@ from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle import promote, record, show
 from app.lifecycle.bootstrap import mirror_at, repo_of
 from app.lifecycle.job import Job, RunEnded
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from app.lifecycle.steps import effect
 from app.workspace.errors import WorkspaceError
 
@@ -81,7 +80,7 @@ async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
 @effect
 async def _post_summary(run_id: str) -> None:
     """The final summary, on the pull request."""
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     if run.pull_number is not None:
         repo = await repo_of(run.repository, run.installation_id)
         await comments.post_once(
@@ -92,7 +91,7 @@ async def _post_summary(run_id: str) -> None:
 @effect
 async def _post_incident(run_id: str) -> None:
     """What failed, the size of the last diff, findings, budgets and how to retry, on the issue."""
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     last_diff = ""
     if run.head_sha is not None and run.base_sha is not None:

@@ -19,7 +19,7 @@ from app.github import deliveries
 from app.github.client import GitHubApp
 from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle.ending import end_stranded
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import utcnow
 
 DELIVERY = "delivery"
@@ -70,7 +70,7 @@ async def retry_failed_workflows(retried: Counter[str]) -> None:
 
 async def end_stranded_runs() -> None:
     """End open runs whose workflow has ended by a defect: a run always reaches a terminal state."""
-    for run in await asyncio.to_thread(runs.open_runs, services().db):
+    for run in await in_db(runs.open_runs):
         workflow = await DBOS.get_workflow_status_async(run.run_id)
         if workflow is not None and workflow.status in _OVER:
             log.error("the workflow of run %s is over (%s), the run is ended", run.run_id, workflow.status)

@@ -3,13 +3,19 @@
 Workflows are recovered by name after a crash, so they are functions of the module and find their surroundings here.
 """
 
+import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db.engine import Database
 from app.domain.ruleset import Ruleset
 from app.github.client import GitHubApp
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -56,3 +62,8 @@ def services() -> Services:
     if _services is None:
         raise NotConfigured("the service has not been started")
     return _services
+
+
+async def in_db(function: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call a function of the database beside the event loop, which no query may block."""
+    return await asyncio.to_thread(function, services().db, *args, **kwargs)

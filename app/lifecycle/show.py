@@ -1,6 +1,5 @@
 """What a run shows on GitHub: a status comment edited in place, a check run per head commit, the pull request."""
 
-import asyncio
 from datetime import datetime
 
 from dbos import DBOS
@@ -13,7 +12,7 @@ from app.github.errors import GitHubUnavailable
 from app.github.turns import turn
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.job import Job
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import effect, utcnow
 
 
@@ -22,9 +21,8 @@ async def say(
     run_id: str, headline: Headline, next_action: str, reason: str = "", deadline: datetime | None = None
 ) -> None:
     """Change the headline, with its next action, and show it. While GitHub is down it is shown at the next change."""
-    await asyncio.to_thread(
+    await in_db(
         runs.update,
-        services().db,
         run_id,
         {
             "headline": headline,
@@ -45,20 +43,19 @@ async def refresh(run_id: str) -> None:
 
     The picture is taken in its turn: a command's handler and the run itself never write an older one over a newer.
     """
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     repo = await repo_of(run.repository, run.installation_id)
     async with turn(repo, "run", run_id):
         await _show(repo, run_id)
 
 
 async def _show(repo: Repo, run_id: str) -> None:
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
     view = await take(run_id)
-    await comments.upsert(repo, run.issue_number, f"status:{run_id}", text.status_comment(view))
-    if run.head_sha is not None:
-        await checks.upsert_check(repo, checks.RUN_CHECK, run.head_sha, run_id, text.check_output(view))
-    if run.pull_number is not None:
-        pull = await pulls.read_pull(repo, run.pull_number)
+    await comments.upsert(repo, view.issue_number, f"status:{run_id}", text.status_comment(view))
+    if view.head_sha is not None:
+        await checks.upsert_check(repo, checks.RUN_CHECK, view.head_sha, run_id, text.check_output(view))
+    if view.pull_number is not None:
+        pull = await pulls.read_pull(repo, view.pull_number)
         if pull.open:
             await pulls.update_pull(repo, pull, title=text.pull_title(view), body=text.pull_body(view))
 
@@ -73,12 +70,12 @@ async def supersede(job: Job, older_sha: str, newer_sha: str) -> None:
 
 async def take(run_id: str) -> RunView:
     """The picture of the run as it stands now."""
-    return await asyncio.to_thread(picture.take, services().db, run_id, services().server_url)
+    return await in_db(picture.take, run_id, services().server_url)
 
 
 async def show_promotion(run_id: str) -> None:
     """Set the promotion check of the head commit: success when nothing stands against merging, else the reasons."""
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     if run.head_sha is None:
         return
     repo = await repo_of(run.repository, run.installation_id)

@@ -2,12 +2,12 @@
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
 from dbos import DBOS
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app.github.errors import GitHubUnavailable
 
@@ -36,24 +36,36 @@ def step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
 def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
     """Make an async function a step, and try it again for half an hour while GitHub or the database is down.
 
-    After that the error leaves it. A pause is part of the workflow, so it is not slept twice.
+    After that the error leaves it.
     """
     stepped = DBOS.step(name=f"{function.__module__}.{function.__qualname__}")(function)
 
     @functools.wraps(function)
     async def persistent(*args: P.args, **kwargs: P.kwargs) -> R:
-        for pause in PAUSES:
-            try:
-                return await stepped(*args, **kwargs)
-            except GitHubUnavailable as trouble:
-                DBOS.logger.warning("%s; next try in %s seconds", trouble, pause)
-                await DBOS.sleep_async(max(pause, trouble.retry_after or 0))
-            except OperationalError as trouble:
-                DBOS.logger.warning("the database failed: %s; next try in %s seconds", trouble.orig, pause)
-                await DBOS.sleep_async(pause)
-        return await stepped(*args, **kwargs)
+        return await outlast(lambda: stepped(*args, **kwargs), PAUSES, OperationalError)
 
     return persistent
+
+
+async def outlast(
+    ask: Callable[[], Awaitable[R]], pauses: Iterable[float], database_failure: type[SQLAlchemyError]
+) -> R:
+    """Ask, and ask again after each pause (seconds) while GitHub is down or the database fails in this way.
+
+    After the last one the error leaves. A pause is part of the workflow, so it is not slept twice.
+    """
+    for pause in pauses:
+        try:
+            return await ask()
+        except GitHubUnavailable as trouble:
+            why, at_least = str(trouble), trouble.retry_after or 0
+        except database_failure as trouble:
+            # Of other errors the text may hold what was to be stored.
+            detail = trouble.orig if isinstance(trouble, OperationalError) else type(trouble).__name__
+            why, at_least = f"database: {detail}", 0
+        DBOS.logger.warning("%s: %s; next try in %s seconds", DBOS.workflow_id, why, pause)
+        await DBOS.sleep_async(max(pause, at_least))
+    return await ask()
 
 
 @DBOS.step(name="now")

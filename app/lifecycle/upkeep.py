@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import inbox, runs
 from app.lifecycle.reconcile import DELIVERY
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import utcnow
 from app.workspace.errors import WorkspaceError
 from app.workspace.mirror import Mirror
@@ -38,7 +38,7 @@ async def keep_tidy() -> None:
 
 
 async def _forget_deliveries() -> None:
-    await asyncio.to_thread(inbox.forget, services().db, utcnow() - KEEP)
+    await in_db(inbox.forget, utcnow() - KEEP)
 
 
 async def _forget_workflows() -> None:
@@ -62,7 +62,7 @@ async def forget_workflows(before: datetime) -> None:
 
 
 async def _sweep_worktrees() -> None:
-    working = await asyncio.to_thread(runs.open_runs, services().db)
+    working = await in_db(runs.open_runs)
     await sweep(services().data_dir, {run.run_id for run in working})
 
 
@@ -75,7 +75,7 @@ async def repack_mirrors() -> None:
     if stamp.exists() and utcnow() - datetime.fromtimestamp(stamp.stat().st_mtime, UTC) < REPACK_AFTER:
         return
     stamp.touch()
-    working = await asyncio.to_thread(runs.open_runs, services().db)
+    working = await in_db(runs.open_runs)
     busy = {(run.repository or "").lower() for run in working}
     for path in sorted(mirrors.glob("[!.]*/*.git")):
         if f"{path.parent.name}/{path.stem}" not in busy:

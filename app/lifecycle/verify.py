@@ -3,7 +3,6 @@
 Level-triggered: an event, a timer or a restart only wakes it; it reads everything about the commit again and decides.
 """
 
-import asyncio
 from datetime import datetime
 
 from dbos import DBOS
@@ -20,7 +19,7 @@ from app.github import ci, ci_jobs
 from app.lifecycle.bootstrap import mirror_at, repo_of
 from app.lifecycle.job import Job
 from app.lifecycle.patience import sleep_until_woken
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from app.lifecycle.steps import effect, now, utcnow
 
 LOOK_AGAIN_SECONDS = 60
@@ -88,7 +87,7 @@ async def _look(
         workflows_present=workflows_present,
     )
     nearest = [limit - waited for limit in (rules.grace_seconds, deadline) if limit > waited]
-    run = await asyncio.to_thread(runs.get, services().db, job.run_id)
+    run = await in_db(runs.get, job.run_id)
     verdict = decide(facts, wait)
     return _Look(
         verdict=verdict,
@@ -105,7 +104,7 @@ async def failure_feedback(job: Job, head_sha: str, verdict: CiVerdict) -> Feedb
     logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
     share = LOG_CHARACTERS // max(1, len(logs))
     texts = [f"Job {log.name}:\n{trim_log(log.text, limit=share)}" for log in logs]
-    runs.update(services().db, job.run_id, {"last_log": "\n\n".join(texts)})
+    await in_db(runs.update, job.run_id, {"last_log": "\n\n".join(texts)})
     return Feedback(
         title=f"CI is red on your last commit ({verdict.reason})", text="\n\n".join(texts) or verdict.reason
     )

@@ -1,22 +1,20 @@
 """`/autopack cancel`: end the run; what is pushed stays on its branch."""
 
-import asyncio
-
 from app.db import progress, runs
 from app.domain.states import RunState
 from app.github import comments, issues, text
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from handlers.actions import Action, WakeRun
 from handlers.commands.parse import Asked
 
 
 async def handle(asked: Asked) -> list[Action]:
     event = asked.event
-    run = runs.latest_run(services().db, event.repository.full_name, event.issue.number)
+    run = await in_db(runs.latest_run, event.repository.full_name, event.issue.number)
     if run is None or run.completed_at is not None:
         await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
     reason = f"cancelled by {asked.who.login}"
-    await asyncio.to_thread(progress.ask_to_stop, services().db, run.run_id, RunState.DONE_CANCELLED, reason)
+    await in_db(progress.ask_to_stop, run.run_id, RunState.DONE_CANCELLED, reason)
     await issues.react_to_comment(asked.repo, event.comment.id)
     return [WakeRun(run.run_id)]

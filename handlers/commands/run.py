@@ -1,12 +1,10 @@
 """`/autopack run`: start a run on this issue."""
 
-import asyncio
-
 from app.db import runs
 from app.domain.states import RunState
 from app.github import comments, issues, text
 from app.lifecycle import show
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from handlers.actions import Action
 from handlers.commands.parse import Asked
 from handlers.starting import start
@@ -39,7 +37,7 @@ async def begin(asked: Asked, *, intent: str) -> list[Action]:
 
 async def _answer_if_on_already(asked: Asked, run_id: str) -> None:
     """A second start of a run that is on changes nothing, which is said; beside the label, a look is answer enough."""
-    run = await asyncio.to_thread(runs.get, services().db, run_id)
+    run = await in_db(runs.get, run_id)
     comment = asked.event.comment.id
     if run.trigger_comment_id == comment:
         return

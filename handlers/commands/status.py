@@ -1,18 +1,16 @@
 """`/autopack status`: bring the status comment up to date, or say that there is no run here."""
 
-import asyncio
-
 from app.db import runs
 from app.github import comments, issues, text
 from app.lifecycle import show
-from app.lifecycle.services import services
+from app.lifecycle.services import in_db
 from handlers.actions import Action, WakeRun
 from handlers.commands.parse import Asked
 
 
 async def handle(asked: Asked) -> list[Action]:
     event = asked.event
-    run = await asyncio.to_thread(runs.latest_run, services().db, event.repository.full_name, event.issue.number)
+    run = await in_db(runs.latest_run, event.repository.full_name, event.issue.number)
     await issues.react_to_comment(asked.repo, event.comment.id)
     if run is None:
         await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
