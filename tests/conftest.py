@@ -125,6 +125,10 @@ def stories(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[Callable
         if not request.node.stash.get(FAILED, False):
             for story in begun:
                 story.check()
+    except Exception:
+        for story in begun:  # now: where this is the last story, its hub is gone when the report is written
+            story.keep_history()
+        raise
     finally:
         _leave_in_peace(worlds, begun)
 

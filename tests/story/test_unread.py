@@ -1,0 +1,22 @@
+"""A story is told in full: whatever of the App's doing it neither reads nor expects fails it."""
+
+import pytest
+
+from tests.support.answers import edits, phase, plan, write
+from tests.support.story import Story
+
+
+def test_what_was_neither_read_nor_expected_fails_the_story(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    story.wait_for_end()
+    with pytest.raises(AssertionError, match="neither read nor expected") as unread:
+        story.check()
+    for kind in ("comment", "review", "check run", "ref"):
+        assert f"('{kind}'" in str(unread.value)
+    story.expect_success()
+    with pytest.raises(AssertionError, match=r"neither read nor expected: .*\('review'") as unread:
+        story.check()
+    for kind in ("comment", "check run", "ref"):
+        assert f"('{kind}'" not in str(unread.value)
+    story.expect_review("P1")
