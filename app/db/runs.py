@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from sqlalchemy.exc import IntegrityError
 
 from app.db.engine import LOCK, Database
@@ -14,7 +14,7 @@ from app.db.transitions import record_transition
 from app.domain.plan import Plan
 from app.domain.plan import Tier as PlannedTier
 from app.domain.states import PhaseState, RunState, TierState
-from app.domain.strategy import RunOptions, Strategy
+from app.domain.strategy import Engine, RunOptions, Strategy
 from app.domain.view import Headline
 
 
@@ -43,9 +43,18 @@ class RunRow(BaseModel):
     model_config = ConfigDict(frozen=True, from_attributes=True)
 
     run_id: str
+    project_id: str
+    engine: Engine
+    follows: str | None
+    part: int
+    parts: int
+    rest: tuple[Plan, ...]
+    """The plans of the runs that are to follow this one."""
     repository: str
+    """Empty for a run without one; then there is no installation either."""
     installation_id: int
     issue_number: int
+    """0 for a run that no issue asked for."""
     issue_title: str
     intent: str
     requester: str
@@ -71,6 +80,11 @@ class RunRow(BaseModel):
     told_at: datetime | None
     """When everything about the run's end had been said on GitHub."""
 
+    @field_validator("repository", "installation_id", "issue_number", "requester_id", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: object, info: ValidationInfo) -> object:
+        return ("" if info.field_name == "repository" else 0) if value is None else value
+
     def active_minutes(self, at: datetime) -> float:
         """Minutes of active work up to `at`; waiting for CI or a person is not counted."""
         running = (at - self.active_since).total_seconds() if self.active_since else 0.0
@@ -85,6 +99,7 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
     """Create the run, or return the id of the open run that the same repository, issue and intent already have."""
     row = Run(
         **new.model_dump(mode="json", exclude={"options"}),
+        project_id=new.repository,
         options=new.options.model_dump(mode="json"),
         state=RunState.PLAN_BOOTSTRAP,
         headline=Headline.PLANNING,

@@ -4,10 +4,25 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Numeric, String, Text, TypeDecorator, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Float,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+DEFAULT_PROJECT = "autopack"
+"""The project of runs that name no repository."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -40,6 +55,7 @@ class Base(DeclarativeBase):
         datetime: UtcTime,
         dict[str, Any]: JSON,
         list[str]: JSON,
+        list[dict[str, Any]]: JSON,
         float: Float,
         Decimal: Numeric(18, 8),
     }
@@ -69,6 +85,16 @@ class Run(Base):
 
     __tablename__ = "runs"
     run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(200), default=DEFAULT_PROJECT, index=True)
+    """Whose backlog its issues belong to: the repository, or the service's own project for runs without one."""
+    engine: Mapped[str] = mapped_column(String(20), default="autopack")
+    """Who builds: Autopack's own Builder, or an external one that posts its results."""
+    follows: Mapped[str | None] = mapped_column(String(100))
+    """The run before this one, where a plan was split into several."""
+    part: Mapped[int] = mapped_column(default=1)
+    parts: Mapped[int] = mapped_column(default=1)
+    rest: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """The plans of the runs that are to follow this one, in order."""
     repository: Mapped[str | None] = mapped_column(String(200))
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
     issue_number: Mapped[int | None]
@@ -144,6 +170,11 @@ class Phase(Base):
     head_sha: Mapped[str | None] = mapped_column(String(64))
     snapshot: Mapped[bool] = mapped_column(default=False)
     note: Mapped[str] = mapped_column(PlainText, default="")
+    reported_minor: Mapped[int] = mapped_column(default=0)
+    """Minor issues that a client said there are, without naming them."""
+    reported_major: Mapped[int] = mapped_column(default=0)
+    awaiting: Mapped[str] = mapped_column(String(20), default="")
+    """What an externally built phase waits for: `builder`, `audit`, `ci`, or nothing."""
 
 
 class Transition(Base):
@@ -171,12 +202,74 @@ class Issue(Base):
     severity: Mapped[str] = mapped_column(String(10))
     source: Mapped[str] = mapped_column(String(20))
     finding: Mapped[dict[str, Any]]
+    task_category: Mapped[str] = mapped_column(String(50), default="")
+    complexity: Mapped[str] = mapped_column(String(10), default="")
+    expected_fail: Mapped[bool] = mapped_column(default=False)
+    evidence_refs: Mapped[list[str]] = mapped_column(default=list)
     open: Mapped[bool] = mapped_column(default=True)
     resolution: Mapped[str] = mapped_column(PlainText, default="")
     occurrences: Mapped[int] = mapped_column(default=1)
     seen_in: Mapped[str] = mapped_column(String(100))
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
+
+
+class Project(Base):
+    """A repository, or the service's own project: the row that is locked while its backlog is written."""
+
+    __tablename__ = "projects"
+    project_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+
+
+class Backlog(Base):
+    """An issue of a project over all its runs, by its key."""
+
+    __tablename__ = "backlog"
+    project_id: Mapped[str] = mapped_column(ForeignKey("projects.project_id"), primary_key=True)
+    issue_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    category: Mapped[str] = mapped_column(PlainText)
+    base_severity: Mapped[str] = mapped_column(String(10))
+    task_category: Mapped[str] = mapped_column(String(50), default="")
+    complexity: Mapped[str] = mapped_column(String(10), default="")
+    problem: Mapped[str] = mapped_column(PlainText, default="")
+    status: Mapped[str] = mapped_column(String(20))
+    occurrences: Mapped[int] = mapped_column(default=0)
+    age_in_runs: Mapped[int]
+    age_in_tiers: Mapped[int]
+    seen_in_tiers: Mapped[list[str]]
+    first_seen_run_id: Mapped[str] = mapped_column(String(100))
+    last_seen_run_id: Mapped[str] = mapped_column(String(100))
+    last_seen_at: Mapped[datetime]
+    resolved_by_run_id: Mapped[str | None] = mapped_column(String(100))
+
+
+class Sighting(Base):
+    """That an issue was seen in a run, and in which of its tiers; aging counts these rows, never how often it was."""
+
+    __tablename__ = "sightings"
+    project_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    issue_key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
+    tiers: Mapped[list[str]]
+    left_open: Mapped[bool] = mapped_column(default=True)
+    """False once the run itself mended it, or a later one did: then it does not count any more."""
+
+
+class Submission(Base):
+    """A result or audit that an external agent posted: one per attempt, answered the same however often it comes."""
+
+    __tablename__ = "submissions"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
+    phase_id: Mapped[str] = mapped_column(String(100))
+    role: Mapped[str] = mapped_column(String(20))
+    attempt: Mapped[int]
+    body: Mapped[dict[str, Any]]
+    answer: Mapped[dict[str, Any] | None]
+    taken: Mapped[bool] = mapped_column(default=False)
+    """Whether the run's workflow has begun to work with it."""
+    at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),)
 
 
 class ModelCall(Base):

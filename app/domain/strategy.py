@@ -1,5 +1,7 @@
 """The strategy: a run's plan made governed. Compiled once by a pure function, frozen and stored with the run."""
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict
 
 from app.domain.findings import Severity
@@ -21,10 +23,21 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Engine(StrEnum):
+    """Who builds a run's phases."""
+
+    AUTOPACK = "autopack"
+    """Autopack's own Builder and Auditor."""
+    EXTERNAL = "external"
+    """Any other agent: its results are posted to the REST API."""
+
+
 class RunOptions(_Frozen):
     """What the person who asked for the run chose; None keeps the repository's and the ruleset's figures."""
 
     tokens: int | None = None
+    phases: int | None = None
+    minutes: float | None = None
     model: str | None = None
     safety: SafetyProfile | None = None
     scope: RunScope | None = None
@@ -118,7 +131,7 @@ def compile_strategy(
     """
     safety = options.safety or settings.safety
     profile = ruleset.profiles[safety]
-    max_phases = settings.phases or ruleset.run.phases
+    max_phases = options.phases or settings.phases or ruleset.run.phases
     if len(plan.phases) > max_phases:
         raise TooManyPhases(f"the plan has {len(plan.phases)} phases, a run may have {max_phases}")
     wanted = options.model or settings.model
@@ -141,7 +154,7 @@ def compile_strategy(
         run_scope=RunScope.SINGLE_TIER if profile.single_tier else (options.scope or RunScope.MULTI_TIER),
         token_cap=options.tokens or settings.tokens or ruleset.run.tokens,
         max_phases=max_phases,
-        max_minutes=settings.minutes or ruleset.run.minutes,
+        max_minutes=options.minutes or settings.minutes or ruleset.run.minutes,
         max_minor_issues=ruleset.run.minor_issues_per_phase * len(plan.phases),
         phases=phases,
         tiers=tiers,

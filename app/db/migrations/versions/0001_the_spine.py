@@ -30,8 +30,19 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "projects",
+        sa.Column("project_id", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("project_id"),
+    )
+    op.create_table(
         "runs",
         sa.Column("run_id", sa.String(length=100), nullable=False),
+        sa.Column("project_id", sa.String(length=200), nullable=False),
+        sa.Column("engine", sa.String(length=20), nullable=False),
+        sa.Column("follows", sa.String(length=100), nullable=True),
+        sa.Column("part", sa.Integer(), nullable=False),
+        sa.Column("parts", sa.Integer(), nullable=False),
+        sa.Column("rest", sa.JSON(), nullable=False),
         sa.Column("repository", sa.String(length=200), nullable=True),
         sa.Column("installation_id", sa.BigInteger(), nullable=True),
         sa.Column("issue_number", sa.Integer(), nullable=True),
@@ -74,6 +85,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id"),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_runs_project_id"), ["project_id"], unique=False)
         batch_op.create_index(
             "one_open_run_per_issue",
             ["repository", "issue_number", "intent"],
@@ -84,6 +96,30 @@ def upgrade() -> None:
         batch_op.create_index("runs_by_head", ["repository", "head_sha"], unique=False)
 
     op.create_table(
+        "backlog",
+        sa.Column("project_id", sa.String(length=200), nullable=False),
+        sa.Column("issue_key", sa.String(length=200), nullable=False),
+        sa.Column("category", sa.Text(), nullable=False),
+        sa.Column("base_severity", sa.String(length=10), nullable=False),
+        sa.Column("task_category", sa.String(length=50), nullable=False),
+        sa.Column("complexity", sa.String(length=10), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(length=20), nullable=False),
+        sa.Column("occurrences", sa.Integer(), nullable=False),
+        sa.Column("age_in_runs", sa.Integer(), nullable=False),
+        sa.Column("age_in_tiers", sa.Integer(), nullable=False),
+        sa.Column("seen_in_tiers", sa.JSON(), nullable=False),
+        sa.Column("first_seen_run_id", sa.String(length=100), nullable=False),
+        sa.Column("last_seen_run_id", sa.String(length=100), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("resolved_by_run_id", sa.String(length=100), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["project_id"],
+            ["projects.project_id"],
+        ),
+        sa.PrimaryKeyConstraint("project_id", "issue_key"),
+    )
+    op.create_table(
         "issues",
         sa.Column("run_id", sa.String(length=100), nullable=False),
         sa.Column("phase_id", sa.String(length=100), nullable=False),
@@ -92,6 +128,10 @@ def upgrade() -> None:
         sa.Column("severity", sa.String(length=10), nullable=False),
         sa.Column("source", sa.String(length=20), nullable=False),
         sa.Column("finding", sa.JSON(), nullable=False),
+        sa.Column("task_category", sa.String(length=50), nullable=False),
+        sa.Column("complexity", sa.String(length=10), nullable=False),
+        sa.Column("expected_fail", sa.Boolean(), nullable=False),
+        sa.Column("evidence_refs", sa.JSON(), nullable=False),
         sa.Column("open", sa.Boolean(), nullable=False),
         sa.Column("resolution", sa.Text(), nullable=False),
         sa.Column("occurrences", sa.Integer(), nullable=False),
@@ -143,11 +183,45 @@ def upgrade() -> None:
         sa.Column("head_sha", sa.String(length=64), nullable=True),
         sa.Column("snapshot", sa.Boolean(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("reported_minor", sa.Integer(), nullable=False),
+        sa.Column("reported_major", sa.Integer(), nullable=False),
+        sa.Column("awaiting", sa.String(length=20), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.run_id"],
         ),
         sa.PrimaryKeyConstraint("run_id", "phase_id"),
+    )
+    op.create_table(
+        "sightings",
+        sa.Column("project_id", sa.String(length=200), nullable=False),
+        sa.Column("issue_key", sa.String(length=200), nullable=False),
+        sa.Column("run_id", sa.String(length=100), nullable=False),
+        sa.Column("tiers", sa.JSON(), nullable=False),
+        sa.Column("left_open", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("project_id", "issue_key", "run_id"),
+    )
+    op.create_table(
+        "submissions",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("run_id", sa.String(length=100), nullable=False),
+        sa.Column("phase_id", sa.String(length=100), nullable=False),
+        sa.Column("role", sa.String(length=20), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("answer", sa.JSON(), nullable=True),
+        sa.Column("taken", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["runs.run_id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),
     )
     op.create_table(
         "tiers",
@@ -191,6 +265,8 @@ def downgrade() -> None:
 
     op.drop_table("transitions")
     op.drop_table("tiers")
+    op.drop_table("submissions")
+    op.drop_table("sightings")
     op.drop_table("phases")
     with op.batch_alter_table("model_calls", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_model_calls_run_id"))
@@ -200,6 +276,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_issues_issue_key"))
 
     op.drop_table("issues")
+    op.drop_table("backlog")
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.drop_index("runs_by_head")
         batch_op.drop_index(
@@ -207,8 +284,10 @@ def downgrade() -> None:
             sqlite_where=sa.text("completed_at IS NULL AND repository IS NOT NULL"),
             postgresql_where=sa.text("completed_at IS NULL AND repository IS NOT NULL"),
         )
+        batch_op.drop_index(batch_op.f("ix_runs_project_id"))
 
     op.drop_table("runs")
+    op.drop_table("projects")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index(
             "deliveries_waiting",
