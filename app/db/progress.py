@@ -48,27 +48,32 @@ def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -
     Somebody who asked it to stop before it succeeded is heard. Ended already: nothing changes.
     """
     with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        if RunState(run.state).terminal:
-            return RunState(run.state), run.reason
-        if state is RunState.DONE_SUCCESS and run.stop_state is not None:
-            state, reason = RunState(run.stop_state), run.stop_reason
-        _stop_clock(run, at)
-        for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)):
-            old = PhaseState(phase.state)
-            if not old.ended:
-                failing = state.failed and old is not PhaseState.QUEUED
-                _step_phase(session, phase, PhaseState.FAILED if failing else PhaseState.SKIPPED, reason, at)
-                phase.note = phase.note or reason[:200]
-        for tier in session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)):
-            if tier.state in {TierState.PENDING, TierState.RUNNING}:
-                _step_tier(session, tier, TierState.BLOCKED, reason, at)
-        _step_run(session, run, state, reason, at)
-        session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
-        run.completed_at = at
-        run.reason = reason
-        run.failure_reason = reason if state.failed else None
-        return state, reason
+        return end_in(session, session.get_one(Run, run_id, with_for_update=LOCK), state, reason, at)
+
+
+def end_in(session: Session, run: Run, state: RunState, reason: str, at: datetime) -> tuple[RunState, str]:
+    """`end` within a transaction that holds the run."""
+    run_id = run.run_id
+    if RunState(run.state).terminal:
+        return RunState(run.state), run.reason
+    if state is RunState.DONE_SUCCESS and run.stop_state is not None:
+        state, reason = RunState(run.stop_state), run.stop_reason
+    _stop_clock(run, at)
+    for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)):
+        old = PhaseState(phase.state)
+        if not old.ended:
+            failing = state.failed and old is not PhaseState.QUEUED
+            step_phase(session, phase, PhaseState.FAILED if failing else PhaseState.SKIPPED, reason, at)
+            phase.note = phase.note or reason[:200]
+    for tier in session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)):
+        if tier.state in {TierState.PENDING, TierState.RUNNING}:
+            step_tier(session, tier, TierState.BLOCKED, reason, at)
+    step_run(session, run, state, reason, at)
+    session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
+    run.completed_at = at
+    run.reason = reason
+    run.failure_reason = reason if state.failed else None
+    return state, reason
 
 
 def ask_to_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:
@@ -94,7 +99,7 @@ def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datet
             setattr(run, name, value)
         if run.state == target:
             return
-        _step_run(session, run, target, cause, now)
+        step_run(session, run, target, cause, now)
         if run.started_at is None and target is not RunState.RUN_CREATED:
             run.started_at = now
         if target.terminal:
@@ -106,7 +111,7 @@ def move_tier(db: Database, run_id: str, tier_id: str, target: TierState, cause:
     with db.writing() as session:
         tier = session.get_one(Tier, (run_id, tier_id), with_for_update=LOCK)
         if tier.state != target:
-            _step_tier(session, tier, target, cause, now)
+            step_tier(session, tier, target, cause, now)
 
 
 def move_phase(
@@ -118,22 +123,22 @@ def move_phase(
         for name, value in values.items():
             setattr(phase, name, value)
         if phase.state != target:
-            _step_phase(session, phase, target, cause, now)
+            step_phase(session, phase, target, cause, now)
 
 
-def _step_run(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
+def step_run(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
     old = RunState(run.state)
     run.state = states.advance_run(old, target)
     record_transition(session, run.run_id, "run", run.run_id, old, target, cause, at)
 
 
-def _step_tier(session: Session, tier: Tier, target: TierState, cause: str, at: datetime) -> None:
+def step_tier(session: Session, tier: Tier, target: TierState, cause: str, at: datetime) -> None:
     old = TierState(tier.state)
     tier.state = states.advance_tier(old, target)
     record_transition(session, tier.run_id, "tier", tier.tier_id, old, target, cause, at)
 
 
-def _step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
+def step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
     old = PhaseState(phase.state)
     phase.state = states.advance_phase(old, target)
     record_transition(session, phase.run_id, "phase", phase.phase_id, old, target, cause, at)

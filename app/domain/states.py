@@ -119,3 +119,21 @@ def advance_phase(current: PhaseState, target: PhaseState) -> PhaseState:
     if target not in _PHASE.get(current, frozenset()):
         raise IllegalTransition("phase", current, target)
     return target
+
+
+def route_run(current: RunState, target: RunState) -> tuple[RunState, ...]:
+    """The fewest steps of the run machine from `current` to `target`, which is the last of them; none when it is there.
+
+    Raises `IllegalTransition` when no way leads there. No step but the last ends the run.
+    """
+    ways: dict[RunState, tuple[RunState, ...]] = {current: ()}
+    waiting = [current]
+    while target not in ways and waiting:
+        state = waiting.pop(0)
+        for following in sorted(_RUN.get(state, ()), key=list(RunState).index):
+            if following not in ways and (following is target or not following.terminal):
+                ways[following] = (*ways[state], following)
+                waiting.append(following)
+    if target not in ways:
+        raise IllegalTransition("run", current, target)
+    return ways[target]
