@@ -1,9 +1,9 @@
-"""The command line: `autopack serve`, `autopack try`, `autopack demo`."""
+"""The command line of Autopack: the service, trials, and what can be looked at without either."""
 
 import gc
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,6 +52,86 @@ def demo(
     sample = copy_sample(DEMO / "repository", work)
     trial = Trial(repository=sample, issue=DEMO / "issue.md", work=work, model=model, recording=DEMO / "recording.yaml")
     sys.exit(trial.run())
+
+
+@cli.command()
+def strategy(
+    plan: Annotated[Path, typer.Option(help="YAML or JSON with tiers and phases.", exists=True, dir_okay=False)],
+    ruleset: Annotated[
+        Path | None, typer.Option(help="By default the one that ships.", exists=True, dir_okay=False)
+    ] = None,
+    settings: Annotated[Path | None, typer.Option(help="An autopack.yml.", exists=True, dir_okay=False)] = None,
+    safety: Annotated[Literal["normal", "critical"] | None, typer.Option(help="Safety profile.")] = None,
+    scope: Annotated[Literal["multi_tier", "single_tier", "incremental"] | None, typer.Option(help="Scope.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="The run's cap, such as 500k or 2M.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print the strategy that a plan would be governed by, and run nothing."""
+    from rich.console import Console
+
+    from app import dry_run
+
+    try:
+        done = dry_run.dry_run(plan, ruleset, settings, dry_run.asked(safety, scope, tokens))
+    except dry_run.BadInput as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from error
+    if json:
+        typer.echo(dry_run.as_json(done))
+    else:
+        dry_run.show(done, Console())
+
+
+@cli.command()
+def schema(
+    settings: Annotated[bool, typer.Option("--settings", help="Of .github/autopack.yml, not of a ruleset.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare the published files with the models.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the published files anew.")] = False,
+) -> None:
+    """Print the JSON schema of rulesets, or of a repository's settings."""
+    from app.lifecycle import rules
+
+    if write:
+        rules.publish_schemas()
+    elif check:
+        outdated = rules.outdated_schemas()
+        if outdated:
+            typer.echo(
+                f"{', '.join(map(str, outdated))}: not what the models say; run: autopack schema --write", err=True
+            )
+            raise typer.Exit(1)
+    else:
+        typer.echo(rules.schema_text("settings.schema.json" if settings else "schema.json"), nl=False)
+
+
+artifacts = typer.Typer(help="The files that tell of runs (AUTONOMOUS_RUNS_DIR).", no_args_is_help=True)
+cli.add_typer(artifacts, name="artifacts")
+
+
+@artifacts.callback()
+def _artifacts() -> None:  # with it, `rebuild` stays a command of its own
+    """The files that tell of runs (AUTONOMOUS_RUNS_DIR)."""
+
+
+@artifacts.command()
+def rebuild(
+    run: Annotated[str | None, typer.Option(help="Only the files of this run.")] = None,
+) -> None:
+    """Write all files anew from the database; the service may be at work meanwhile."""
+    from sqlalchemy.exc import NoResultFound, SQLAlchemyError
+
+    from app.db.engine import DatabaseUnusable
+    from app.lifecycle import artefacts
+    from app.settings import Settings
+
+    settings = Settings()
+    try:
+        count = artefacts.rebuild(settings, run)
+    except NoResultFound:
+        sys.exit(f"There is no run {run}")
+    except (DatabaseUnusable, SQLAlchemyError, OSError) as trouble:
+        sys.exit(f"The files could not be written: {trouble}")
+    print(f"Written anew: the files of {count} run{'' if count == 1 else 's'}, in {settings.autonomous_runs_dir}")
 
 
 def main() -> None:

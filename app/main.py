@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 from collections.abc import AsyncGenerator
 
 from dbos import DBOS, DBOSConfig
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import __version__
 from app.agents import models
@@ -15,17 +16,19 @@ from app.agents.models import ModelAccess
 from app.db import progress
 from app.db.engine import Database
 from app.github.client import GitHubApp
-from app.lifecycle import reconcile, upkeep
+from app.lifecycle import artefacts, reconcile, upkeep
 from app.lifecycle.rules import default_ruleset
+from app.lifecycle.run import RUNS_QUEUE
 from app.lifecycle.services import Services, begin_shutdown, configure
 from app.lifecycle.steps import utcnow
 from app.settings import Settings
-from app.web import health, webhooks
+from app.web import documentation, health, issues, metrics, problems, reports, results, runs, webhooks
+from app.web.access import require_access
 from app.web.background import Background
 from app.web.drainer import Drainer
 from app.web.intake import Intake
+from app.web.limits import BodyLimit
 from app.web.state import State
-from handlers.deliveries import RUNS_QUEUE
 
 ENGINE_POLLING_SECONDS = 0.2
 """How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies."""
@@ -79,6 +82,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             "drainer": drainer.run,
             "reconciler": reconcile.keep_reconciling,
             "upkeep": upkeep.keep_tidy,
+            "artefacts": functools.partial(artefacts.keep_projected, settings),
         }
     )
     api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
@@ -103,6 +107,22 @@ def _launch() -> None:
     DBOS.register_queue(RUNS_QUEUE, polling_interval_sec=ENGINE_POLLING_SECONDS)
 
 
-app = FastAPI(title="Autopack", version=__version__, lifespan=lifespan)
-app.include_router(health.router)
-app.include_router(webhooks.router)
+def _assemble() -> FastAPI:
+    """The routes: what GitHub and load balancers reach is open, the rest asks for the token or for this machine."""
+    api = FastAPI(
+        title="Autopack",
+        version=__version__,
+        description="Labelled issues become reviewed pull requests. Errors are RFC 9457 problem details.",
+        lifespan=lifespan,
+    )
+    problems.install(api)
+    documentation.install(api)
+    api.add_middleware(BodyLimit)
+    for router in (health.router, webhooks.router):
+        api.include_router(router)
+    for router in (runs.router, issues.router, results.router, metrics.router, reports.router):
+        api.include_router(router, dependencies=[Depends(require_access)])
+    return api
+
+
+app = _assemble()

@@ -3,21 +3,20 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from dbos import DBOS, SetWorkflowID, error
+from dbos import DBOS, SetWorkflowID
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import inbox
 from app.github.errors import GitHubRefused
 from app.github.events import BadPayload, parse
-from app.lifecycle.patience import WAKE
+from app.lifecycle.patience import wake
 from app.lifecycle.reconcile import DELIVERY
-from app.lifecycle.run import run
+from app.lifecycle.run import RUNS_QUEUE, run
 from app.lifecycle.services import in_db
 from app.lifecycle.steps import outlast
 from handlers import ci_events, installation, issue_comment, issues, pull_request, push
 from handlers.actions import Action, StartRun
 
-RUNS_QUEUE = "runs"
 PAUSES = (1, 10, 30, 60, *[180] * 1440)
 """Seconds between tries while GitHub or the database is down. Three days in all, because GitHub, which has been told
 that the delivery arrived, will not send it again; and short, because it is to be acted on soon after an outage."""
@@ -45,7 +44,7 @@ async def handle_delivery(delivery_id: str) -> None:
             with SetWorkflowID(action.run_id):
                 await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, action.run_id)
         else:
-            await _wake(action.run_id)
+            await wake(action.run_id)
 
 
 @DBOS.step(name="handlers.deliveries.decide")
@@ -58,11 +57,3 @@ async def _decide(delivery_id: str) -> list[Action]:
         # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.
         DBOS.logger.warning("delivery %s (%s) came to nothing: %s", delivery_id, delivery.event, trouble)
         return []
-
-
-async def _wake(run_id: str) -> None:
-    try:
-        await DBOS.send_async(run_id, "look", topic=WAKE)
-    except error.DBOSNonExistentWorkflowError:
-        # Stored but not started yet: when it starts it reads everything itself.
-        DBOS.logger.info("run %s is not started yet, so it is not woken", run_id)

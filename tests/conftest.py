@@ -14,24 +14,27 @@ from tests.support.world import World
 FAILED = pytest.StashKey[bool]()
 ON_BOTH = {"test_happy_path", "test_deliveries", "test_races"}
 """Stories in which order and parallel writes matter are told on both databases every time."""
+LONG = {"test_plan_of_sixty_phases_is_three_runs"}
+"""Stories that take minutes are told when asked."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-databases",
         action="store_true",
-        help="tell every story on PostgreSQL too, not only those in which the database has a part",
+        help="tell every story, the long ones too, on both databases, not only where the database has a part",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Stories are told on SQLite; on PostgreSQL those of `ON_BOTH`, or all when asked."""
+    """Stories are told on SQLite, on PostgreSQL those of `ON_BOTH`, of the long ones none; or all when asked."""
     if config.getoption("--all-databases"):
         return
     left_out = [
         item
         for item in items
-        if item.path.parent.name == "story" and "[postgresql" in item.name and item.path.stem not in ON_BOTH
+        if item.path.parent.name == "story"
+        and (("[postgresql" in item.name and item.path.stem not in ON_BOTH) or item.name.partition("[")[0] in LONG)
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]

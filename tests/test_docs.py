@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from app.agents.models import ModelAccess
 from app.cli import cli
 from app.domain.policy import ALWAYS_PROTECTED
-from app.domain.ruleset import RepositorySettings
+from app.domain.ruleset import RepositorySettings, ruleset_of
 from app.lifecycle.rules import default_ruleset, parse_settings
 from app.settings import Settings
 from handlers.commands import COMMANDS
@@ -107,6 +107,8 @@ def test_the_readmes_repository_settings_are_valid_and_its_blocks_show_the_defau
     assert shown.ci == rules.ci
     assert shown.patch is not None
     assert shown.patch.model_copy(update={"protected_paths": ()}) == rules.patch
+    own = {"tokens": None, "phases": None, "minutes": None, "patch": None, "models": None}
+    assert ruleset_of(rules, shown.model_copy(update=own)) == rules
     defaults = RepositorySettings()
     assert shown.commands == defaults.commands
     assert shown.safety == defaults.safety

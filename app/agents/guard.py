@@ -94,8 +94,8 @@ class Guard(AbstractCapability[Any]):
     """
 
     id: str | None = "guard"
-    _open: tuple[str, int] | None = field(default=None, repr=False)
-    """The reservation of the request under way, and the input tokens that were estimated for it."""
+    _open: tuple[str, ModelCall] | None = field(default=None, repr=False)
+    """The reservation of the request under way, and what was reserved."""
 
     @override
     async def for_run(self, ctx: RunContext[Any]) -> AbstractCapability[Any]:
@@ -116,7 +116,7 @@ class Guard(AbstractCapability[Any]):
             input_tokens_estimate=estimate_tokens(request_context),
             max_output_tokens=deps.plan.max_output_tokens,
         )
-        self._open = (await deps.ledger.reserve(call), call.input_tokens_estimate)
+        self._open = (await deps.ledger.reserve(call), call)
         return request_context
 
     @override
@@ -136,9 +136,11 @@ class Guard(AbstractCapability[Any]):
     ) -> ModelResponse:
         deps: Guarded = ctx.deps
         failure = failure_of(error)
-        # A request that timed out or whose reply was unusable has been billed for its input, as far as anyone knows.
-        billed = failure in {None, ModelFailure.TIMEOUT}
-        await self._settle(deps, Usage(input=self._open[1] if self._open and billed else 0))
+        # Nobody knows how far the answer had come that timed out or could not be used: it counts as if it were whole.
+        billed = self._open[1] if self._open and failure in {None, ModelFailure.TIMEOUT} else None
+        await self._settle(
+            deps, Usage(input=billed.input_tokens_estimate, output=billed.max_output_tokens) if billed else Usage()
+        )
         if failure is None:
             raise error
         raise ModelFailed(failure, f"{deps.plan.models[0]}: {error}") from error

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
+from app.db.changes import Changes, NotingSession
 from app.db.claim import Claim, FileClaim, SessionClaim
 
 BUSY_SECONDS = 30
@@ -52,6 +53,7 @@ class Database:
             raise DatabaseUnusable(f"DATABASE_URL names {self.url.get_backend_name()}: use sqlite or postgresql")
         self.engine = self._engine("NORMAL")
         self._durable = self._engine("FULL") if self.sqlite else self.engine
+        self.changes = Changes()
         self._claim: Claim = FileClaim(Path(f"{self.url.database}.lock")) if self.sqlite else SessionClaim(self.engine)
 
     @contextmanager
@@ -64,8 +66,10 @@ class Database:
     def writing(self) -> Generator[Session]:
         """A session in one transaction, committed at the end, rolled back when an exception leaves it."""
         bind = self.engine.execution_options(**{_WRITES: True})
-        with Session(bind, expire_on_commit=False) as session, session.begin():
-            yield session
+        with NotingSession(bind) as session:
+            with session.begin():
+                yield session
+            self.changes.add(session.touched)
 
     @contextmanager
     def storing(self) -> Generator[sa.Connection]:

@@ -1,36 +1,88 @@
 """The ledger of model calls: room is reserved before a request is sent and settled with what it really used."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.db import caps
 from app.db.engine import LOCK, Database
 from app.db.tables import ModelCall, Phase, Run
-from app.domain.budget import Cap, Role, Scope, Usage, check_fit
-from app.domain.strategy import Strategy
-
-_SPENT = sa.func.coalesce(sa.func.sum(sa.case((ModelCall.settled, ModelCall.input + ModelCall.output), else_=0)), 0)
-_RESERVED = sa.func.coalesce(sa.func.sum(sa.case((ModelCall.settled, 0), else_=ModelCall.reserved)), 0)
+from app.domain.budget import Cap, Kind, Purpose, Role, Usage, check_fit, concerning
 
 
-def reserve(
-    db: Database, call_id: str, run_id: str, phase_id: str | None, role: Role, model: str, tokens: int, now: datetime
-) -> None:
-    """Reserve `tokens` for one request under the caps of phase, tier and run; the same `call_id` again changes nothing.
+@dataclass(frozen=True)
+class Request:
+    """A model request that is about to be sent. `tokens` is the most it may need."""
 
+    call_id: str
+    run_id: str
+    phase_id: str | None
+    role: Role
+    model: str
+    tokens: int
+
+
+def reserve(db: Database, request: Request, now: datetime, *, issue_token_cap: int | None = None) -> None:
+    """Reserve the tokens of one request under the caps of phase, tier, run and issue.
+
+    The same `call_id` again changes nothing. `issue_token_cap` holds until the run's strategy is stored.
     Raises `BudgetExhausted` naming the cap, and then nothing is reserved and the request must not be sent.
     """
     with db.writing() as session:
-        # Held until the reservation is stored: of two that only one fits, the second sees the first.
-        session.get_one(Run, run_id, with_for_update=LOCK)
-        if session.get(ModelCall, call_id) is not None:
+        run = _locked(session, request.run_id)
+        if session.get(ModelCall, request.call_id) is not None:
             return
-        check_fit(tokens, _caps(session, run_id, phase_id))
+        phase = session.get_one(Phase, (run.run_id, request.phase_id)) if request.phase_id is not None else None
+        purpose = Purpose(role=request.role, phase_id=request.phase_id, attempt=_attempt(phase, request.role))
+        caps_now = caps.read(session, run, issue_token_cap)
+        check_fit(request.tokens, _concerning(caps_now, Kind.TOKENS, phase), purpose)
         session.add(
-            ModelCall(id=call_id, run_id=run_id, phase_id=phase_id, role=role, model=model, reserved=tokens, at=now)
+            ModelCall(
+                id=request.call_id,
+                run_id=run.run_id,
+                phase_id=request.phase_id,
+                role=request.role,
+                model=request.model,
+                reserved=request.tokens,
+                at=now,
+            )
         )
+
+
+def claim_ci_run(db: Database, run_id: str, phase_id: str | None, number: int) -> None:
+    """Count the phase's CI run of this number (from 1), or for None the one of the run's merges with the base.
+
+    Counted already, nothing changes. Raises `BudgetExhausted` naming the cap, and then nothing may be pushed.
+    """
+    with db.writing() as session:
+        run = _locked(session, run_id)
+        phase = session.get_one(Phase, (run_id, phase_id)) if phase_id is not None else None
+        if number <= (phase.ci_runs if phase else run.merge_ci_runs):
+            return
+        check_fit(1, _concerning(caps.read(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
+        if phase is not None:
+            phase.ci_runs = number
+        else:
+            run.merge_ci_runs = number
+
+
+def check_ci_room(db: Database, run_id: str, phase_id: str) -> None:
+    """Raise `BudgetExhausted` when `claim_ci_run` would; nothing is counted."""
+    with db.reading() as session:
+        run, phase = session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id))
+        check_fit(1, _concerning(caps.read(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
+
+
+def ci_runs(db: Database, run_id: str, phase_id: str | None) -> int:
+    """How many CI runs the phase has started, or for None the run's merges with the base."""
+    with db.reading() as session:
+        if phase_id is None:
+            return session.get_one(Run, run_id).merge_ci_runs
+        return session.get_one(Phase, (run_id, phase_id)).ci_runs
 
 
 def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -> None:
@@ -48,12 +100,6 @@ def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -
         session.execute(
             sa.update(ModelCall).where(ModelCall.id == call_id, ModelCall.settled.is_(False)).values(**values)
         )
-
-
-def run_cap(db: Database, run_id: str) -> Cap:
-    """The run's token cap and what stands against it."""
-    with db.reading() as session:
-        return _run_cap(session, run_id)
 
 
 def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
@@ -84,7 +130,7 @@ def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
 def tokens_by_phase(db: Database, run_id: str) -> dict[str, int]:
     """Settled tokens of each phase."""
     query = (
-        sa.select(ModelCall.phase_id, _SPENT)
+        sa.select(ModelCall.phase_id, sa.func.sum(ModelCall.input + ModelCall.output))
         .where(ModelCall.run_id == run_id, ModelCall.phase_id.is_not(None))
         .group_by(ModelCall.phase_id)
     )
@@ -92,25 +138,25 @@ def tokens_by_phase(db: Database, run_id: str) -> dict[str, int]:
         return {phase_id: int(tokens) for phase_id, tokens in session.execute(query) if phase_id is not None}
 
 
-def _caps(session: Session, run_id: str, phase_id: str | None) -> list[Cap]:
+def _locked(session: Session, run_id: str) -> Run:
+    """The run, held until the transaction ends: of two requests that only one fits, the second sees the first.
+
+    All runs of a GitHub issue share a cap, so each holds the first of them too, and holds it first.
+    """
     run = session.get_one(Run, run_id)
-    caps = [_run_cap(session, run_id)]
-    if phase_id is not None and run.strategy is not None:
-        strategy = Strategy.model_validate(run.strategy)
-        phase = session.get_one(Phase, (run_id, phase_id))
-        of_tier = sa.select(Phase.phase_id).where(Phase.run_id == run_id, Phase.tier_id == phase.tier_id)
-        tier_cap = strategy.of_tier(phase.tier_id).token_cap
-        caps.append(_cap(session, Scope.TIER, phase.tier_id, tier_cap, run_id, ModelCall.phase_id.in_(of_tier)))
-        phase_cap = strategy.of_phase(phase_id).token_cap
-        caps.append(_cap(session, Scope.PHASE, phase_id, phase_cap, run_id, ModelCall.phase_id == phase_id))
-    return caps
+    if run.repository and run.issue_number:
+        of_issue = sa.select(Run.run_id).where(Run.repository == run.repository, Run.issue_number == run.issue_number)
+        session.scalar(of_issue.order_by(Run.created_at, Run.run_id).limit(1).with_for_update(**LOCK))
+    session.refresh(run, with_for_update=LOCK)
+    return run
 
 
-def _run_cap(session: Session, run_id: str) -> Cap:
-    limit = session.get_one(Run, run_id).token_cap
-    return _cap(session, Scope.RUN, run_id, limit, run_id, sa.true())
+def _concerning(listed: Iterable[Cap], kind: Kind, phase: Phase | None) -> tuple[Cap, ...]:
+    tier_id, phase_id = (phase.tier_id, phase.phase_id) if phase else (None, None)
+    return concerning(listed, kind, tier_id=tier_id, phase_id=phase_id)
 
 
-def _cap(session: Session, scope: Scope, name: str, limit: int, run_id: str, condition: sa.ColumnElement[bool]) -> Cap:
-    used, reserved = session.execute(sa.select(_SPENT, _RESERVED).where(ModelCall.run_id == run_id, condition)).one()
-    return Cap(scope=scope, name=name, limit=limit, used=int(used), reserved=int(reserved))
+def _attempt(phase: Phase | None, role: Role) -> int | None:
+    if phase is None:
+        return None
+    return phase.auditor_attempts if role is Role.AUDITOR else phase.builder_attempts

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from app.db import issues, ledger
+from app.db import caps, issues, ledger, linked
 from app.db.engine import Database
 from app.db.tables import Phase, Run, Tier
 from app.domain import promotion
-from app.domain.findings import Severity
+from app.domain.budget import Cap, Exhausted, Scope
+from app.domain.issues import IssueCounts
 from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
-from app.domain.view import FindingView, Headline, PhaseView, RunView, TierView
+from app.domain.view import Headline, PhaseView, RunView, TierView
+
+_DONE = {PhaseState.COMPLETE, PhaseState.SKIPPED}
 
 
 def take(db: Database, run_id: str, server_url: str) -> RunView:
@@ -22,8 +25,11 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         run = session.get_one(Run, run_id)
         tier_rows = session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)).all()
         phase_rows = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)).all()
+        every_cap = caps.read(session, run)
+        before, after = linked.neighbours(session, run)
+        counts = issues.counts(session, run_id)
     tokens = ledger.tokens_by_phase(db, run_id)
-    tiers = _tiers(run, tier_rows, phase_rows, tokens, findings)
+    tiers = _tiers(run, tier_rows, phase_rows, tokens, counts)
     state = RunState(run.state)
     return RunView(
         run_id=run_id,
@@ -42,15 +48,36 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         pull_number=run.pull_number,
         head_sha=run.head_sha,
         tiers=tiers,
-        run_cap=ledger.run_cap(db, run_id),
+        run_cap=every_cap[0],
+        caps=_open_caps(every_cap, tiers),
+        exhausted=Exhausted.model_validate(run.exhausted) if run.exhausted else None,
+        part=run.part,
+        parts=run.parts,
+        before=before,
+        after=after,
         usage=ledger.usage_by_role(db, run_id),
         models=ledger.models_by_role(db, run_id),
         findings=findings,
-        promotion_blockers=promotion.blockers(state, tiers, ci_absent=run.ci_absent) if state.terminal else (),
+        promotion_blockers=_blockers(run, tiers, counts) if state.terminal else (),
         promoted=run.promoted_at is not None,
         server_url=server_url,
         notices=tuple(run.notices),
     )
+
+
+def _blockers(run: Run, tiers: Sequence[TierView], counts: IssueCounts) -> tuple[str, ...]:
+    strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
+    state, minor = RunState(run.state), counts.run.minor
+    return promotion.blockers(
+        state, tiers, strategy, ci_absent=run.ci_absent, minor_issues=minor, late_objection=run.late_objection
+    )
+
+
+def _open_caps(every: Sequence[Cap], tiers: Sequence[TierView]) -> tuple[Cap, ...]:
+    """Without those of tiers and phases that are done: nothing can reach them any more."""
+    done = {(Scope.TIER, tier.tier_id) for tier in tiers if tier.state is TierState.COMPLETE}
+    done |= {(Scope.PHASE, phase.phase_id) for tier in tiers for phase in tier.phases if phase.state in _DONE}
+    return tuple(cap for cap in every if (cap.scope, cap.name) not in done)
 
 
 def _tiers(
@@ -58,7 +85,7 @@ def _tiers(
     tier_rows: Sequence[Tier],
     phase_rows: Sequence[Phase],
     tokens: dict[str, int],
-    findings: tuple[FindingView, ...],
+    counts: IssueCounts,
 ) -> tuple[TierView, ...]:
     if run.plan is None or run.strategy is None:
         return ()
@@ -66,7 +93,6 @@ def _tiers(
     strategy = Strategy.model_validate(run.strategy)
 
     def phase_view(row: Phase) -> PhaseView:
-        open_ones = [f.finding for f in findings if f.phase_id == row.phase_id and f.open]
         return PhaseView(
             phase_id=row.phase_id,
             name=specs[row.phase_id].name,
@@ -79,8 +105,8 @@ def _tiers(
             token_cap=strategy.of_phase(row.phase_id).token_cap,
             head_sha=row.head_sha,
             snapshot=row.snapshot,
-            minor_issues=sum(f.severity is Severity.MINOR for f in open_ones),
-            major_issues=sum(f.severity is Severity.MAJOR for f in open_ones),
+            minor_issues=counts.of_phase(row.phase_id).minor,
+            major_issues=counts.of_phase(row.phase_id).major,
             note=row.note,
         )
 
@@ -90,6 +116,8 @@ def _tiers(
             name=tier.name,
             state=TierState(tier.state),
             phases=tuple(phase_view(row) for row in phase_rows if row.tier_id == tier.tier_id),
+            minor_issues=counts.of_tier(tier.tier_id).minor,
+            major_issues=counts.of_tier(tier.tier_id).major,
         )
         for tier in tier_rows
     )

@@ -6,11 +6,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.db import backlog, issues
 from app.db.engine import LOCK, Database
 from app.db.runs import RunRow
 from app.db.tables import ModelCall, Phase, Run, Tier
 from app.db.transitions import record_transition
 from app.domain import states
+from app.domain.budget import Exhausted
 from app.domain.states import PhaseState, RunState, TierState
 
 _RESUMED = "Resumed after a crash or restart"
@@ -42,16 +44,21 @@ def tick(db: Database, run_id: str, at: datetime) -> RunRow:
         return RunRow.model_validate(run)
 
 
-def end(db: Database, run_id: str, state: RunState, reason: str, at: datetime) -> tuple[RunState, str]:
+def end(
+    db: Database, run_id: str, state: RunState, reason: str, at: datetime, exhausted: Exhausted | None = None
+) -> tuple[RunState, str]:
     """End the run and everything of it that is still open; return the state it ended in, and why.
 
-    Somebody who asked it to stop before it succeeded is heard. Ended already: nothing changes.
+    Somebody who asked it to stop before it succeeded is heard. Ended already: nothing changes. A request that was cut
+    off may have been answered and billed, so its whole reservation counts as used.
     """
     with db.writing() as session:
-        return end_in(session, session.get_one(Run, run_id, with_for_update=LOCK), state, reason, at)
+        return end_in(session, session.get_one(Run, run_id, with_for_update=LOCK), state, reason, at, exhausted)
 
 
-def end_in(session: Session, run: Run, state: RunState, reason: str, at: datetime) -> tuple[RunState, str]:
+def end_in(
+    session: Session, run: Run, state: RunState, reason: str, at: datetime, exhausted: Exhausted | None = None
+) -> tuple[RunState, str]:
     """`end` within a transaction that holds the run."""
     run_id = run.run_id
     if RunState(run.state).terminal:
@@ -69,10 +76,14 @@ def end_in(session: Session, run: Run, state: RunState, reason: str, at: datetim
         if tier.state in {TierState.PENDING, TierState.RUNNING}:
             step_tier(session, tier, TierState.BLOCKED, reason, at)
     step_run(session, run, state, reason, at)
-    session.execute(sa.update(ModelCall).where(ModelCall.run_id == run_id).values(settled=True))
+    cut_off = sa.update(ModelCall).where(ModelCall.run_id == run_id, ModelCall.settled.is_(False))
+    session.execute(cut_off.values(settled=True, input=ModelCall.reserved))
+    run.exhausted = exhausted.model_dump(mode="json") if exhausted else None
     run.completed_at = at
     run.reason = reason
     run.failure_reason = reason if state.failed else None
+    session.flush()
+    backlog.close_run(session, run)
     return state, reason
 
 
@@ -141,6 +152,8 @@ def step_tier(session: Session, tier: Tier, target: TierState, cause: str, at: d
 def step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
     old = PhaseState(phase.state)
     phase.state = states.advance_phase(old, target)
+    if target is PhaseState.COMPLETE:
+        issues.resolve_mended(session, phase)
     record_transition(session, phase.run_id, "phase", phase.phase_id, old, target, cause, at)
 
 

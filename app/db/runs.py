@@ -1,16 +1,18 @@
 """Runs, tiers and phases: created all or nothing, moved only by the machines of `app.domain.states`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run, Tier
 from app.db.transitions import record_transition
+from app.domain.plan import Phase as PlannedPhase
 from app.domain.plan import Plan
 from app.domain.plan import Tier as PlannedTier
 from app.domain.states import PhaseState, RunState, TierState
@@ -47,7 +49,10 @@ class RunRow(BaseModel):
     engine: Engine
     follows: str | None
     part: int
+    """Which of `parts` runs this is, from 1; all do one plan."""
     parts: int
+    plan: Plan | None
+    strategy: Strategy | None
     rest: tuple[Plan, ...]
     """The plans of the runs that are to follow this one."""
     repository: str
@@ -63,6 +68,8 @@ class RunRow(BaseModel):
     options: RunOptions
     state: RunState
     base_branch: str
+    target_branch: str
+    """Where the work is to land in the end: the base, also of the run that this one follows."""
     base_sha: str | None
     head_sha: str | None
     pull_number: int | None
@@ -100,6 +107,7 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
     row = Run(
         **new.model_dump(mode="json", exclude={"options"}),
         project_id=new.repository,
+        target_branch=new.base_branch,
         options=new.options.model_dump(mode="json"),
         state=RunState.PLAN_BOOTSTRAP,
         headline=Headline.PLANNING,
@@ -131,6 +139,12 @@ def get(db: Database, run_id: str) -> RunRow:
     """The run. Raises `sqlalchemy.exc.NoResultFound`."""
     with db.reading() as session:
         return RunRow.model_validate(session.get_one(Run, run_id))
+
+
+def strategy(db: Database, run_id: str) -> Strategy:
+    """The run's frozen strategy. Raises `sqlalchemy.exc.NoResultFound`; the run has been planned."""
+    with db.reading() as session:
+        return Strategy.model_validate(session.get_one(Run, run_id).strategy)
 
 
 def _first(db: Database, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
@@ -169,26 +183,36 @@ def run_of_head(db: Database, repository: str, head_sha: str) -> RunRow | None:
 def open_runs(db: Database) -> list[RunRow]:
     """All runs that have not ended, oldest first."""
     with db.reading() as session:
-        query = sa.select(Run).where(Run.completed_at.is_(None), Run.repository.is_not(None)).order_by(Run.created_at)
+        query = sa.select(Run).where(Run.completed_at.is_(None)).order_by(Run.created_at)
         return [RunRow.model_validate(row) for row in session.scalars(query)]
 
 
-def store_strategy(db: Database, run_id: str, plan: Plan, strategy: Strategy) -> None:
-    """Store plan and frozen strategy with the run's tiers and phases, all or nothing; a repeat changes nothing."""
+def store_strategy(db: Database, run_id: str, plan: Plan, strategy: Strategy, rest: Sequence[Plan] = ()) -> None:
+    """Store plan and frozen strategy with the run's tiers and phases, all or nothing; a repeat changes nothing.
+
+    `rest` are parts of the plan that are too much for this run: they come before those that were left already.
+    """
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
-        if run.plan is not None:
+        if run.strategy is not None:
             return
-        run.plan = plan.model_dump(mode="json")
-        run.strategy = strategy.model_dump(mode="json")
-        run.token_cap = strategy.token_cap
-        run.safety_profile = strategy.safety_profile
-        run.run_scope = strategy.run_scope
-        run.max_minutes = strategy.max_minutes
-        for tier in plan.tiers:
-            session.add(_tier_row(run_id, tier))
-        for phase in plan.phases:
-            session.add(_phase_row(run_id, phase.phase_id, phase.tier_id, phase.phase_index))
+        run.rest = [*(part.model_dump(mode="json") for part in rest), *run.rest]
+        run.parts = run.part + len(run.rest)
+        put_plan(session, run, plan, strategy)
+
+
+def put_plan(session: Session, run: Run, plan: Plan, strategy: Strategy) -> None:
+    """Give the run its plan, its strategy, and its tiers and phases, in the caller's transaction."""
+    run.plan = plan.model_dump(mode="json")
+    run.strategy = strategy.model_dump(mode="json")
+    run.token_cap = strategy.token_cap
+    run.safety_profile = strategy.safety_profile
+    run.run_scope = strategy.run_scope
+    run.max_minutes = strategy.max_minutes
+    for tier in plan.tiers:
+        session.add(_tier_row(run.run_id, tier))
+    for phase in plan.phases:
+        session.add(_phase_row(run.run_id, phase))
 
 
 def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phase_id: str) -> None:
@@ -203,7 +227,7 @@ def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phas
         tier = next(tier for tier in plan.tiers if tier.tier_id == phase.tier_id)
         if session.get(Tier, (run_id, tier.tier_id)) is None:
             session.add(_tier_row(run_id, tier))
-        session.add(_phase_row(run_id, phase.phase_id, phase.tier_id, phase.phase_index))
+        session.add(_phase_row(run_id, phase))
 
 
 def _tier_row(run_id: str, tier: PlannedTier) -> Tier:
@@ -216,8 +240,16 @@ def _tier_row(run_id: str, tier: PlannedTier) -> Tier:
     )
 
 
-def _phase_row(run_id: str, phase_id: str, tier_id: str, index: int) -> Phase:
-    return Phase(run_id=run_id, phase_id=phase_id, tier_id=tier_id, phase_index=index, state=PhaseState.QUEUED)
+def _phase_row(run_id: str, phase: PlannedPhase) -> Phase:
+    return Phase(
+        run_id=run_id,
+        phase_id=phase.phase_id,
+        tier_id=phase.tier_id,
+        phase_index=phase.phase_index,
+        task_category=phase.task_category,
+        complexity=phase.complexity,
+        state=PhaseState.QUEUED,
+    )
 
 
 def update(db: Database, run_id: str, values: Mapping[str, Any]) -> None:
@@ -230,6 +262,14 @@ def update_phase(db: Database, run_id: str, phase_id: str, values: Mapping[str, 
     """Set columns of a phase that no machine governs."""
     with db.writing() as session:
         session.execute(sa.update(Phase).where(Phase.run_id == run_id, Phase.phase_id == phase_id).values(**values))
+
+
+def phase_pushed(db: Database, run_id: str, phase_id: str, head_sha: str, paths: Iterable[str]) -> None:
+    """The phase has a new commit, which changed these files."""
+    with db.writing() as session:
+        phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
+        phase.head_sha = head_sha
+        phase.changed_paths = list(dict.fromkeys([*phase.changed_paths, *paths]))
 
 
 def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False) -> None:

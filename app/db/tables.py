@@ -111,6 +111,8 @@ class Run(Base):
     plan: Mapped[dict[str, Any] | None]
     strategy: Mapped[dict[str, Any] | None]
     base_branch: Mapped[str] = mapped_column(String(255), default="")
+    target_branch: Mapped[str] = mapped_column(String(255), default="")
+    """Where the work is to land in the end, and whose settings govern: the base, also of the run that this follows."""
     base_sha: Mapped[str | None] = mapped_column(String(64))
     head_sha: Mapped[str | None] = mapped_column(String(64))
     pull_number: Mapped[int | None]
@@ -124,9 +126,15 @@ class Run(Base):
     stop_state: Mapped[str | None] = mapped_column(String(50))
     stop_reason: Mapped[str] = mapped_column(PlainText, default="")
     last_log: Mapped[str] = mapped_column(PlainText, default="")
+    late_objection: Mapped[str] = mapped_column(PlainText, default="")
+    """Why an audit that came after the end speaks against promotion; empty while none does."""
     promotion_eligible: Mapped[bool] = mapped_column(default=False)
     promoted_at: Mapped[datetime | None]
     failure_reason: Mapped[str | None] = mapped_column(PlainText)
+    exhausted: Mapped[dict[str, Any] | None]
+    """The cap that ended it (`app.domain.budget.Exhausted`)."""
+    merge_ci_runs: Mapped[int] = mapped_column(default=0)
+    """CI runs of merges with the base, beside those of its phases."""
     active_seconds: Mapped[float] = mapped_column(default=0.0)
     active_since: Mapped[datetime | None]
     max_minutes: Mapped[float | None]
@@ -145,6 +153,7 @@ class Run(Base):
             postgresql_where=text("completed_at IS NULL AND repository IS NOT NULL"),
         ),
         Index("runs_by_head", "repository", "head_sha"),
+        Index("runs_by_issue", "repository", "issue_number"),
     )
 
 
@@ -163,6 +172,9 @@ class Phase(Base):
     phase_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     tier_id: Mapped[str] = mapped_column(String(100))
     phase_index: Mapped[int]
+    task_category: Mapped[str] = mapped_column(String(50), default="")
+    complexity: Mapped[str] = mapped_column(String(10), default="")
+    """Both as in the plan; here, reports can group by them."""
     state: Mapped[str] = mapped_column(String(20))
     builder_attempts: Mapped[int] = mapped_column(default=0)
     auditor_attempts: Mapped[int] = mapped_column(default=0)
@@ -173,6 +185,8 @@ class Phase(Base):
     reported_minor: Mapped[int] = mapped_column(default=0)
     """Minor issues that a client said there are, without naming them."""
     reported_major: Mapped[int] = mapped_column(default=0)
+    changed_paths: Mapped[list[str]] = mapped_column(default=list)
+    """The files that its pushed commits changed."""
     awaiting: Mapped[str] = mapped_column(String(20), default="")
     """What an externally built phase waits for: `builder`, `audit`, `ci`, or nothing."""
 
@@ -200,7 +214,7 @@ class Issue(Base):
     fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
     issue_key: Mapped[str] = mapped_column(String(200), index=True)
     severity: Mapped[str] = mapped_column(String(10))
-    source: Mapped[str] = mapped_column(String(20))
+    source: Mapped[str] = mapped_column(String(40))
     finding: Mapped[dict[str, Any]]
     task_category: Mapped[str] = mapped_column(String(50), default="")
     complexity: Mapped[str] = mapped_column(String(10), default="")
@@ -253,6 +267,10 @@ class Sighting(Base):
     tiers: Mapped[list[str]]
     left_open: Mapped[bool] = mapped_column(default=True)
     """False once the run itself mended it, or a later one did: then it does not count any more."""
+    aged_before: Mapped[bool] = mapped_column(default=False)
+    """Earlier runs had left it past the aging threshold, and the run has no phase that is yet to mend it."""
+    aged: Mapped[bool] = mapped_column(default=False)
+    """It needs one, this sighting included."""
 
 
 class Submission(Base):
@@ -266,8 +284,8 @@ class Submission(Base):
     attempt: Mapped[int]
     body: Mapped[dict[str, Any]]
     answer: Mapped[dict[str, Any] | None]
-    taken: Mapped[bool] = mapped_column(default=False)
-    """Whether the run's workflow has begun to work with it."""
+    commit_sha: Mapped[str | None] = mapped_column(String(64))
+    """The commit that its patch became."""
     at: Mapped[datetime]
     __table_args__ = (UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),)
 

@@ -1,12 +1,15 @@
-"""Budgets: what a run may spend, and whether the next model request still fits. All amounts are tokens unless named."""
+"""Budgets: what a run may spend, and whether the next request or CI run still fits."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
 WARN_AT = 0.8
-"""Share of a cap from which the status comment warns."""
+"""Share of a cap from which the status comment warns, unless the ruleset says otherwise."""
+MOST_MERGES = 3
+"""How often a run may merge its base in when it ends; each time is one more CI run than its phases have."""
 
 
 class Role(StrEnum):
@@ -21,6 +24,22 @@ class Scope(StrEnum):
     PHASE = "phase"
     TIER = "tier"
     RUN = "run"
+    ISSUE = "issue"
+    """A GitHub issue over its whole life: all runs that were ever made for it."""
+
+
+class Kind(StrEnum):
+    """What a cap counts."""
+
+    TOKENS = "tokens"
+    CI_RUNS = "ci_runs"
+    MINUTES = "minutes"
+    """Of active work."""
+    ATTEMPTS = "attempts"
+
+    @property
+    def unit(self) -> str:
+        return {Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes"}.get(self, self.value)
 
 
 class _Frozen(BaseModel):
@@ -51,40 +70,111 @@ class Usage(_Frozen):
 
 
 class Cap(_Frozen):
-    """One token cap and what stands against it: settled usage and open reservations."""
+    """One cap and what stands against it: what is used, and what is reserved for requests under way."""
 
     scope: Scope
     name: str
-    """The id of the run, tier or phase."""
-    limit: int
-    used: int
+    """The id of the run, tier or phase, or the issue's number."""
+    kind: Kind = Kind.TOKENS
+    limit: int | float
+    """In units of the kind; whole but for minutes."""
+    used: int | float
     reserved: int = 0
+    warn_at: float = WARN_AT
+    """Share of the limit from which it warns."""
 
     @property
-    def left(self) -> int:
+    def left(self) -> int | float:
         return max(0, self.limit - self.used - self.reserved)
 
     @property
     def warns(self) -> bool:
-        return self.used >= self.limit * WARN_AT
+        return self.used >= self.limit * self.warn_at
+
+
+class Purpose(_Frozen):
+    """What is about to be spent on: a role's request, or a push that starts a CI run; and for which phase, if any."""
+
+    role: Role | None = None
+    phase_id: str | None = None
+    attempt: int | None = None
+
+    def __str__(self) -> str:
+        what = f"the next {self.role} request" if self.role else "the next request"
+        if self.phase_id is None:
+            return what
+        number = (
+            "" if self.attempt is None else f", {'audit' if self.role is Role.AUDITOR else 'attempt'} {self.attempt}"
+        )
+        return f"{what} ({self.phase_id}{number})"
+
+
+class Exhausted(_Frozen):
+    """The cap that ended a run: which, how much of it was used, and what would have crossed it."""
+
+    scope: Scope
+    name: str
+    kind: Kind
+    limit: int | float
+    used: int | float
+    reserved: int = 0
+    needs: int
+    """What was asked for on top; 0 where the cap was full already."""
+    role: Role | None = None
+    phase_id: str | None = None
+    attempt: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """One sentence with all figures, such as `phase P1: 9,000 of 9,500 tokens used, …`."""
+        wanted = Purpose(role=self.role, phase_id=self.phase_id, attempt=self.attempt)
+        held = f" and {_figure(self.reserved)} reserved" if self.reserved else ""
+        stood = f"{self.scope} {self.name}: {_figure(self.used)} of {_figure(self.limit)} {self.kind.unit} used{held}"
+        if self.kind is Kind.TOKENS and not self.needs:  # an external agent reports what it has used already
+            return f"{stood} ({self.phase_id}), which is over the cap"
+        if self.kind is Kind.TOKENS:
+            return f"{stood}, {wanted} may need {_figure(self.needs)}"
+        if self.kind is Kind.CI_RUNS:
+            where = f" ({self.phase_id})" if self.phase_id else ""
+            return f"{stood}, the next push{where} would start one more"
+        return f"{stood} before {wanted}"
 
 
 class BudgetExhausted(Exception):
-    """The next model request could not fit under a cap, so it was not sent."""
+    """What was to be spent next could not fit under a cap, so it was not: no request was sent, nothing was pushed."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    def __init__(self, exhausted: Exhausted) -> None:
+        super().__init__(exhausted)
+        self.exhausted = exhausted
+
+    def __str__(self) -> str:
+        return self.exhausted.reason
 
 
-def check_fit(request_tokens: int, caps: list[Cap]) -> None:
-    """Raise `BudgetExhausted` naming the first cap under which `request_tokens` more would not fit."""
+def check_fit(needs: int, caps: Iterable[Cap], purpose: Purpose | None = None) -> None:
+    """Raise `BudgetExhausted` naming the first cap under which `needs` more would not fit."""
     for cap in caps:
-        if request_tokens > cap.left:
-            raise BudgetExhausted(
-                f"{cap.scope} {cap.name}: {cap.used:,} of {cap.limit:,} tokens used, "
-                f"the next request may need {request_tokens:,}"
-            )
+        if needs > cap.left:
+            raise exhausted(cap, needs, purpose)
+
+
+def exhausted(cap: Cap, needs: int, purpose: Purpose | None = None) -> BudgetExhausted:
+    """The refusal to spend `needs` more under a cap that has no room for it."""
+    return BudgetExhausted(
+        Exhausted(**cap.model_dump(exclude={"warn_at"}), needs=needs, **(purpose or Purpose()).model_dump())
+    )
+
+
+def concerning(caps: Iterable[Cap], kind: Kind, *, tier_id: str | None, phase_id: str | None) -> tuple[Cap, ...]:
+    """Those of a run's caps that bound what is done for this phase, or for none."""
+    names = {Scope.TIER: tier_id, Scope.PHASE: phase_id}
+    return tuple(cap for cap in caps if cap.kind is kind and names.get(cap.scope, cap.name) == cap.name)
+
+
+def _figure(amount: int | float) -> str:
+    if isinstance(amount, int):
+        return f"{amount:,}"
+    return f"{amount:,.{1 if amount >= 1 else 4}f}".rstrip("0").rstrip(".")
 
 
 class ModelFailure(StrEnum):

@@ -137,7 +137,7 @@ def _files(reader: _Reader) -> Iterator[FileDiff]:
             yield _git_file(reader)
         elif reader.starts("--- ") and reader.next_starts("+++ "):
             old, new = _names(reader)
-            yield _file(reader, {"old": old, "new": new}, _hunks(reader), binary=False)
+            yield _file(reader, {"old": old, "new": new}, _some_hunks(reader), binary=False)
         elif reader.starts("@@ -"):
             raise reader.error("a hunk without --- and +++ lines before it")
         else:
@@ -150,6 +150,7 @@ def _git_file(reader: _Reader) -> FileDiff:
     while reader.line is not None and not reader.starts("diff --git "):
         if reader.starts("--- ") and reader.next_starts("+++ "):
             headers["old"], headers["new"] = _names(reader)
+            return _file(reader, headers, _some_hunks(reader), binary=False)
         elif reader.starts("@@ -"):
             if "old" not in headers:
                 raise reader.error("a hunk without --- and +++ lines before it")
@@ -241,6 +242,14 @@ def _hunks(reader: _Reader) -> tuple[Hunk, ...]:
     while reader.starts("@@ -"):
         hunks.append(_hunk(reader))
     return tuple(hunks)
+
+
+def _some_hunks(reader: _Reader) -> tuple[Hunk, ...]:
+    """Hunks as they follow --- and +++ lines, which are written for their sake only."""
+    hunks = _hunks(reader)
+    if not hunks:
+        raise reader.error("expected a hunk (@@ -1,2 +1,2 @@)")
+    return hunks
 
 
 def _hunk(reader: _Reader) -> Hunk:

@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Severity(StrEnum):
@@ -15,12 +15,18 @@ class Severity(StrEnum):
 
 
 class Source(StrEnum):
+    """The sources that Autopack itself knows."""
+
     TEST = "test"
     PROBE = "probe"
     CI = "ci"
     STATIC_CHECK = "static_check"
     AUDITOR = "auditor"
     SELF_DOUBT = "self_doubt"
+
+
+AnySource = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+"""A `Source`, or what another client calls its own, such as `cursor_self_doubt`."""
 
 
 class Side(StrEnum):
@@ -45,7 +51,7 @@ class Finding(_Frozen):
 
     issue_key: str
     severity: Severity
-    source: Source
+    source: AnySource
     category: str
     problem: str
     path: str | None = None

@@ -10,7 +10,7 @@ ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """Letters, digits, `.`, `_`, `-`; 1 to 100; not starting with a dot or dash."""
 
 
-def _usable_in_a_branch_name(value: str) -> str:
+def usable_in_a_branch_name(value: str) -> str:
     if ".." in value or value.endswith((".", ".lock")):
         raise ValueError("must be usable in a git branch name: no '..', no trailing '.' or '.lock'")
     return value
@@ -72,6 +72,8 @@ class Phase(_Frozen):
     task_category: TaskCategory = TaskCategory.FEATURE_SCAFFOLDING
     complexity: Complexity = Complexity.MEDIUM
     builder_mode: BuilderMode = BuilderMode.COMPOSE
+    mends: tuple[str, ...] = ()
+    """Keys of the backlog's issues that the phase is there to mend."""
 
 
 class Tier(_Frozen):
@@ -98,7 +100,7 @@ class Plan(_Frozen):
             if repeated:
                 raise ValueError(f"duplicate {kind} id: {', '.join(repeated)}")
             for one in ids:
-                _usable_in_a_branch_name(one)
+                usable_in_a_branch_name(one)
         unknown = sorted({phase.tier_id for phase in self.phases} - set(tiers))
         if unknown:
             raise ValueError(f"unknown tier: {', '.join(unknown)}")

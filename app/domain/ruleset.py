@@ -1,15 +1,48 @@
 """The ruleset: figures that govern a run, read from YAML and overridden by a repository's `.github/autopack.yml`."""
 
+import re
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, TaskCategory
 
 Tokens = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Minutes = Annotated[float, Field(gt=0, le=7 * 24 * 60)]
+Strength = Literal["light", "standard", "strong"]
+K = TypeVar("K", bound=StrEnum)
+V = TypeVar("V")
+
+
+def _whole(names: type[K]) -> Callable[[dict[K, V]], dict[K, V]]:
+    """A check that a table has a row for each of `names`."""
+
+    def check(table: dict[K, V]) -> dict[K, V]:
+        missing = [name.value for name in names if name not in table]
+        if missing:
+            raise ValueError(f"no entry for {', '.join(missing)}")
+        return table
+
+    return check
+
+
+def _has_vendor(name: str) -> str:
+    if not re.fullmatch(_MODEL, name):
+        raise ValueError("a model is named `vendor:model`")
+    return name
+
+
+_MODEL = r"^[a-z]+:\S{1,200}$"
+ModelName = Annotated[str, AfterValidator(_has_vendor), Field(json_schema_extra={"pattern": _MODEL})]
+
+
+def _protects(glob: str) -> str:
+    if glob.startswith("!"):
+        raise ValueError("a path can only be protected here, not be taken out of protection")
+    return glob
 
 
 class SafetyProfile(StrEnum):
@@ -23,6 +56,11 @@ class RunScope(StrEnum):
     INCREMENTAL = "incremental"
     """Accepted as a synonym of multi_tier."""
 
+    @property
+    def one_tier_each(self) -> bool:
+        """Whether every run does one tier only, and the plan's other tiers follow in runs of their own."""
+        return self is RunScope.SINGLE_TIER
+
 
 class CiProfile(StrEnum):
     NORMAL = "normal"
@@ -32,7 +70,7 @@ class CiProfile(StrEnum):
 class Rules(BaseModel):
     """Base of every part of a ruleset: an unknown key is an error, not a silent no-op."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class CategoryRules(Rules):
@@ -43,14 +81,16 @@ class CategoryRules(Rules):
     builder_tries: int = Field(ge=1, le=10)
     auditor_tries: int = Field(ge=1, le=10)
     """How often the Auditor may send the work back."""
-    incident_token_cap: Tokens
+    incident_token_cap: Tokens | None = None
+    """None: by the phase's complexity."""
     auto_apply: bool
     """True: pushed first and audited beside CI. False: audited before it is pushed."""
     auditor_profile: str | None = None
     default_severity: Severity
-    model: str | None = None
+    model: ModelName | None = None
     """Overrides the model that complexity would choose."""
     high_risk: bool = False
+    """Whatever the complexity, the strongest models build and audit it."""
 
 
 class RunCaps(Rules):
@@ -58,15 +98,22 @@ class RunCaps(Rules):
     phases: int = Field(ge=1, le=1000)
     minutes: Minutes
     """Active work; time spent waiting for CI or a person does not count."""
-    minor_issues_per_phase: int = Field(ge=0)
+    minor_issues_per_phase: int = Field(ge=0, le=1000)
+    """Times the run's phases: the most minor issues that it may leave open."""
 
 
 class TierCaps(Rules):
-    token_factor: float = Field(gt=0)
+    token_factor: float = Field(gt=0, le=1000)
     """A tier's token cap is this times the sum of its phases' caps."""
-    ci_runs_per_phase: float = Field(gt=0)
-    minor_issues_per_phase: float = Field(ge=0)
+    ci_runs_per_phase: float = Field(gt=0, le=1000)
     major_issues: int = Field(ge=0)
+    """Minor ones are capped by the safety profile."""
+
+
+class IssueCaps(Rules):
+    """What one issue on GitHub may cost over its whole life: all its runs and retries together."""
+
+    tokens: Tokens
 
 
 class CiRules(Rules):
@@ -84,8 +131,8 @@ class PatchRules(Rules):
     max_files: int = Field(default=100, ge=1, le=300)
     max_lines: int = Field(default=5_000, ge=1)
     max_file_bytes: int = Field(default=1_000_000, ge=1)
-    protected_paths: tuple[str, ...] = ()
-    """Globs, beside those that are always protected."""
+    protected_paths: tuple[Annotated[str, AfterValidator(_protects)], ...] = ()
+    """Globs, beside those that are always protected. A repository can add to them and take none away."""
 
 
 class ProfileRules(Rules):
@@ -93,17 +140,60 @@ class ProfileRules(Rules):
 
     strict_ci_everywhere: bool = False
     single_tier: bool = False
-    tier_minor_issues_per_phase: float = Field(ge=0)
+    """Every run has the scope `single_tier`, whatever was asked for."""
+    tier_minor_issues_per_phase: float = Field(ge=0, le=1000)
     not_clean_fails_run: bool = False
+    aging_runs: int = Field(ge=1, le=1000)
+    """An issue that this many runs, or that many tiers, left open needs a clean-up."""
+    aging_tiers: int = Field(ge=1, le=1000)
+
+
+class Thresholds(Rules):
+    """When something is said, or done differently."""
+
+    warn_at: float = Field(gt=0, le=1)
+    """Share of a cap from which the status comment warns."""
+    repeats_before_escalation: int = Field(ge=2, le=10)
+    """The same patch, or the same failure, this many times: the Auditor is asked for a minimal patch."""
+    audit_rounds: int = Field(ge=1, le=10)
+    """Most audits of one phase; then a person decides."""
+
+
+class PromotionRules(Rules):
+    """What keeps a run from being promoted, beside what always does: not DONE_SUCCESS, a tier that is not clean."""
+
+    require_ci: bool
+    """No CI judged the commits. Where `ci.when_absent` is `allow`, the strategy says False."""
+    require_audit: bool
+    """A phase was not audited."""
+    require_other_vendor: bool
+    """Builder and Auditor are of one vendor."""
+    allow_skipped: bool
+    """Whether phases that a person skipped are no obstacle."""
+
+
+class ExternalRules(Rules):
+    """For runs whose work is posted to the REST API."""
+
+    deadline_minutes: Minutes
+    """How long a run waits for a posted result."""
 
 
 class ModelRules(Rules):
     """Models by strength, each a list: the first is used, the others are its fallbacks. Names are `vendor:model`."""
 
-    light: tuple[str, ...]
-    standard: tuple[str, ...]
-    strong: tuple[str, ...]
-    by_complexity: dict[Complexity, Literal["light", "standard", "strong"]]
+    light: tuple[ModelName, ...] = Field(min_length=1)
+    standard: tuple[ModelName, ...] = Field(min_length=1)
+    strong: tuple[ModelName, ...] = Field(min_length=1)
+    by_complexity: Annotated[dict[Complexity, Strength], AfterValidator(_whole(Complexity))]
+
+    def of(self, strength: Strength) -> tuple[str, ...]:
+        return {"light": self.light, "standard": self.standard, "strong": self.strong}[strength]
+
+    @property
+    def vendors(self) -> frozenset[str]:
+        """Every vendor that is named."""
+        return frozenset(name.partition(":")[0] for name in (*self.light, *self.standard, *self.strong))
 
 
 class OutputTokens(Rules):
@@ -117,13 +207,20 @@ class OutputTokens(Rules):
 class Ruleset(Rules):
     """All rules together."""
 
-    categories: dict[TaskCategory, CategoryRules]
-    complexity_token_caps: dict[Complexity, Tokens]
+    categories: Annotated[dict[TaskCategory, CategoryRules], AfterValidator(_whole(TaskCategory))]
+    complexity_token_caps: Annotated[dict[Complexity, Tokens], AfterValidator(_whole(Complexity))]
+    """A phase's cap where its category has none."""
     run: RunCaps
     tier: TierCaps
+    issue: IssueCaps
+    scope: RunScope = RunScope.MULTI_TIER
+    """Of runs for which nobody asked for another."""
+    profiles: Annotated[dict[SafetyProfile, ProfileRules], AfterValidator(_whole(SafetyProfile))]
+    thresholds: Thresholds
     ci: CiRules = CiRules()
     patch: PatchRules = PatchRules()
-    profiles: dict[SafetyProfile, ProfileRules]
+    promotion: PromotionRules
+    external: ExternalRules
     models: ModelRules
     output_tokens: OutputTokens = OutputTokens()
     requests_per_attempt: int = Field(default=40, ge=1, le=500)
@@ -138,17 +235,104 @@ class CommandRules(Rules):
     timeout_seconds: float = Field(default=120, gt=0, le=3600)
 
 
+R = TypeVar("R", bound=Rules)
+
+
+def _changes(part: type[R]) -> type[R]:
+    """Make every key of a part optional. What was not set is not merged, so the default is never seen."""
+    for field in part.model_fields.values():
+        field.default, field.default_factory = None, None
+    part.model_rebuild(force=True)
+    return part
+
+
+@_changes
+class CategoryChanges(CategoryRules):
+    """What a repository changes of a category."""
+
+
+@_changes
+class RunChanges(RunCaps):
+    """What a repository changes of a run's caps."""
+
+
+@_changes
+class TierChanges(TierCaps):
+    """What a repository changes of a tier's caps."""
+
+
+@_changes
+class ProfileChanges(ProfileRules):
+    """What a repository changes of a safety profile."""
+
+
+@_changes
+class ThresholdChanges(Thresholds):
+    """What a repository changes of the thresholds."""
+
+
+@_changes
+class PromotionChanges(PromotionRules):
+    """What a repository changes of the promotion policy."""
+
+
+@_changes
+class ModelChanges(ModelRules):
+    """What a repository changes of the models; a list replaces the ruleset's."""
+
+    by_complexity: dict[Complexity, Strength]
+
+
 class RepositorySettings(Rules):
     """`.github/autopack.yml` as read from the base branch at a run's start. Absent keys keep the ruleset's figures."""
 
     tokens: Tokens | None = None
+    """Short for `run.tokens`, and outweighs it; so do the next two."""
     phases: int | None = Field(default=None, ge=1, le=1000)
     minutes: Minutes | None = None
-    model: str | None = None
-    ci: CiRules | None = None
-    patch: PatchRules | None = None
-    commands: CommandRules = CommandRules()
+    model: ModelName | None = None
     safety: SafetyProfile = SafetyProfile.NORMAL
+    scope: RunScope | None = None
+    commands: CommandRules = CommandRules()
     model_timeout_seconds: float = Field(default=180, gt=0, le=1800)
     """For one request to a model; then the next model of the list is tried."""
     provider_pauses_minutes: tuple[Minutes, ...] | None = None
+    categories: dict[TaskCategory, CategoryChanges] | None = None
+    complexity_token_caps: dict[Complexity, Tokens] | None = None
+    run: RunChanges | None = None
+    tier: TierChanges | None = None
+    issue: IssueCaps | None = None
+    profiles: dict[SafetyProfile, ProfileChanges] | None = None
+    thresholds: ThresholdChanges | None = None
+    ci: CiRules | None = None
+    patch: PatchRules | None = None
+    promotion: PromotionChanges | None = None
+    external: ExternalRules | None = None
+    models: ModelChanges | None = None
+    output_tokens: OutputTokens | None = None
+    requests_per_attempt: int | None = Field(default=None, ge=1, le=500)
+
+
+def ruleset_of(default: Ruleset, settings: RepositorySettings) -> Ruleset:
+    """The ruleset with what the repository changes of it. Merging the same settings again changes nothing.
+
+    Blocks are merged key by key, lists are replaced; only `patch.protected_paths` grows.
+    """
+    own = settings.model_dump(include=set(Ruleset.model_fields), exclude_unset=True)
+    changes = {key: value for key, value in own.items() if value is not None}
+    short = {key: getattr(settings, key) for key in ("tokens", "phases", "minutes")}
+    changes["run"] = changes.get("run", {}) | {key: value for key, value in short.items() if value is not None}
+    merged = _merge(default.model_dump(), changes)
+    merged["patch"]["protected_paths"] = tuple(
+        dict.fromkeys((*default.patch.protected_paths, *merged["patch"]["protected_paths"]))
+    )
+    return Ruleset.model_validate(merged)
+
+
+def _merge(base: Mapping[Any, Any], changes: Mapping[Any, Any]) -> dict[Any, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        before = merged.get(key)
+        nested = isinstance(before, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(cast("Mapping[Any, Any]", before), cast("Mapping[Any, Any]", value)) if nested else value
+    return merged

@@ -5,17 +5,20 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from app.domain.findings import Severity
-from app.domain.plan import Phase, Plan
+from app.domain.plan import Complexity, Phase, Plan, TaskCategory
 from app.domain.ruleset import (
     CiProfile,
     CiRules,
     CommandRules,
     OutputTokens,
     PatchRules,
+    PromotionRules,
     RepositorySettings,
     Ruleset,
     RunScope,
     SafetyProfile,
+    Strength,
+    ruleset_of,
 )
 
 
@@ -61,9 +64,19 @@ class PhaseStrategy(_Frozen):
     """What one phase may spend and how it is judged."""
 
     phase_id: str
+    task_category: TaskCategory
+    complexity: Complexity
+    high_risk: bool
     token_cap: int
     builder_tries: int
     auditor_tries: int
+    """How often the Auditor may send the work back."""
+    max_ci_runs: int
+    """One for each of the Builder's tries; re-runs of jobs that infrastructure failed are not counted."""
+    max_audit_rounds: int
+    """Most audits, whatever they come to; then a person decides."""
+    escalate_after: int
+    """The same patch or the same failure this often: the Auditor is asked for a minimal patch."""
     ci_profile: CiProfile
     auto_apply: bool
     auditor_profile: str | None
@@ -83,17 +96,32 @@ class TierStrategy(_Frozen):
 class Strategy(_Frozen):
     """The frozen rules of one run. Tokens, minutes and counts."""
 
+    engine: Engine
     safety_profile: SafetyProfile
     run_scope: RunScope
     token_cap: int
+    issue_token_cap: int
+    """Over the whole life of the issue on GitHub: all its runs and retries together."""
+    warn_at: float
+    """Share of a cap from which the status comment warns."""
     max_phases: int
     max_minutes: float
+    max_ci_runs: int
+    """The sum of the tiers'."""
     max_minor_issues: int
+    aging_runs: int
+    """An issue that this many runs, or `aging_tiers` tiers, left open needs a clean-up."""
+    aging_tiers: int
+    not_clean_fails_run: bool
+    """Whether a tier that is NOT_CLEAN ends the run."""
+    external_deadline_minutes: float
+    """How long a run of the external engine waits for a posted result."""
     phases: tuple[PhaseStrategy, ...]
     tiers: tuple[TierStrategy, ...]
     planner: ModelChoice
     ci: CiRules
     patch: PatchRules
+    promotion: PromotionRules
     commands: CommandRules
     output_tokens: OutputTokens
     requests_per_attempt: int
@@ -115,82 +143,143 @@ class TooManyPhases(ValueError):
     """The plan is larger than one run may be."""
 
 
+def scope_of(ruleset: Ruleset, options: RunOptions, settings: RepositorySettings) -> RunScope:
+    """The scope of a run: what the safety profile demands, else the one asked for."""
+    merged = ruleset_of(ruleset, settings)
+    if merged.profiles[options.safety or settings.safety].single_tier:
+        return RunScope.SINGLE_TIER
+    return options.scope or merged.scope
+
+
+def max_phases_of(ruleset: Ruleset, options: RunOptions, settings: RepositorySettings) -> int:
+    """The most phases that one run may have."""
+    return options.phases or ruleset_of(ruleset, settings).run.phases
+
+
 def planner_model(
     ruleset: Ruleset, options: RunOptions, settings: RepositorySettings, vendors: frozenset[str]
 ) -> ModelChoice:
-    """The Planner's model: the one asked for, else the ruleset's standard one."""
-    return _choose(ruleset.models.standard, options.model or settings.model, vendors)
+    """The Planner's model: the one asked for, else the ruleset's standard one. Raises `NoModel`."""
+    return _choose(ruleset_of(ruleset, settings).models.standard, options.model or settings.model, vendors)
 
 
 def compile_strategy(
-    ruleset: Ruleset, plan: Plan, options: RunOptions, settings: RepositorySettings, vendors: frozenset[str]
+    ruleset: Ruleset,
+    plan: Plan,
+    options: RunOptions,
+    settings: RepositorySettings,
+    vendors: frozenset[str],
+    *,
+    engine: Engine = Engine.AUTOPACK,
 ) -> Strategy:
     """Turn a plan into a strategy. `vendors` are those for which a key is configured.
 
-    Raises `NoModel` when none of the ruleset's models can be reached and `TooManyPhases` when the plan is over the cap.
+    The repository's settings are merged into `ruleset` here; one that holds them already gives the same strategy.
+
+    Raises `NoModel` when none of the ruleset's models can be reached (never for the external engine) and
+    `TooManyPhases` when the plan is over the cap: `app.domain.planning` splits it before.
     """
-    safety = options.safety or settings.safety
-    profile = ruleset.profiles[safety]
-    max_phases = options.phases or settings.phases or ruleset.run.phases
+    scope, max_phases = scope_of(ruleset, options, settings), max_phases_of(ruleset, options, settings)
+    rules = ruleset_of(ruleset, settings)
     if len(plan.phases) > max_phases:
         raise TooManyPhases(f"the plan has {len(plan.phases)} phases, a run may have {max_phases}")
-    wanted = options.model or settings.model
-    phases = tuple(_phase_strategy(ruleset, phase, safety, wanted, vendors) for phase in plan.phases)
-    by_id = {phase.phase_id: phase for phase in phases}
-    tiers = tuple(
-        TierStrategy(
-            tier_id=tier.tier_id,
-            token_cap=int(
-                ruleset.tier.token_factor * sum(by_id[p.phase_id].token_cap for p in plan.phases_of(tier.tier_id))
-            ),
-            max_ci_runs=int(ruleset.tier.ci_runs_per_phase * len(plan.phases_of(tier.tier_id))),
-            max_minor_issues=int(profile.tier_minor_issues_per_phase * len(plan.phases_of(tier.tier_id))),
-            max_major_issues=ruleset.tier.major_issues,
-        )
-        for tier in plan.tiers
-    )
+    safety = options.safety or settings.safety
+    profile, external = rules.profiles[safety], engine is Engine.EXTERNAL
+    wanted = None if external else options.model or settings.model
+    phases = tuple(_phase_strategy(rules, phase, safety, wanted, vendors, engine) for phase in plan.phases)
+    tiers = _tier_strategies(rules, plan, safety, phases)
     return Strategy(
+        engine=engine,
         safety_profile=safety,
-        run_scope=RunScope.SINGLE_TIER if profile.single_tier else (options.scope or RunScope.MULTI_TIER),
-        token_cap=options.tokens or settings.tokens or ruleset.run.tokens,
+        run_scope=scope,
+        token_cap=options.tokens or rules.run.tokens,
+        issue_token_cap=rules.issue.tokens,
+        warn_at=rules.thresholds.warn_at,
         max_phases=max_phases,
-        max_minutes=options.minutes or settings.minutes or ruleset.run.minutes,
-        max_minor_issues=ruleset.run.minor_issues_per_phase * len(plan.phases),
+        max_minutes=options.minutes or rules.run.minutes,
+        max_ci_runs=sum(tier.max_ci_runs for tier in tiers),
+        max_minor_issues=rules.run.minor_issues_per_phase * len(plan.phases),
+        aging_runs=profile.aging_runs,
+        aging_tiers=profile.aging_tiers,
+        not_clean_fails_run=profile.not_clean_fails_run,
+        external_deadline_minutes=rules.external.deadline_minutes,
         phases=phases,
         tiers=tiers,
-        planner=planner_model(ruleset, options, settings, vendors),
-        ci=settings.ci or ruleset.ci,
-        patch=settings.patch or ruleset.patch,
+        planner=_ELSEWHERE if external else _choose(rules.models.standard, wanted, vendors),
+        ci=rules.ci,
+        patch=rules.patch,
+        promotion=_promotion(rules),
         commands=settings.commands,
-        output_tokens=ruleset.output_tokens,
-        requests_per_attempt=ruleset.requests_per_attempt,
+        output_tokens=rules.output_tokens,
+        requests_per_attempt=rules.requests_per_attempt,
         cross_vendor=all(phase.builder.vendor != phase.auditor.vendor for phase in phases),
     )
 
 
+def _promotion(rules: Ruleset) -> PromotionRules:
+    """`ci.when_absent: allow` says that commits which no CI judged may be promoted."""
+    judged = rules.promotion.require_ci and rules.ci.when_absent != "allow"
+    return rules.promotion.model_copy(update={"require_ci": judged})
+
+
+def _tier_strategies(
+    rules: Ruleset, plan: Plan, safety: SafetyProfile, phases: tuple[PhaseStrategy, ...]
+) -> tuple[TierStrategy, ...]:
+    caps = {phase.phase_id: phase.token_cap for phase in phases}
+    minor_per_phase = rules.profiles[safety].tier_minor_issues_per_phase
+    return tuple(
+        TierStrategy(
+            tier_id=tier.tier_id,
+            token_cap=int(rules.tier.token_factor * sum(caps[one.phase_id] for one in held)),
+            max_ci_runs=int(rules.tier.ci_runs_per_phase * len(held)),
+            max_minor_issues=int(minor_per_phase * len(held)),
+            max_major_issues=rules.tier.major_issues,
+        )
+        for tier, held in ((tier, plan.phases_of(tier.tier_id)) for tier in plan.tiers)
+    )
+
+
 def _phase_strategy(
-    ruleset: Ruleset, phase: Phase, safety: SafetyProfile, wanted: str | None, vendors: frozenset[str]
+    rules: Ruleset, phase: Phase, safety: SafetyProfile, wanted: str | None, vendors: frozenset[str], engine: Engine
 ) -> PhaseStrategy:
-    rules = ruleset.categories[phase.task_category]
-    strength = "strong" if rules.high_risk else ruleset.models.by_complexity[phase.complexity]
-    candidates: tuple[str, ...] = getattr(ruleset.models, strength)
-    builder = _choose(candidates, rules.model or wanted, vendors)
-    others = frozenset(vendor for vendor in vendors if vendor != builder.vendor)
-    reachable = [name for name in candidates if _vendor(name) in others]
-    auditor = ModelChoice(ids=tuple(dict.fromkeys((*reachable, *builder.ids)))) if reachable else builder
-    strict = ruleset.profiles[safety].strict_ci_everywhere
+    category = rules.categories[phase.task_category]
+    strength: Strength = "strong" if category.high_risk else rules.models.by_complexity[phase.complexity]
+    candidates = rules.models.of(strength)
+    if engine is Engine.EXTERNAL:
+        reachable = tuple(name for name in candidates if _vendor(name) in vendors)
+        builder, auditor = _ELSEWHERE, ModelChoice(ids=reachable) if reachable else _ELSEWHERE
+    else:
+        builder = _choose(candidates, category.model or wanted, vendors)
+        auditor = _auditor(candidates, builder, vendors)
+    strict = rules.profiles[safety].strict_ci_everywhere
     return PhaseStrategy(
         phase_id=phase.phase_id,
-        token_cap=rules.incident_token_cap,
-        builder_tries=rules.builder_tries,
-        auditor_tries=rules.auditor_tries,
-        ci_profile=CiProfile.STRICT if strict else rules.ci,
-        auto_apply=rules.auto_apply,
-        auditor_profile=rules.auditor_profile,
-        default_severity=rules.default_severity,
+        task_category=phase.task_category,
+        complexity=phase.complexity,
+        high_risk=category.high_risk,
+        token_cap=category.incident_token_cap or rules.complexity_token_caps[phase.complexity],
+        builder_tries=category.builder_tries,
+        auditor_tries=category.auditor_tries,
+        max_ci_runs=category.builder_tries,
+        max_audit_rounds=rules.thresholds.audit_rounds,
+        escalate_after=rules.thresholds.repeats_before_escalation,
+        ci_profile=CiProfile.STRICT if strict else category.ci,
+        auto_apply=category.auto_apply,
+        auditor_profile=category.auditor_profile,
+        default_severity=category.default_severity,
         builder=builder,
         auditor=auditor,
     )
+
+
+def _auditor(candidates: tuple[str, ...], builder: ModelChoice, vendors: frozenset[str]) -> ModelChoice:
+    """Models of other vendors than the Builder's first, then the Builder's."""
+    others = [name for name in candidates if _vendor(name) in vendors and _vendor(name) != builder.vendor]
+    return ModelChoice(ids=tuple(dict.fromkeys((*others, *builder.ids)))) if others else builder
+
+
+_ELSEWHERE = ModelChoice(ids=("external",))
+"""Whoever posts results to the REST API uses a model that Autopack does not know."""
 
 
 def _choose(candidates: tuple[str, ...], wanted: str | None, vendors: frozenset[str]) -> ModelChoice:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from app.domain.budget import Cap, Role, Usage
+from app.domain.budget import Cap, Exhausted, Role, Usage
 from app.domain.findings import Finding
 from app.domain.plan import Complexity, TaskCategory
 from app.domain.states import PhaseState, RunState, TierState
@@ -56,6 +56,9 @@ class TierView(_Frozen):
     name: str
     state: TierState
     phases: tuple[PhaseView, ...]
+    minor_issues: int = 0
+    """Distinct ones that are open: in two phases of the tier, an issue counts once."""
+    major_issues: int = 0
 
 
 class FindingView(_Frozen):
@@ -66,6 +69,13 @@ class FindingView(_Frozen):
     open: bool
     resolution: str = ""
     """How it ended, such as `fixed in 1a2b3c4`; empty while open."""
+
+
+class LinkedRun(_Frozen):
+    """The run before or after this one, where a plan was too large for one."""
+
+    run_id: str
+    pull_number: int | None = None
 
 
 class RunView(_Frozen):
@@ -92,6 +102,16 @@ class RunView(_Frozen):
     head_sha: str | None = None
     tiers: tuple[TierView, ...] = ()
     run_cap: Cap
+    caps: tuple[Cap, ...] = ()
+    """Every cap: the run's, its issue's, those of its tiers and phases that have not ended well."""
+    exhausted: Exhausted | None = None
+    """The cap that ended the run."""
+    part: int = 1
+    """Which of `parts` linked runs this is."""
+    parts: int = 1
+    before: LinkedRun | None = None
+    after: LinkedRun | None = None
+    """The next part's run, once there is one."""
     usage: dict[Role, Usage]
     models: dict[Role, str]
     findings: tuple[FindingView, ...] = ()

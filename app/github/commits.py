@@ -91,6 +91,10 @@ class _Ref(Answer):
     object: _Sha
 
 
+class _Repository(Answer):
+    default_branch: str
+
+
 class _RawCommit(Answer):
     sha: str
     tree: _Sha
@@ -101,6 +105,12 @@ class _RawCommit(Answer):
         return Commit(
             sha=self.sha, tree=self.tree.sha, parents=tuple(one.sha for one in self.parents), message=self.message
         )
+
+
+async def default_branch(repo: Repo) -> str:
+    """The branch that pull requests go to unless they say otherwise."""
+    response = await repo.call(lambda: repo.rest.repos.async_get(repo.owner, repo.name))
+    return read(response, _Repository).default_branch
 
 
 async def branch_head(repo: Repo, branch: str) -> str | None:

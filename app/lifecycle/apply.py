@@ -16,7 +16,7 @@ from app.github.commits import WorkBranch
 from app.github.errors import BranchMoved
 from app.github.placement import place
 from app.lifecycle.audit import Audit
-from app.lifecycle.bootstrap import mirror_at, repo_of
+from app.lifecycle.bootstrap import find_base, mirror_at, repo_of
 from app.lifecycle.build import Built, Start, base_of
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.services import in_db
@@ -52,7 +52,7 @@ async def push(
         attempt=attempt,
         strict=strategy.of_phase(phase.phase_id).ci_profile is CiProfile.STRICT,
         requester_login=job.requester,
-        requester_id=job.requester_id,
+        requester_id=job.requester_id or None,
         summary=summary,
     )
     branch, changes = WorkBranch.of_run(job.run_id), await _changes(job, start, gated.patch)
@@ -79,8 +79,10 @@ async def ensure_pull(job: Job) -> int:
     """The draft pull request of the run's branch; made once."""
     repo = await repo_of(job.repository, job.installation_id)
     view = await take(job.run_id)
+    linked = job.base_branch != job.target_branch
+    base = (await find_base(repo, job)).branch if linked else job.base_branch
     pull = await pulls.ensure_pull(
-        repo, WorkBranch.of_run(job.run_id), job.base_branch, text.pull_title(view), text.pull_body(view)
+        repo, WorkBranch.of_run(job.run_id), base, text.pull_title(view), text.pull_body(view)
     )
     return pull.number
 

@@ -45,7 +45,14 @@ class Audit(BaseModel):
 
 @DBOS.workflow(name="audit_round")
 async def _ask_auditor(
-    job: Job, strategy: Strategy, phase: Phase, number: int, diff: str, ci: str, known: tuple[Finding, ...]
+    job: Job,
+    strategy: Strategy,
+    phase: Phase,
+    number: int,
+    diff: str,
+    ci: str,
+    known: tuple[Finding, ...],
+    profile: str | None,
 ) -> AuditReport:
     rules = strategy.of_phase(phase.phase_id)
     deps = AgentDeps(
@@ -62,23 +69,25 @@ async def _ask_auditor(
         phase=phase,
         attempt=number,
         diff=diff,
-        profile=rules.auditor_profile or "general",
+        profile=profile or rules.auditor_profile or "general",
         ci=ci,
         open_findings=known,
     )
     return await auditor.audit(task, deps)
 
 
-async def audit(job: Job, strategy: Strategy, phase: Phase, number: int, diff: str, *, ci: str) -> Audit:
-    """Have the diff audited, record what was found and what is fixed."""
+async def audit(
+    job: Job, strategy: Strategy, phase: Phase, number: int, diff: str, *, ci: str, profile: str | None = None
+) -> Audit:
+    """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's."""
     await record.start_audit(job.run_id, phase.phase_id, number)
     await show.say(job.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
     known = tuple(
         view.finding
         for view in await record.open_findings(job.run_id, phase.phase_id)
-        if view.finding.source is Source.AUDITOR
+        if view.finding.source == Source.AUDITOR
     )
-    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, known))
+    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, known, profile))
     found = distinct(one.as_finding() for one in report.findings)
     again = {finding.fingerprint for finding in found}
     fixed = tuple(f for f in known if f.fingerprint in report.fixed and f.fingerprint not in again)

@@ -39,9 +39,13 @@ async def end_stranded(run_id: str) -> None:
     await finish(run_id, None, RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "internal error: the run was cut off"))
 
 
-async def finish(run_id: str, job: Job | None, end: RunEnded) -> None:
-    """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us."""
-    state, reason = await record.end_run(run_id, end.state, end.reason)
+async def finish(run_id: str, job: Job | None, end: RunEnded) -> str | None:
+    """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us.
+
+    The id of the run that is to do the plan's next part, which is not started yet; None when there is none.
+    """
+    state, reason = await record.end_run(run_id, end.state, end.reason, end.exhausted)
+    following = await record.create_next(run_id)
     await _tell(run_id, _say_the_end(run_id, state, reason))
     if job is not None:
         await _tell(run_id, promote.offer(job))
@@ -50,6 +54,16 @@ async def finish(run_id: str, job: Job | None, end: RunEnded) -> None:
     elif state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
         await _tell(run_id, _post_summary(run_id))
     await record.told(run_id)
+    return following
+
+
+@DBOS.workflow(name="reconsider_promotion")
+async def reconsider_promotion(run_id: str) -> None:
+    """After a late audit or issue: the promotion check says what is known now."""
+    await _tell(run_id, _show_promotion(run_id))
+
+
+_show_promotion = effect(show.show_promotion)
 
 
 async def _tell(run_id: str, telling: Awaitable[None]) -> None:
@@ -61,19 +75,23 @@ async def _tell(run_id: str, telling: Awaitable[None]) -> None:
 
 
 async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
-    blockers = (await record.view(run_id)).promotion_blockers
+    view = await record.view(run_id)
     if state is RunState.DONE_SUCCESS:
         following = (
             "Not promotable, see the reasons below."
-            if blockers
+            if view.promotion_blockers
             else "Review and merge the pull request; merging is yours."
         )
+        if view.after is not None:
+            following += f" Part {view.part + 1} of {view.parts} goes on by itself."
         headline = Headline.DONE
     elif state is RunState.DONE_CANCELLED:
         headline, following = Headline.CANCELLED, _NEXT[state]
     else:
         budget = state is RunState.DONE_FAILED_BUDGET_EXHAUSTED
         headline, following = (Headline.BUDGET if budget else Headline.FAILED), _NEXT[state]
+        if view.exhausted is not None:
+            following = text.how_to_raise(view, view.exhausted)
     await show.say(run_id, headline, following, reason)
 
 
@@ -92,6 +110,8 @@ async def _post_summary(run_id: str) -> None:
 async def _post_incident(run_id: str) -> None:
     """What failed, the size of the last diff, findings, budgets and how to retry, on the issue."""
     run = await in_db(runs.get, run_id)
+    if not run.issue_number:
+        return
     repo = await repo_of(run.repository, run.installation_id)
     last_diff = ""
     if run.head_sha is not None and run.base_sha is not None:

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from app.agents.tasks import Issue
+from app.domain.budget import Exhausted
 from app.domain.ruleset import RepositorySettings
 from app.domain.states import RunState
 from app.domain.strategy import RunOptions
@@ -22,6 +23,8 @@ class Job(BaseModel):
     requester_id: int
     options: RunOptions
     base_branch: str
+    target_branch: str
+    """Where the work is to land in the end: the base, also of the run that this one builds on."""
     base_sha: str
     settings: RepositorySettings
     notes: str
@@ -42,9 +45,10 @@ class Job(BaseModel):
 
 
 class RunEnded(Exception):
-    """The run is over: raised where that is found out, handled in one place."""
+    """The run is over: raised where that is found out, handled in one place. `exhausted` is the cap that ended it."""
 
-    def __init__(self, state: RunState, reason: str) -> None:
-        super().__init__(state, reason)
+    def __init__(self, state: RunState, reason: str, exhausted: Exhausted | None = None) -> None:
+        super().__init__(state, reason, exhausted)
         self.state = state
         self.reason = reason
+        self.exhausted = exhausted

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
-from dbos import DBOS
+from dbos import DBOS, error
 
 from app.domain.budget import ModelFailed, ModelFailure, RunStopped
 from app.domain.view import Headline
@@ -19,6 +19,14 @@ WAKE = "wake"
 """Topic of the messages that wake a run; they carry nothing, because what they announce is read again."""
 
 _PASSES = frozenset({ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT})
+
+
+async def wake(run_id: str) -> None:
+    """Tell a run's workflow that there is something to look at; one that is not started reads it when it starts."""
+    try:
+        await DBOS.send_async(run_id, "look", topic=WAKE)
+    except error.DBOSNonExistentWorkflowError:
+        DBOS.logger.info("run %s is not started yet, so it is not woken", run_id)
 
 
 async def sleep_until_woken(seconds: float) -> None:

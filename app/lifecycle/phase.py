@@ -8,6 +8,7 @@ from app.domain.ci import CiState, CiVerdict
 from app.domain.findings import BuilderAnswer, Finding, Severity, Source, issue_key
 from app.domain.patch import FileChange
 from app.domain.plan import Phase
+from app.domain.repeats import Try, repeated
 from app.domain.states import RunState
 from app.domain.strategy import Strategy
 from app.domain.view import Headline
@@ -56,7 +57,9 @@ async def run_phase(job: Job, strategy: Strategy, phase: Phase, start: Start) ->
     """Bring the phase to its snapshot and return the branch's head. Raises `RunEnded` when no try is left."""
     rules = strategy.of_phase(phase.phase_id)
     audits, note, ending = Audits(), "", RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW
+    tries: list[Try] = []
     for attempt in range(1, rules.builder_tries + 1):
+        await record.check_ci_room(job.run_id, phase.phase_id)
         await record.start_attempt(job.run_id, phase.phase_id, attempt)
         await show.say(
             job.run_id,
@@ -73,10 +76,36 @@ async def run_phase(job: Job, strategy: Strategy, phase: Phase, start: Start) ->
         if audits.rejections > rules.auditor_tries:
             note = f"the Auditor asked for changes {audits.rejections} times, at last: {note}"
             break
+        tries.append(Try.of(built.patch.diff, start.findings, note))
+        repeats = repeated(tries, rules.escalate_after) if attempt == rules.builder_tries - 1 else None
+        if repeats is not None:
+            start, audits = await _escalate(job, strategy, phase, built, start, audits, f"{repeats}; at last: {note}")
         if attempt < rules.builder_tries:
             await record.send_back(job.run_id, phase.phase_id, note)
     await record.fail_phase(job.run_id, phase.phase_id, note)
     raise RunEnded(ending, f"{phase.phase_id} ({phase.name}) did not pass: {note}")
+
+
+async def _escalate(
+    job: Job, strategy: Strategy, phase: Phase, built: Built, start: Start, audits: Audits, repeats: str
+) -> tuple[Start, Audits]:
+    """Before its last try, a Builder that repeats itself is given the Auditor's minimal patch."""
+    said = "\n\n".join(feedback.text for feedback in start.feedback)
+    asked = await audit(
+        job,
+        strategy,
+        phase,
+        audits.rounds + 1,
+        built.patch.diff,
+        ci=f"The Builder came to {repeats}\n\n{said}",
+        profile="minimal_patch",
+    )
+    await _close_fixed(job, phase, asked, "an attempt that did not pass")
+    advice = Feedback(title=f"You came to {repeats.partition(';')[0]}. Do what the Auditor says", text=asked.summary)
+    known = {finding.fingerprint for finding in asked.still_open}
+    others = tuple(finding for finding in start.findings if finding.fingerprint not in known)
+    start = start.model_copy(update={"feedback": (*start.feedback, advice), "findings": (*others, *asked.still_open)})
+    return start, Audits(rounds=asked.number, rejections=audits.rejections)
 
 
 async def _build(job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start) -> Built:
@@ -132,7 +161,7 @@ async def _gate(
 
 
 def _of_gate(finding: Finding) -> bool:
-    return finding.source is Source.STATIC_CHECK
+    return finding.source == Source.STATIC_CHECK
 
 
 def _cannot(answer: BuilderAnswer) -> Finding:
@@ -177,12 +206,13 @@ def _audited_out(start: Start, done: Audit, audits: Audits, carried: tuple[FileC
 async def _push(
     job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start, gated: GatedPatch, summary: str
 ) -> str:
-    """Commit, and open the draft pull request with the first commit."""
+    """Commit, and open the draft pull request with the first commit. Raises `BudgetExhausted` before one too many."""
+    await record.claim_ci_run(job.run_id, phase.phase_id)
     head_sha = await apply.push(job, strategy, phase, attempt, start, gated, summary)
-    await record.pushed(job.run_id, phase.phase_id, head_sha)
+    await record.pushed(job.run_id, phase.phase_id, head_sha, [change.path for change in gated.patch.changes])
     await show.supersede(job, start.head_sha, head_sha)
     await record.pull_opened(job.run_id, await apply.ensure_pull(job))
-    await record.await_ci(job.run_id, phase.phase_id, attempt)
+    await record.await_ci(job.run_id, phase.phase_id)
     return head_sha
 
 
@@ -229,7 +259,7 @@ async def _close_fixed(job: Job, phase: Phase, done: Audit, where: str) -> None:
 
 async def _close_ci_findings(job: Job, phase: Phase, head_sha: str) -> None:
     still = await record.open_findings(job.run_id, phase.phase_id)
-    red = [view.finding.fingerprint for view in still if view.finding.source is Source.CI]
+    red = [view.finding.fingerprint for view in still if view.finding.source == Source.CI]
     await record.resolve(job.run_id, phase.phase_id, red, f"green in {head_sha[:7]}")
 
 

@@ -2,6 +2,7 @@
 
 from app.agents.tasks import Feedback
 from app.db import runs
+from app.domain.budget import MOST_MERGES
 from app.domain.ci import CiState
 from app.domain.plan import BuilderMode, Complexity, Phase, Plan, TaskCategory, Tier
 from app.domain.states import RunState, TierState
@@ -11,7 +12,7 @@ from app.github import commits, pulls, text
 from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.errors import BranchMoved
 from app.lifecycle import record, show, verify
-from app.lifecycle.bootstrap import govern, repo_of
+from app.lifecycle.bootstrap import find_base, govern, repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.patience import check_stop
@@ -19,8 +20,6 @@ from app.lifecycle.phase import run_phase
 from app.lifecycle.services import in_db
 from app.lifecycle.steps import effect
 
-MOST_MERGES = 3
-"""How often the base may move while CI judges the merge before; then a person has to bring it up to date."""
 FRESH_BASE = Tier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
 
 
@@ -29,6 +28,8 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
     for number in range(1, MOST_MERGES + 1):
         await check_stop(job.run_id)
         base_sha = await _base_head(job)
+        if await _is_behind(job, base_sha, head_sha):
+            await record.claim_ci_run(job.run_id, None)
         merge = await _merge(job, base_sha, head_sha)
         if merge.state is MergeState.UP_TO_DATE or merge.sha == head_sha:
             return head_sha
@@ -43,7 +44,7 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
                 continue
             start = Start(head_sha=head_sha, feedback=(mended,))
         plan, phase = _with_extra_phase(job, plan, number)
-        strategy = await govern(job, plan)
+        strategy = await govern(job, plan, extra=number)
         await record.append_phase(job.run_id, plan, strategy, phase.phase_id)
         await record.move_run(job.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} came up while merging the base")
         await record.move_tier(job.run_id, FRESH_BASE.tier_id, TierState.RUNNING, phase.phase_id)
@@ -58,7 +59,13 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
 @effect
 async def _base_head(job: Job) -> str:
     repo = await repo_of(job.repository, job.installation_id)
-    return await commits.branch_head(repo, job.base_branch) or job.base_sha
+    return (await find_base(repo, job)).sha
+
+
+@effect
+async def _is_behind(job: Job, base_sha: str, head_sha: str) -> bool:
+    repo = await repo_of(job.repository, job.installation_id)
+    return (await commits.compare(repo, base_sha, head_sha)).behind_by > 0
 
 
 @effect

@@ -19,9 +19,12 @@ from app.github import deliveries
 from app.github.client import GitHubApp
 from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle.ending import end_stranded
+from app.lifecycle.run import RUNS_QUEUE, run
 from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import utcnow
 
+STARTS_WITHIN = timedelta(minutes=1)
+"""A run that has no workflow after that long never gets one by itself."""
 DELIVERY = "delivery"
 """Name of the workflow that acts on a delivery."""
 EVERY_SECONDS = 120.0
@@ -43,6 +46,7 @@ async def keep_reconciling() -> None:
             await asyncio.to_thread(services().db.claim)
             await retry_failed_workflows(retried)
             await end_stranded_runs()
+            await start_forgotten_runs()
             if (github := services().github) is not None and (asked := await ask_for_failed_deliveries(github)):
                 log.warning("%s failed deliveries were asked for again", asked)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
@@ -70,12 +74,22 @@ async def retry_failed_workflows(retried: Counter[str]) -> None:
 
 async def end_stranded_runs() -> None:
     """End open runs whose workflow has ended by a defect: a run always reaches a terminal state."""
-    for run in await in_db(runs.open_runs):
-        workflow = await DBOS.get_workflow_status_async(run.run_id)
+    for left in await in_db(runs.open_runs):
+        workflow = await DBOS.get_workflow_status_async(left.run_id)
         if workflow is not None and workflow.status in _OVER:
-            log.error("the workflow of run %s is over (%s), the run is ended", run.run_id, workflow.status)
-            with SetWorkflowID(f"{run.run_id}:stranded"):
-                await DBOS.start_workflow_async(end_stranded, run.run_id)
+            log.error("the workflow of run %s is over (%s), the run is ended", left.run_id, workflow.status)
+            with SetWorkflowID(f"{left.run_id}:stranded"):
+                await DBOS.start_workflow_async(end_stranded, left.run_id)
+
+
+async def start_forgotten_runs() -> None:
+    """Set off open runs that were stored just before the process ended, as those asked for over the REST API."""
+    for asked in await in_db(runs.open_runs):
+        overdue = utcnow() - asked.created_at > STARTS_WITHIN
+        if overdue and await DBOS.get_workflow_status_async(asked.run_id) is None:
+            log.warning("run %s had no workflow, which is begun now", asked.run_id)
+            with SetWorkflowID(asked.run_id):
+                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, asked.run_id)
 
 
 async def _first_to_repeat(workflow_id: str) -> int:

@@ -7,8 +7,9 @@ from datetime import datetime
 from dbos import DBOS
 
 from app.agents.guard import ModelCall
-from app.db import issues, ledger, picture, progress, runs
-from app.domain.budget import BudgetExhausted, RunStopped, Usage
+from app.db import cleanliness, issues, ledger, linked, picture, progress, runs
+from app.db.tables import Run
+from app.domain.budget import Cap, Exhausted, Kind, Purpose, RunStopped, Scope, Usage, exhausted
 from app.domain.findings import Finding
 from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState, TierState
@@ -26,6 +27,13 @@ def move_run(run_id: str, target: RunState, cause: str) -> None:
 @step
 def move_tier(run_id: str, tier_id: str, target: TierState, cause: str) -> None:
     progress.move_tier(services().db, run_id, tier_id, target, cause, utcnow())
+
+
+@step
+def tier_outcome(run_id: str, tier_id: str) -> TierState:
+    """Whether the tier is clean, by the issues that are still open in it and what it spent."""
+    with services().db.reading() as session:
+        return cleanliness.tier_outcome(session, session.get_one(Run, run_id), tier_id)
 
 
 @step
@@ -48,13 +56,36 @@ def start_audit(run_id: str, phase_id: str, audits: int) -> None:
     runs.update_phase(services().db, run_id, phase_id, {"auditor_attempts": audits})
 
 
+async def claim_ci_run(run_id: str, phase_id: str | None) -> None:
+    """Count one more CI run for the phase, or for a merge with the base.
+
+    Raises `BudgetExhausted` when a cap has no room for it; then nothing may be pushed.
+    """
+    await _claim_ci_run(run_id, phase_id, await _ci_runs(run_id, phase_id) + 1)
+
+
 @step
-def await_ci(run_id: str, phase_id: str, ci_runs: int) -> None:
+def check_ci_room(run_id: str, phase_id: str) -> None:
+    """Raise `BudgetExhausted` when no CI run is left for the phase: what it built could not be pushed."""
+    ledger.check_ci_room(services().db, run_id, phase_id)
+
+
+@step
+def _ci_runs(run_id: str, phase_id: str | None) -> int:
+    return ledger.ci_runs(services().db, run_id, phase_id)
+
+
+@step
+def _claim_ci_run(run_id: str, phase_id: str | None, number: int) -> None:
+    ledger.claim_ci_run(services().db, run_id, phase_id, number)
+
+
+@step
+def await_ci(run_id: str, phase_id: str) -> None:
     """A commit is pushed and judged by CI: the time until it is judged is not active work."""
     db, at = services().db, utcnow()
     progress.stop_clock(db, run_id, at)
     progress.move_run(db, run_id, RunState.CI_RUNNING, f"{phase_id} pushed", at)
-    runs.update_phase(db, run_id, phase_id, {"ci_runs": ci_runs})
 
 
 @step
@@ -75,10 +106,11 @@ def complete_phase(run_id: str, phase_id: str, cause: str, *, snapshot: bool) ->
 
 
 @step
-def pushed(run_id: str, phase_id: str | None, head_sha: str) -> None:
+def pushed(run_id: str, phase_id: str | None, head_sha: str, paths: Sequence[str] = ()) -> None:
+    """The branch has a new commit, the phase's or a merge; the phase's changed the files `paths`."""
     runs.update(services().db, run_id, {"head_sha": head_sha})
     if phase_id is not None:
-        runs.update_phase(services().db, run_id, phase_id, {"head_sha": head_sha})
+        runs.phase_pushed(services().db, run_id, phase_id, head_sha, paths)
 
 
 @step
@@ -87,8 +119,8 @@ def pull_opened(run_id: str, pull_number: int) -> None:
 
 
 @step
-def store_strategy(run_id: str, plan: Plan, strategy: Strategy) -> None:
-    runs.store_strategy(services().db, run_id, plan, strategy)
+def store_strategy(run_id: str, plan: Plan, strategy: Strategy, rest: Sequence[Plan]) -> None:
+    runs.store_strategy(services().db, run_id, plan, strategy, rest)
     progress.move_run(services().db, run_id, RunState.RUN_CREATED, "plan and strategy stored", utcnow())
 
 
@@ -131,9 +163,21 @@ def stop_asked(run_id: str) -> tuple[RunState, str] | None:
 
 
 @step
-def end_run(run_id: str, state: RunState, reason: str) -> tuple[RunState, str]:
+def end_run(run_id: str, state: RunState, reason: str, spent: Exhausted | None = None) -> tuple[RunState, str]:
     """End what is still open: the phase at work, its tier, and the run; the state it ended in, and why."""
-    return progress.end(services().db, run_id, state, reason, utcnow())
+    return progress.end(services().db, run_id, state, reason, utcnow(), spent)
+
+
+@step
+def create_next(run_id: str) -> str | None:
+    """Create the run that does the next part of the plan; None when there is none, or it cannot be."""
+    db = services().db
+    following = linked.create_next(db, run_id, utcnow())
+    run = runs.get(db, run_id)
+    if following is None and run.intent == "build" and run.state is RunState.DONE_SUCCESS and run.rest:
+        text = f"Part {run.part + 1} of {run.parts} was not begun: another run is on for this issue."
+        runs.add_notice(db, run_id, text)
+    return following
 
 
 @step
@@ -143,14 +187,15 @@ def told(run_id: str) -> None:
 
 
 @step
-def _reserve(run_id: str, phase_id: str | None, call: ModelCall) -> str:
+def _reserve(run_id: str, phase_id: str | None, call: ModelCall, issue_token_cap: int | None) -> str:
     """Reserve for one request; repeated after a crash, this step has the same number, and so the same reservation."""
     db, call_id = services().db, f"{DBOS.workflow_id}:{DBOS.step_id}"
     run = progress.tick(db, run_id, utcnow())
     if run.stop_state is not None:
         raise RunStopped(run.stop_reason)
-    _check_clock(run, utcnow())
-    ledger.reserve(db, call_id, run_id, phase_id, call.role, call.model, call.tokens, utcnow())
+    request = ledger.Request(call_id, run_id, phase_id, call.role, call.model, call.tokens)
+    _check_clock(run, request, utcnow())
+    ledger.reserve(db, request, utcnow(), issue_token_cap=issue_token_cap)
     return call_id
 
 
@@ -159,13 +204,15 @@ def _settle(call_id: str, usage: Usage) -> None:
     ledger.settle(services().db, call_id, usage)
 
 
-def _check_clock(run: runs.RunRow, at: datetime) -> None:
+def _check_clock(run: runs.RunRow, request: ledger.Request, at: datetime) -> None:
     """Raise `BudgetExhausted` when the run's active time is used up."""
     if run.max_minutes is None:
         return
-    minutes = run.active_minutes(at)
-    if minutes >= run.max_minutes:
-        raise BudgetExhausted(f"run {run.run_id}: {minutes:.1f} of {run.max_minutes:g} active minutes used")
+    minutes = Cap(
+        scope=Scope.RUN, name=run.run_id, kind=Kind.MINUTES, limit=run.max_minutes, used=run.active_minutes(at)
+    )
+    if minutes.used >= minutes.limit:
+        raise exhausted(minutes, 0, Purpose(role=request.role, phase_id=request.phase_id))
 
 
 @dataclass(frozen=True)
@@ -174,9 +221,11 @@ class RunLedger:
 
     run_id: str
     phase_id: str | None
+    issue_token_cap: int | None = None
+    """Holds before the run's strategy says what its issue may use."""
 
     async def reserve(self, call: ModelCall) -> str:
-        return await _reserve(self.run_id, self.phase_id, call)
+        return await _reserve(self.run_id, self.phase_id, call, self.issue_token_cap)
 
     async def settle(self, reservation: str, usage: Usage) -> None:
         await _settle(reservation, usage)

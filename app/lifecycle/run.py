@@ -1,16 +1,15 @@
 """The run: one durable workflow from the label to the terminal state."""
 
-from dbos import DBOS
+from dbos import DBOS, SetWorkflowID
 
-from app.domain import promotion
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, RunStopped
 from app.domain.plan import Plan, Tier
 from app.domain.states import RunState, TierState
-from app.domain.strategy import Strategy
+from app.domain.strategy import Engine, Strategy
 from app.domain.view import Headline
 from app.github import comments, text
 from app.github.errors import BranchMoved, GitHubRefused, GitHubUnavailable, TagTaken
-from app.lifecycle import bootstrap, ending, promote, record, show
+from app.lifecycle import bootstrap, ending, external, promote, record, show
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
@@ -20,23 +19,29 @@ from app.lifecycle.services import NotConfigured, stopping
 from app.lifecycle.steps import effect
 from app.workspace.errors import WorkspaceError
 
+RUNS_QUEUE = "runs"
+
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run(run_id: str) -> None:
     """Lead a run to a terminal state, whatever happens on the way."""
     job: Job | None = None
     try:
-        await bootstrap.acknowledge(run_id)
-        await show.say(run_id, Headline.PLANNING, "The Planner reads the issue and the repository.")
-        job = await bootstrap.read_job(run_id)
-        await _playbook(job)
-        end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
+        if await bootstrap.has_repository(run_id):
+            await bootstrap.acknowledge(run_id)
+            await show.say(run_id, Headline.PLANNING, "The Planner reads the issue and the repository.")
+            job = await bootstrap.read_job(run_id)
+            await _playbook(job)
+            end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
+        else:
+            await external.until_over(run_id)
+            end = RunEnded(RunState.DONE_SUCCESS, "every phase has ended")
     except RunEnded as ended:
         end = ended
     except RunStopped:
         end = await _as_asked(run_id)
     except BudgetExhausted as spent:
-        end = RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(spent))
+        end = RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(spent), spent.exhausted)
     except ModelFailed as failed:
         end = RunEnded(_state_of(failed), str(failed))
     except (GitHubUnavailable, GitHubRefused, BranchMoved, TagTaken, WorkspaceError, NotConfigured) as trouble:
@@ -46,26 +51,43 @@ async def run(run_id: str) -> None:
             raise
         DBOS.logger.exception("the run %s ended by a defect", run_id)
         end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"internal error, see the log: {type(defect).__name__}")
-    await ending.finish(run_id, job, end)
+    following = await ending.finish(run_id, job, end)
+    if following is not None:
+        with SetWorkflowID(following):
+            await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, following)
 
 
 async def _playbook(job: Job) -> None:
-    """Plan; for each tier and each phase of it, build, gate, audit, push, verify, snapshot; then promote."""
-    plan = await patiently(job, lambda: bootstrap.make_plan(job))
-    strategy = await bootstrap.govern(job, plan)
-    await record.store_strategy(job.run_id, plan, strategy)
+    """Plan; for each tier and each phase of it, build, gate, audit, push, verify, snapshot; then promote.
+
+    A plan that is too much for one run is divided: this one does the first part, and each part's run starts the next.
+    """
+    plan, strategy = await bootstrap.governed(job.run_id) or await _plan(job)
     if job.intent == "plan":
-        await _post_plan(job, plan, strategy)
         return
-    if not strategy.cross_vendor:
+    if strategy.engine is Engine.AUTOPACK and not strategy.cross_vendor:
         await record.notice(
             job.run_id, "Builder and Auditor are of the same vendor: no key of a second one is configured."
         )
     head_sha = job.base_sha
-    for tier in plan.tiers:
-        head_sha = await _run_tier(job, plan, strategy, tier, head_sha)
+    if strategy.engine is Engine.EXTERNAL:
+        head_sha = await external.build(job, plan, strategy)
+    else:
+        for tier in plan.tiers:
+            head_sha = await _run_tier(job, plan, strategy, tier, head_sha)
     await promote.bring_up_to_date(job, plan, strategy, head_sha)
     await check_stop(job.run_id)
+
+
+async def _plan(job: Job) -> tuple[Plan, Strategy]:
+    """Have the plan made, unless it came with the run; divide and govern it."""
+    whole = await bootstrap.given_plan(job.run_id) or await patiently(job, lambda: bootstrap.make_plan(job))
+    plan, *rest = await bootstrap.divide(job, whole)
+    strategy = await bootstrap.govern(job, plan)
+    await record.store_strategy(job.run_id, plan, strategy, rest)
+    if job.intent == "plan":
+        await _post_plan(job, plan, strategy, rest)
+    return plan, strategy
 
 
 async def _run_tier(job: Job, plan: Plan, strategy: Strategy, tier: Tier, head_sha: str) -> str:
@@ -73,23 +95,15 @@ async def _run_tier(job: Job, plan: Plan, strategy: Strategy, tier: Tier, head_s
     for phase in plan.phases_of(tier.tier_id):
         await record.move_run(job.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} is next")
         head_sha = await run_phase(job, strategy, phase, Start(head_sha=head_sha))
-    await record.move_tier(
-        job.run_id, tier.tier_id, await _tier_outcome(job, strategy, tier), "its last phase has ended"
-    )
+    outcome = await record.tier_outcome(job.run_id, tier.tier_id)
+    await record.move_tier(job.run_id, tier.tier_id, outcome, "its last phase has ended")
+    if outcome is TierState.NOT_CLEAN and strategy.not_clean_fails_run:
+        raise RunEnded(
+            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
+            f"tier {tier.tier_id} ({tier.name}) is not clean, "
+            f"which the safety profile {strategy.safety_profile} does not allow",
+        )
     return head_sha
-
-
-async def _tier_outcome(job: Job, strategy: Strategy, tier: Tier) -> TierState:
-    """Whether the tier is clean, by the findings that are still open in it."""
-    caps = strategy.of_tier(tier.tier_id)
-    phases = next(one for one in (await record.view(job.run_id)).tiers if one.tier_id == tier.tier_id).phases
-    return promotion.tier_outcome(
-        [phase.state for phase in phases],
-        major_issues=sum(phase.major_issues for phase in phases),
-        minor_issues=sum(phase.minor_issues for phase in phases),
-        max_major=caps.max_major_issues,
-        max_minor=caps.max_minor_issues,
-    )
 
 
 async def _as_asked(run_id: str) -> RunEnded:
@@ -105,8 +119,7 @@ def _state_of(failed: ModelFailed) -> RunState:
 
 
 @effect
-async def _post_plan(job: Job, plan: Plan, strategy: Strategy) -> None:
+async def _post_plan(job: Job, plan: Plan, strategy: Strategy, rest: list[Plan]) -> None:
     repo = await repo_of(job.repository, job.installation_id)
-    await comments.post_once(
-        repo, job.issue_number, f"plan:{job.run_id}", text.plan_comment(plan, strategy, run_id=job.run_id)
-    )
+    body = text.plan_comment(plan, strategy, rest, run_id=job.run_id)
+    await comments.post_once(repo, job.issue_number, f"plan:{job.run_id}", body)

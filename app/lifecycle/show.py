@@ -44,6 +44,8 @@ async def refresh(run_id: str) -> None:
     The picture is taken in its turn: a command's handler and the run itself never write an older one over a newer.
     """
     run = await in_db(runs.get, run_id)
+    if not run.repository:
+        return
     repo = await repo_of(run.repository, run.installation_id)
     async with turn(repo, "run", run_id):
         await _show(repo, run_id)
@@ -51,7 +53,8 @@ async def refresh(run_id: str) -> None:
 
 async def _show(repo: Repo, run_id: str) -> None:
     view = await take(run_id)
-    await comments.upsert(repo, view.issue_number, f"status:{run_id}", text.status_comment(view))
+    if view.issue_number:
+        await comments.upsert(repo, view.issue_number, f"status:{run_id}", text.status_comment(view))
     if view.head_sha is not None:
         await checks.upsert_check(repo, checks.RUN_CHECK, view.head_sha, run_id, text.check_output(view))
     if view.pull_number is not None:

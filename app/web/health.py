@@ -24,7 +24,7 @@ async def root() -> dict[str, str]:
     }
 
 
-@router.get("/health")
+@router.get("/health", responses={503: {"description": "One of its tasks fails"}})
 async def health(service: Annotated[State, Depends(state)], response: Response) -> dict[str, Any]:
     """`status` says whether the process works (503 when one of its tasks fails); the parts say what is configured."""
     failing = service.background.failing()

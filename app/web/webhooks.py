@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.db.inbox import StoredDelivery
+from app.web.problems import answer, problems
 from app.web.state import State, state
 from handlers.deliveries import HANDLERS
 
@@ -22,7 +23,7 @@ _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 router = APIRouter()
 
 
-@router.post("/webhooks/github", status_code=202)
+@router.post("/webhooks/github", status_code=202, responses=problems(408, 503))
 async def receive(request: Request, service: Annotated[State, Depends(state)]) -> Response:
     """Take in one delivery.
 
@@ -78,4 +79,4 @@ async def _read(request: Request) -> bytes | None:
 
 
 def _answer(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status)
+    return JSONResponse({"detail": detail}, status) if status == 202 else answer(status, detail)

@@ -1,11 +1,15 @@
 """Apply a unified diff that came from outside."""
 
 import re
+from collections.abc import Awaitable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
 
 from app.domain import diff as unified
 from app.workspace.errors import GitError, PatchError
+from app.workspace.git import GitOutput, git
 from app.workspace.paths import safe_path
-from app.workspace.snapshot import RunGit
 
 MAX_DIFF_BYTES = 4 * 1024 * 1024
 _FAILED_HUNK = re.compile(r"patch failed: (?P<path>.+):(?P<line>\d+)")
@@ -13,7 +17,26 @@ _FAILED_FILE = re.compile(r"^error: (?P<path>.+?): (?P<reason>.+)$", re.MULTILIN
 _GITLINK = "160000"
 
 
-async def apply_diff(run: RunGit, diff: str) -> frozenset[str]:
+class _Git(Protocol):
+    def __call__(self, *arguments: str, stdin: bytes | None = None) -> Awaitable[GitOutput]: ...
+
+
+async def check_diff(repository: Path, commit: str, diff: str) -> None:
+    """Raise as `apply_diff` does when the diff does not fit on a commit of a bare repository; nothing is changed.
+
+    `repository` is an absolute path.
+    """
+    with TemporaryDirectory() as folder:
+        variables = {"GIT_DIR": str(repository), "GIT_INDEX_FILE": str(Path(folder) / "index")}
+
+        async def run(*arguments: str, stdin: bytes | None = None) -> GitOutput:
+            return await git(*arguments, cwd=repository, variables=variables, stdin=stdin)
+
+        await run("read-tree", commit)
+        await apply_diff(run, diff, "--cached", "--check")
+
+
+async def apply_diff(run: _Git, diff: str, *options: str) -> frozenset[str]:
     """Apply a diff to the files, all or nothing, and return the paths it touches.
 
     Raises PatchError when it is malformed, too large, changes submodules or does not fit, and PathError for a path
@@ -33,7 +56,7 @@ async def apply_diff(run: RunGit, diff: str) -> frozenset[str]:
         if _GITLINK in (file.old_mode, file.new_mode):
             raise PatchError(f"{file.path} is a submodule; patches may only change files")
     try:
-        await run("apply", "--whitespace=nowarn", "-", stdin=data if data.endswith(b"\n") else data + b"\n")
+        await run("apply", "--whitespace=nowarn", *options, "-", stdin=data if data.endswith(b"\n") else data + b"\n")
     except GitError as error:
         raise PatchError(_explain(files, error.stderr)) from error
     return frozenset(touched)

@@ -102,7 +102,7 @@ def test_every_mode_has_its_text(mode: BuilderMode) -> None:
 
 def test_profiles_differ_and_an_unknown_one_is_general() -> None:
     texts = {profile: prompts.auditor_system(audit_task(diff="", profile=profile)) for profile in PROFILES}
-    assert len(set(texts.values())) == len(PROFILES) == 9
+    assert len(set(texts.values())) == len(PROFILES) == 10
     assert prompts.auditor_system(audit_task(diff="", profile="../planner")) == texts["general"]
 
 

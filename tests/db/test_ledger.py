@@ -1,14 +1,17 @@
 """Room is reserved before a model is asked and settled after; no cap is ever crossed."""
 
+import pickle
 from datetime import datetime
 from decimal import Decimal
 
 import pytest
 
-from app.db import ledger
+from app.db import caps, ledger, progress, runs
 from app.db.engine import Database
-from app.domain.budget import BudgetExhausted, Cap, Role, Scope, Usage
-from tests.db.making import NOW, after, at_once, planned_run
+from app.db.ledger import Request
+from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
+from app.domain.states import RunState
+from tests.db.making import NOW, after, at_once, new_run, planned_run
 
 
 def reserve(
@@ -20,12 +23,18 @@ def reserve(
     role: Role = Role.BUILDER,
     model: str = "anthropic:a",
     at: datetime = NOW,
+    run_id: str = "r1",
+    issue_cap: int = 15_000_000,
 ) -> None:
-    ledger.reserve(db, call_id, "r1", phase_id, role, model, tokens, at)
+    ledger.reserve(db, Request(call_id, run_id, phase_id, role, model, tokens), at, issue_token_cap=issue_cap)
 
 
-def standing(db: Database) -> tuple[int, int]:
-    cap = ledger.run_cap(db, "r1")
+def run_cap(db: Database, run_id: str = "r1") -> Cap:
+    return caps.of_run(db, run_id)[0]
+
+
+def standing(db: Database, run_id: str = "r1") -> tuple[float, int]:
+    cap = run_cap(db, run_id)
     return cap.used, cap.reserved
 
 
@@ -35,7 +44,7 @@ def test_a_call_is_reserved_and_then_settled_with_what_it_used(db: Database) -> 
     assert standing(db) == (0, 10_000)
     ledger.settle(db, "c1", Usage(input=6_000, cached=5_000, output=500))
     assert standing(db) == (6_500, 0)
-    assert ledger.run_cap(db, "r1") == Cap(scope=Scope.RUN, name="r1", limit=5_000_000, used=6_500)
+    assert run_cap(db) == Cap(scope=Scope.RUN, name="r1", limit=5_000_000, used=6_500)
 
 
 def test_reserving_and_settling_again_changes_nothing(db: Database) -> None:
@@ -52,7 +61,7 @@ def test_reserving_and_settling_again_changes_nothing(db: Database) -> None:
 def test_what_would_cross_the_phases_cap_is_refused_and_not_reserved(db: Database) -> None:
     planned_run(db)
     reserve(db, "c1", 150_000)
-    with pytest.raises(BudgetExhausted, match="phase P1: 0 of 200,000 tokens used, the next request may need 50,001"):
+    with pytest.raises(BudgetExhausted, match=r"phase P1: 0 of 200,000 tokens used and 150,000 reserved"):
         reserve(db, "c2", 50_001)
     assert standing(db) == (0, 150_000)
     reserve(db, "c3", 50_000)
@@ -148,3 +157,96 @@ def test_tokens_are_counted_by_phase_without_the_planner(db: Database) -> None:
         ledger.settle(db, call_id, Usage(input=100, output=5))
     reserve(db, "c4", 1_000, phase_id="P3")
     assert ledger.tokens_by_phase(db, "r1") == {"P1": 210, "P3": 105}
+
+
+def spend(db: Database, run_id: str, tokens: int) -> None:
+    """The run has used so many tokens for its plan."""
+    reserve(db, f"spent-{run_id}", tokens, run_id=run_id, phase_id=None, role=Role.PLANNER)
+    ledger.settle(db, f"spent-{run_id}", Usage(input=tokens))
+
+
+def test_all_runs_of_an_issue_share_its_cap(db: Database) -> None:
+    planned_run(db, "r1")
+    spend(db, "r1", 600_000)
+    progress.end(db, "r1", RunState.DONE_CANCELLED, "enough", NOW)
+    runs.create(db, new_run("r2"), NOW)
+    runs.create(db, new_run("plan", intent="plan"), NOW)
+    reserve(db, "c1", 300_000, run_id="plan", phase_id=None, issue_cap=1_000_000)
+    with pytest.raises(BudgetExhausted) as refused:
+        reserve(db, "c2", 100_001, run_id="r2", phase_id=None, role=Role.PLANNER, issue_cap=1_000_000)
+    assert str(refused.value) == (
+        "issue #7: 600,000 of 1,000,000 tokens used and 300,000 reserved, the next planner request may need 100,001"
+    )
+    assert refused.value.exhausted.scope is Scope.ISSUE
+    reserve(db, "c3", 100_000, run_id="r2", phase_id=None, issue_cap=1_000_000)
+
+
+def test_other_issues_and_repositories_have_caps_of_their_own(db: Database) -> None:
+    for run_id, repository, issue in (("a", "acme/one", 7), ("b", "acme/one", 8), ("c", "acme/two", 7)):
+        runs.create(db, new_run(run_id, repository=repository, issue=issue), NOW)
+        reserve(db, f"call-{run_id}", 900_000, run_id=run_id, phase_id=None, issue_cap=1_000_000)
+
+
+def test_runs_of_one_issue_at_once_never_cross_its_cap(db: Database) -> None:
+    """Each of them has room of its own; only the cap that they share keeps the sum down."""
+    for number in range(12):
+        runs.create(db, new_run(f"r{number}", intent=f"purpose {number}"), NOW)
+
+    def ask(number: int) -> bool:
+        try:
+            reserve(db, f"c{number}", 30_000, run_id=f"r{number}", phase_id=None, issue_cap=200_000)
+        except BudgetExhausted:
+            return False
+        return True
+
+    assert at_once(12, ask).count(True) == 6
+    assert sum(standing(db, f"r{number}")[1] for number in range(12)) == 180_000
+
+
+def test_the_refusal_names_role_phase_and_try(db: Database) -> None:
+    planned_run(db)
+    runs.update_phase(db, "r1", "P1", {"builder_attempts": 2, "auditor_attempts": 1})
+    with pytest.raises(BudgetExhausted, match=r"the next builder request \(P1, attempt 2\) may need 200,001"):
+        reserve(db, "c1", 200_001)
+    with pytest.raises(BudgetExhausted, match=r"the next auditor request \(P1, audit 1\) may need") as refused:
+        reserve(db, "c2", 300_000, role=Role.AUDITOR)
+    assert pickle.loads(pickle.dumps(refused.value)).exhausted == refused.value.exhausted, "steps are stored"
+
+
+def test_a_request_that_was_cut_off_counts_in_full_when_its_run_ends(db: Database) -> None:
+    planned_run(db)
+    spend(db, "r1", 1_000)
+    reserve(db, "c1", 30_000)
+    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the workflow was lost", NOW)
+    assert standing(db) == (31_000, 0)
+    ledger.settle(db, "c1", Usage(input=5))
+    assert standing(db) == (31_000, 0)
+
+
+def test_ci_runs_are_counted_once_and_bounded_by_phase_tier_and_run(db: Database) -> None:
+    planned_run(db)  # docs: two tries a phase, so the tier of two phases may have four
+    for number in (1, 1, 2, 2):
+        ledger.claim_ci_run(db, "r1", "P1", number)
+    assert ledger.ci_runs(db, "r1", "P1") == 2
+    with pytest.raises(BudgetExhausted, match="phase P1: 2 of 2 CI runs used, the next push"):
+        ledger.claim_ci_run(db, "r1", "P1", 3)
+    runs.update_phase(db, "r1", "P1", {"ci_runs": 4})
+    with pytest.raises(BudgetExhausted, match="tier T1: 4 of 4 CI runs used"):
+        ledger.claim_ci_run(db, "r1", "P2", 1)
+    ledger.claim_ci_run(db, "r1", "P3", 1)
+    for number in (1, 2, 3):
+        ledger.claim_ci_run(db, "r1", None, number)
+    runs.update_phase(db, "r1", "P3", {"ci_runs": 2})
+    with pytest.raises(BudgetExhausted, match="run r1: 9 of 9 CI runs used, the next push would"):
+        ledger.claim_ci_run(db, "r1", None, 4)
+    assert ledger.ci_runs(db, "r1", None) == 3
+
+
+def test_every_cap_of_a_run_is_listed(db: Database) -> None:
+    planned_run(db)
+    listed = {(cap.scope, cap.name, cap.kind): cap.limit for cap in caps.of_run(db, "r1")}
+    assert listed[Scope.ISSUE, "#7", Kind.TOKENS] == 15_000_000
+    assert listed[Scope.RUN, "r1", Kind.MINUTES] == 120
+    assert listed[Scope.TIER, "T1", Kind.TOKENS] == 3 * 2 * listed[Scope.PHASE, "P1", Kind.TOKENS]
+    assert listed[Scope.TIER, "T1", Kind.CI_RUNS] == 4
+    assert len(listed) == 4 + 2 * 2 + 2 * 3

@@ -7,6 +7,7 @@ from sqlalchemy.exc import NoResultFound
 
 from app.db import issues, ledger, picture, progress, runs
 from app.db.engine import Database
+from app.db.ledger import Request
 from app.domain.budget import Cap, Role, Scope, Usage
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, TaskCategory
@@ -40,7 +41,7 @@ def test_a_run_at_work(db: Database) -> None:
     progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 2", NOW, builder_attempts=2, auditor_attempts=1)
     runs.update_phase(db, "r1", "P1", {"head_sha": "b" * 40, "note": "CI is red"})
     runs.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40, "deadline": after(minutes=30)})
-    ledger.reserve(db, "c1", "r1", "P1", Role.BUILDER, "anthropic:a", 1_000, NOW)
+    ledger.reserve(db, Request("c1", "r1", "P1", Role.BUILDER, "anthropic:a", 1_000), NOW)
     ledger.settle(db, "c1", Usage(input=500, output=20))
     found = [finding("typo"), finding("gap", Severity.MAJOR), finding("old", Severity.MAJOR)]
     issues.record(db, "r1", "P1", found, "audit 1", NOW)

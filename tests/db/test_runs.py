@@ -236,6 +236,7 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
     move(db, *WORK)
     for phase_id in ("P1", "P2", "P3"):
         move_phase(db, phase_id, PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE)
+        runs.update_phase(db, "r1", phase_id, {"auditor_attempts": 1})
     for tier_id in ("T1", "T2"):
         progress.move_tier(db, "r1", tier_id, TierState.RUNNING, "its turn", NOW)
         progress.move_tier(db, "r1", tier_id, TierState.COMPLETE, "its last phase has ended", NOW)

@@ -7,7 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.domain.budget import BudgetExhausted, Cap, ModelFailed, ModelFailure, Scope, Usage, check_fit
+from app.domain.budget import (
+    BudgetExhausted,
+    Cap,
+    Kind,
+    ModelFailed,
+    ModelFailure,
+    Purpose,
+    Role,
+    Scope,
+    Usage,
+    check_fit,
+    concerning,
+    exhausted,
+)
 
 amounts = st.integers(min_value=0, max_value=2_000_000)
 caps = st.builds(Cap, scope=st.sampled_from(Scope), name=st.just("x"), limit=amounts, used=amounts, reserved=amounts)
@@ -49,7 +62,7 @@ def test_what_is_reserved_counts_as_spent() -> None:
 def test_the_refusal_names_the_cap_and_its_figures() -> None:
     with pytest.raises(BudgetExhausted) as refused:
         check_fit(9_000, [cap(1_000_000, 0), cap(200_000, 195_500, scope=Scope.PHASE, name="P2")])
-    assert refused.value.reason == "phase P2: 195,500 of 200,000 tokens used, the next request may need 9,000"
+    assert str(refused.value) == "phase P2: 195,500 of 200,000 tokens used, the next request may need 9,000"
 
 
 def test_at_four_fifths_it_warns() -> None:
@@ -82,3 +95,33 @@ def test_usage_below_zero_is_refused() -> None:
 def test_a_failed_model_says_how_and_why() -> None:
     failed = ModelFailed(ModelFailure.TIMEOUT, "no answer in 180 s")
     assert str(failed) == "model timeout: no answer in 180 s"
+
+
+def test_each_kind_of_cap_is_told_in_its_own_words() -> None:
+    builder = Purpose(role=Role.BUILDER, phase_id="P1", attempt=2)
+    minutes = Cap(scope=Scope.RUN, name="r1", kind=Kind.MINUTES, limit=120.0, used=120.25)
+    told = "run r1: 120.2 of 120 active minutes used before the next builder request (P1, attempt 2)"
+    assert str(exhausted(minutes, 0, builder)) == told
+    pushes = Cap(scope=Scope.TIER, name="T1", kind=Kind.CI_RUNS, limit=2, used=2)
+    told = "tier T1: 2 of 2 CI runs used, the next push (P1) would start one more"
+    assert str(exhausted(pushes, 1, Purpose(phase_id="P1"))) == told
+
+
+def test_a_request_is_bounded_by_the_caps_of_its_own_phase_and_tier_only() -> None:
+    names = {Scope.PHASE: ("P1", "P2"), Scope.TIER: ("T1", "T2"), Scope.RUN: ("r1",), Scope.ISSUE: ("#7",)}
+    every = [
+        Cap(scope=scope, name=name, kind=kind, limit=1, used=0)
+        for scope in Scope
+        for name in names[scope]
+        for kind in Kind
+    ]
+    chosen = concerning(every, Kind.TOKENS, tier_id="T1", phase_id="P1")
+    assert {(one.scope, one.name) for one in chosen} == {
+        (Scope.PHASE, "P1"),
+        (Scope.TIER, "T1"),
+        (Scope.RUN, "r1"),
+        (Scope.ISSUE, "#7"),
+    }
+    assert {one.kind for one in chosen} == {Kind.TOKENS}
+    planning = concerning(every, Kind.TOKENS, tier_id=None, phase_id=None)
+    assert {one.scope for one in planning} == {Scope.RUN, Scope.ISSUE}

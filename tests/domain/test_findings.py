@@ -139,3 +139,16 @@ def test_of_the_same_problem_told_twice_the_graver_one_stays() -> None:
 
 def test_words_of_any_script_are_told_apart() -> None:
     assert slug("错误") != slug("检查")
+
+
+@pytest.mark.parametrize("source", [*Source, "cursor_self_doubt", "a"])
+def test_other_clients_have_sources_of_their_own(source: str) -> None:
+    found = FOUND.model_validate({**FOUND.model_dump(), "source": source})
+    assert found.source == source
+    assert Finding.model_validate_json(found.model_dump_json()) == found
+
+
+@pytest.mark.parametrize("source", ["", "Cursor", "1st", "_x", "self doubt", "self-doubt", "a" * 41, "ci\n"])
+def test_a_source_is_a_short_slug(source: str) -> None:
+    with pytest.raises(ValidationError):
+        FOUND.model_validate({**FOUND.model_dump(), "source": source})

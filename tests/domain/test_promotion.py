@@ -1,11 +1,19 @@
 """A branch is offered for merging only when the whole run is clean."""
 
+from datetime import UTC, datetime
+
 import pytest
 
-from app.domain.plan import Complexity, TaskCategory
-from app.domain.promotion import blockers, tier_outcome
+from app.domain.backlog import BacklogEntry, BacklogStatus
+from app.domain.budget import Cap, Kind, Scope
+from app.domain.findings import Severity
+from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.promotion import blockers, debt_status, tier_outcome
+from app.domain.ruleset import RepositorySettings
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.strategy import RunOptions, Strategy, compile_strategy
 from app.domain.view import PhaseView, TierView
+from app.lifecycle.rules import default_ruleset
 
 
 def tier(state: TierState = TierState.COMPLETE, *phases: PhaseState, tier_id: str = "T1") -> TierView:
@@ -68,3 +76,104 @@ def test_every_reason_is_told() -> None:
 )
 def test_how_a_tier_ends(phases: list[PhaseState], major: int, minor: int, expected: TierState) -> None:
     assert tier_outcome(phases, major_issues=major, minor_issues=minor, max_major=0, max_minor=2) is expected
+
+
+# By the run's strategy
+
+
+def strategy(**promotion: bool) -> Strategy:
+    """Of one tier with one phase: at most 3 minor issues in the run, 2 in the tier, no major one."""
+    plan = Plan(
+        tiers=(Tier(tier_id="T1", tier_index=0, name="Work"),),
+        phases=(
+            Phase(
+                phase_id="P1", tier_id="T1", phase_index=0, name="Step", task_category=TaskCategory.FEATURE_SCAFFOLDING
+            ),
+        ),
+    )
+    compiled = compile_strategy(
+        default_ruleset(), plan, RunOptions(), RepositorySettings(), frozenset({"anthropic", "openai"})
+    )
+    return compiled.model_copy(update={"promotion": compiled.promotion.model_copy(update=promotion)})
+
+
+def ended(*, minor: int = 0, major: int = 0, audits: int = 1, state: PhaseState = PhaseState.COMPLETE) -> TierView:
+    (view,) = tier(TierState.COMPLETE, state).phases
+    audited = view.model_copy(update={"auditor_attempts": audits})
+    return CLEAN.model_copy(update={"phases": (audited,), "minor_issues": minor, "major_issues": major})
+
+
+def why(*tiers: TierView, rules: Strategy | None = None, minor: int = 0, ci_absent: bool = False) -> tuple[str, ...]:
+    return blockers(RunState.DONE_SUCCESS, tiers, rules or strategy(), minor_issues=minor, ci_absent=ci_absent)
+
+
+def test_minor_issues_up_to_the_runs_cap_do_not_keep_it_closed() -> None:
+    assert why(ended(), minor=3) == ()
+
+
+def test_more_minor_issues_than_the_run_may_have_keep_it_closed() -> None:
+    assert why(ended(), minor=4) == ("4 minor issues are open, 3 are allowed in the run",)
+
+
+@pytest.mark.parametrize(("minor", "major", "named"), [(0, 1, "1 major"), (3, 0, "3 minor")])
+def test_what_a_late_audit_found_in_a_complete_tier_keeps_it_closed(minor: int, major: int, named: str) -> None:
+    (reason,) = why(ended(minor=minor, major=major))
+    assert reason.startswith(f"tier T1 (Work): {named} issues are open")
+
+
+def test_a_phase_that_nobody_audited_keeps_it_closed() -> None:
+    assert why(ended(audits=0)) == ("not audited: P1",)
+    assert why(ended(audits=0), rules=strategy(require_audit=False)) == ()
+
+
+def test_the_promotion_policy_decides_on_skipped_phases_and_missing_ci() -> None:
+    skipped = ended(audits=0, state=PhaseState.SKIPPED)
+    assert why(skipped, rules=strategy(allow_skipped=False)) == ("skipped: P1",)
+    assert why(skipped, rules=strategy(allow_skipped=True)) == ()
+    assert len(why(ended(), rules=strategy(require_ci=True), ci_absent=True)) == 1
+    assert why(ended(), rules=strategy(require_ci=False), ci_absent=True) == ()
+
+
+def test_the_promotion_policy_can_demand_another_vendor() -> None:
+    same = strategy(require_other_vendor=True).model_copy(update={"cross_vendor": False})
+    assert why(ended(), rules=same) == ("Builder and Auditor are of the same vendor",)
+    assert why(ended(), rules=strategy(require_other_vendor=True)) == ()
+
+
+@pytest.mark.parametrize("kind", [Kind.TOKENS, Kind.CI_RUNS])
+@pytest.mark.parametrize(("used", "expected"), [(10, TierState.COMPLETE), (11, TierState.NOT_CLEAN)])
+def test_a_tier_over_a_cap_is_not_clean(kind: Kind, used: int, expected: TierState) -> None:
+    cap = Cap(scope=Scope.TIER, name="T1", kind=kind, limit=10, used=used)
+    outcome = tier_outcome(
+        [PhaseState.COMPLETE], major_issues=0, minor_issues=0, max_major=0, max_minor=2, budgets=[cap]
+    )
+    assert outcome is expected
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        ([], "clean"),
+        (["resolved"], "clean"),
+        (["open"], "1 open issue"),
+        (["needs_cleanup", "open", "needs_cleanup"], "2 issues need clean-up, 1 open issue"),
+        (["needs_cleanup"], "1 issue needs clean-up"),
+    ],
+)
+def test_the_debt_in_a_few_words(statuses: list[str], told: str) -> None:
+    entries = [
+        BacklogEntry(
+            issue_key=f"k{number}",
+            category="docs",
+            base_severity=Severity.MINOR,
+            status=BacklogStatus(status),
+            age_in_runs=1,
+            age_in_tiers=1,
+            seen_in_tiers=("T1",),
+            first_seen_run_id="r1",
+            last_seen_run_id="r1",
+            last_seen_at=datetime(2026, 1, 2, tzinfo=UTC),
+        )
+        for number, status in enumerate(statuses)
+    ]
+    assert debt_status(entries) == told

@@ -1,6 +1,8 @@
 """A plan becomes governed by the ruleset that ships, figure by figure."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
@@ -12,8 +14,10 @@ from app.domain.ruleset import (
     Ruleset,
     RunScope,
     SafetyProfile,
+    ruleset_of,
 )
 from app.domain.strategy import (
+    Engine,
     NoModel,
     PhaseStrategy,
     RunOptions,
@@ -73,10 +77,20 @@ def governed(
     settings: RepositorySettings | None = None,
     vendors: frozenset[str] = BOTH,
     ruleset: Ruleset = RULES,
+    engine: Engine = Engine.AUTOPACK,
 ) -> Strategy:
     return compile_strategy(
-        ruleset, plan(*(phases or (phase(),))), options or RunOptions(), settings or RepositorySettings(), vendors
+        ruleset,
+        plan(*(phases or (phase(),))),
+        options or RunOptions(),
+        settings or RepositorySettings(),
+        vendors,
+        engine=engine,
     )
+
+
+def settings_of(**values: object) -> RepositorySettings:
+    return RepositorySettings.model_validate(values)
 
 
 def only(strategy: Strategy) -> PhaseStrategy:
@@ -88,14 +102,17 @@ def only(strategy: Strategy) -> PhaseStrategy:
 def test_every_category_is_governed_as_the_table_says(row: list[str]) -> None:
     name, complexity, ci, builder_tries, auditor_tries, cap, auto_apply, profile, severity = row
     category = TaskCategory(name)
-    rules = only(governed(phase(category=category)))
-    assert RULES.categories[category].complexity == complexity
-    assert rules.ci_profile == ci
-    assert (rules.builder_tries, rules.auditor_tries) == (int(builder_tries), int(auditor_tries))
-    assert rules.token_cap == int(cap.replace(",", ""))
-    assert rules.auto_apply == (auto_apply == "yes")
-    assert rules.auditor_profile == (None if profile == "-" else profile)
-    assert rules.default_severity == severity
+    written, compiled = RULES.categories[category], only(governed(phase(category=category)))
+    assert written.complexity == complexity
+    assert written.ci == compiled.ci_profile == ci
+    assert written.builder_tries == compiled.builder_tries == compiled.max_ci_runs == int(builder_tries)
+    assert written.auditor_tries == compiled.auditor_tries == int(auditor_tries)
+    assert written.incident_token_cap == compiled.token_cap == int(cap.replace(",", ""))
+    assert written.auto_apply == compiled.auto_apply == (auto_apply == "yes")
+    assert written.auditor_profile == compiled.auditor_profile == (None if profile == "-" else profile)
+    assert written.default_severity == compiled.default_severity == severity
+    assert written.high_risk == compiled.high_risk == (category in HIGH_RISK)
+    assert compiled.task_category is category
 
 
 def test_the_table_names_every_category() -> None:
@@ -109,11 +126,65 @@ def test_a_run_has_the_figures_of_the_ruleset() -> None:
     assert (strategy.token_cap, strategy.max_phases, strategy.max_minutes) == (5_000_000, 25, 120)
     assert strategy.max_minor_issues == 6
     assert (strategy.safety_profile, strategy.run_scope) == (SafetyProfile.NORMAL, RunScope.MULTI_TIER)
-    assert RULES.complexity_token_caps == {
-        Complexity.LOW: 200_000,
-        Complexity.MEDIUM: 500_000,
-        Complexity.HIGH: 1_000_000,
-    }
+    assert strategy.issue_token_cap == RULES.issue.tokens == 3 * RULES.run.tokens == 15_000_000
+    assert strategy.external_deadline_minutes == RULES.external.deadline_minutes == 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("complexity", "cap"), [(Complexity.LOW, 200_000), (Complexity.MEDIUM, 500_000), (Complexity.HIGH, 1_000_000)]
+)
+def test_complexity_caps_a_phase_where_its_category_says_nothing(complexity: Complexity, cap: int) -> None:
+    assert RULES.complexity_token_caps[complexity] == cap
+    silent = settings_of(categories={"docs": {"incident_token_cap": None}})
+    assert only(governed(phase(complexity=complexity), settings=silent)).token_cap == cap
+    assert only(governed(phase(complexity=complexity))).token_cap == 200_000
+
+
+def test_thresholds_are_those_of_the_ruleset() -> None:
+    strategy = governed()
+    assert strategy.warn_at == RULES.thresholds.warn_at == 0.8
+    assert only(strategy).escalate_after == RULES.thresholds.repeats_before_escalation == 2
+    assert only(strategy).max_audit_rounds == RULES.thresholds.audit_rounds == 3
+    assert RULES.run.minor_issues_per_phase == 3
+    assert RULES.tier.major_issues == 0
+    assert (RULES.tier.token_factor, RULES.tier.ci_runs_per_phase) == (3, 2)
+
+
+PROFILES = """
+normal          3 2 no  no  2 no
+safety_critical 2 1 yes yes 1 yes
+"""
+"""Aging by runs and tiers, single_tier, strict CI everywhere, a tier's minor issues per phase, NOT_CLEAN is the end."""
+
+
+@pytest.mark.parametrize("row", [line.split() for line in PROFILES.strip().splitlines()], ids=lambda row: row[0])
+def test_every_safety_profile_is_as_the_specification_says(row: list[str]) -> None:
+    name, runs, tiers, single, strict, minor, fails = row
+    profile = SafetyProfile(name)
+    written = RULES.profiles[profile]
+    compiled = governed(phase(1), phase(2), options=RunOptions(safety=profile))
+    assert written.aging_runs == compiled.aging_runs == int(runs)
+    assert written.aging_tiers == compiled.aging_tiers == int(tiers)
+    assert written.single_tier == compiled.run_scope.one_tier_each == (single == "yes")
+    assert written.strict_ci_everywhere == (strict == "yes")
+    assert {one.ci_profile for one in compiled.phases} == {CiProfile.STRICT if strict == "yes" else CiProfile.NORMAL}
+    assert written.tier_minor_issues_per_phase == int(minor)
+    assert compiled.of_tier("T1").max_minor_issues == 2 * int(minor)
+    assert written.not_clean_fails_run == compiled.not_clean_fails_run == (fails == "yes")
+
+
+def test_every_safety_profile_is_in_that_table() -> None:
+    assert {line.split()[0] for line in PROFILES.strip().splitlines()} == set(SafetyProfile) == set(RULES.profiles)
+
+
+@pytest.mark.parametrize(
+    ("scope", "one_each"), [(RunScope.MULTI_TIER, False), (RunScope.INCREMENTAL, False), (RunScope.SINGLE_TIER, True)]
+)
+def test_a_scope_says_how_many_tiers_a_run_has(scope: RunScope, one_each: bool) -> None:
+    strategy = governed(options=RunOptions(scope=scope))
+    assert strategy.run_scope is scope
+    assert strategy.run_scope.one_tier_each is one_each
+    assert governed(settings=settings_of(scope=scope)).run_scope is scope
 
 
 def test_a_tiers_caps_are_sums_over_its_phases() -> None:
@@ -124,6 +195,7 @@ def test_a_tiers_caps_are_sums_over_its_phases() -> None:
     assert (first.token_cap, first.max_ci_runs, first.max_minor_issues) == (3 * (200_000 + 300_000), 4, 4)
     assert (second.token_cap, second.max_ci_runs, second.max_minor_issues) == (3 * 400_000, 2, 2)
     assert first.max_major_issues == second.max_major_issues == 0
+    assert strategy.max_ci_runs == 6
 
 
 def test_safety_critical_is_stricter_everywhere() -> None:
@@ -132,8 +204,6 @@ def test_safety_critical_is_stricter_everywhere() -> None:
     assert strategy.of_tier("T1").max_minor_issues == 2
     assert strategy.run_scope is RunScope.SINGLE_TIER
     assert strategy.safety_profile is SafetyProfile.SAFETY_CRITICAL
-    assert RULES.profiles[SafetyProfile.SAFETY_CRITICAL].not_clean_fails_run
-    assert not RULES.profiles[SafetyProfile.NORMAL].not_clean_fails_run
 
 
 def test_safety_critical_cannot_be_widened_to_several_tiers() -> None:
@@ -153,7 +223,9 @@ def test_the_request_outweighs_the_repository_and_that_the_ruleset() -> None:
     by_repository = governed(settings=settings)
     assert (by_repository.token_cap, by_repository.max_phases, by_repository.max_minutes) == (1_000_000, 3, 10)
     assert (by_repository.ci.deadline_minutes, by_repository.patch.max_files) == (5, 2)
-    assert governed(settings=settings, options=RunOptions(tokens=70_000)).token_cap == 70_000
+    assert (by_repository.ci.reruns, by_repository.patch.max_lines) == (RULES.ci.reruns, RULES.patch.max_lines)
+    asked = governed(settings=settings, options=RunOptions(tokens=70_000, phases=4, minutes=2.5))
+    assert (asked.token_cap, asked.max_phases, asked.max_minutes) == (70_000, 4, 2.5)
     assert governed(options=RunOptions(scope=RunScope.SINGLE_TIER)).run_scope is RunScope.SINGLE_TIER
 
 
@@ -244,6 +316,52 @@ def test_the_planner_takes_the_standard_model_or_the_one_asked_for() -> None:
     assert "openai:y" not in asked.ids
 
 
+# The external engine
+
+
+def test_who_posts_results_needs_no_model_of_ours() -> None:
+    strategy = governed(phase(1), phase(2), vendors=frozenset(), engine=Engine.EXTERNAL)
+    assert strategy.engine is Engine.EXTERNAL
+    named = {*strategy.planner.ids, *(name for one in strategy.phases for name in (*one.builder.ids, *one.auditor.ids))}
+    assert named == {"external"}
+    assert not strategy.cross_vendor
+
+
+def test_our_auditor_is_there_for_what_others_built() -> None:
+    strategy = governed(phase(complexity=Complexity.HIGH), vendors=frozenset({"openai"}), engine=Engine.EXTERNAL)
+    assert only(strategy).builder.ids == strategy.planner.ids == ("external",)
+    assert only(strategy).auditor.ids == tuple(name for name in RULES.models.strong if name.startswith("openai:"))
+    assert strategy.cross_vendor
+
+
+def test_a_model_that_was_asked_for_means_nothing_to_another_builder() -> None:
+    strategy = governed(options=RunOptions(model="azure:own"), engine=Engine.EXTERNAL)
+    assert only(strategy).builder.ids == ("external",)
+
+
+def test_a_vendor_that_the_ruleset_does_not_name_audits_nothing() -> None:
+    strategy = governed(vendors=frozenset({"elsewhere"}), engine=Engine.EXTERNAL)
+    assert only(strategy).auditor.ids == ("external",)
+
+
+# Promotion
+
+
+@pytest.mark.parametrize(("when_absent", "required"), [("report", True), ("fail", True), ("allow", False)])
+def test_promotion_needs_ci_unless_its_absence_is_allowed(when_absent: str, required: bool) -> None:
+    promotion = governed(settings=settings_of(ci={"when_absent": when_absent})).promotion
+    assert promotion.require_ci is required
+    assert promotion.require_audit
+    assert not promotion.require_other_vendor
+    assert not promotion.allow_skipped
+
+
+def test_a_repository_may_demand_more_for_promotion() -> None:
+    promotion = governed(settings=settings_of(promotion={"require_other_vendor": True})).promotion
+    assert promotion.require_other_vendor
+    assert promotion.require_audit
+
+
 # As a value
 
 
@@ -258,3 +376,95 @@ def test_phases_and_tiers_are_found_by_id() -> None:
     strategy = governed(phase(1), phase(2, TaskCategory.SECURITY_AUTH_CHANGE, tier_id="T2"))
     assert strategy.of_phase("P2").default_severity is Severity.MAJOR
     assert strategy.of_tier("T2").tier_id == "T2"
+
+
+# For any plan and any settings
+
+CATEGORY, COMPLEXITY = st.sampled_from(TaskCategory), st.sampled_from(Complexity)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    tiers = [f"T{number}" for number in range(1, draw(st.integers(1, 4)) + 1)]
+    drawn = draw(
+        st.lists(st.tuples(st.sampled_from(tiers), CATEGORY, COMPLEXITY), min_size=1, max_size=RULES.run.phases)
+    )
+    return Plan(
+        tiers=tuple(Tier(tier_id=one, tier_index=index, name="Work") for index, one in enumerate(tiers)),
+        phases=tuple(
+            phase(number, category, complexity, tier_id)
+            for number, (tier_id, category, complexity) in enumerate(drawn, 1)
+        ),
+    )
+
+
+@st.composite
+def any_settings(draw: st.DrawFn) -> RepositorySettings:
+    tokens = st.integers(1, 10**9)
+    values = {
+        "tokens": tokens,
+        "minutes": st.floats(0.001, 10_000),
+        "safety": st.sampled_from(SafetyProfile),
+        "scope": st.sampled_from(RunScope),
+        "complexity_token_caps": st.dictionaries(COMPLEXITY, tokens),
+        "categories": st.dictionaries(
+            CATEGORY,
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "incident_token_cap": st.none() | tokens,
+                    "builder_tries": st.integers(1, 10),
+                    "auditor_tries": st.integers(1, 10),
+                },
+            ),
+        ),
+        "tier": st.fixed_dictionaries(
+            {},
+            optional={
+                "token_factor": st.floats(0.001, 1000),
+                "ci_runs_per_phase": st.floats(0.001, 1000),
+                "major_issues": st.integers(0, 9),
+            },
+        ),
+        "run": st.fixed_dictionaries({}, optional={"minor_issues_per_phase": st.integers(0, 1000)}),
+        "thresholds": st.fixed_dictionaries({}, optional={"warn_at": st.floats(0.01, 1)}),
+        "issue": st.fixed_dictionaries({"tokens": tokens}),
+    }
+    return RepositorySettings.model_validate(draw(st.fixed_dictionaries({}, optional=values)))
+
+
+@given(plan=plans(), settings=any_settings(), engine=st.sampled_from(Engine))
+def test_budgets_are_never_negative_and_tiers_are_sums(
+    plan: Plan, settings: RepositorySettings, engine: Engine
+) -> None:
+    strategy = compile_strategy(RULES, plan, RunOptions(), settings, BOTH, engine=engine)
+    rules = ruleset_of(RULES, settings)
+    assert strategy.token_cap > 0
+    assert strategy.issue_token_cap > 0
+    assert all(one.token_cap > 0 and one.max_ci_runs > 0 for one in strategy.phases)
+    assert [one.phase_id for one in strategy.phases] == [one.phase_id for one in plan.phases]
+    for tier in strategy.tiers:
+        held = [strategy.of_phase(one.phase_id) for one in plan.phases_of(tier.tier_id)]
+        assert tier.token_cap == int(rules.tier.token_factor * sum(one.token_cap for one in held)) >= 0
+        assert tier.max_ci_runs == int(rules.tier.ci_runs_per_phase * len(held)) >= 0
+        assert 0 <= tier.max_minor_issues <= 2 * len(held)
+        assert tier.max_major_issues >= 0
+    assert strategy.max_ci_runs == sum(tier.max_ci_runs for tier in strategy.tiers)
+    assert strategy.max_minor_issues == rules.run.minor_issues_per_phase * len(plan.phases) >= 0
+
+
+@given(plan=plans(), settings=any_settings(), engine=st.sampled_from(Engine))
+def test_equal_input_always_gives_an_equal_strategy(plan: Plan, settings: RepositorySettings, engine: Engine) -> None:
+    once = compile_strategy(RULES, plan, RunOptions(), settings, BOTH, engine=engine)
+    again = compile_strategy(
+        Ruleset.model_validate_json(RULES.model_dump_json()),
+        Plan.model_validate_json(plan.model_dump_json()),
+        RunOptions(),
+        RepositorySettings.model_validate_json(settings.model_dump_json(exclude_unset=True)),
+        frozenset({"openai", "anthropic"}),
+        engine=engine,
+    )
+    assert once == again
+    assert once.model_dump_json() == again.model_dump_json()
+    assert Strategy.model_validate_json(once.model_dump_json()) == once
+    assert compile_strategy(ruleset_of(RULES, settings), plan, RunOptions(), settings, BOTH, engine=engine) == once

@@ -112,3 +112,16 @@ def test_auditor_of_another_vendor_than_the_builder(story: Story) -> None:
     review = story.expect_review("P1")
     for role in ("builder", "auditor"):
         assert story.requests(role)[0].model in review["body"]
+
+
+def test_more_minor_findings_than_a_safety_critical_tier_may_have_fail_the_run(story: Story) -> None:
+    story.settings["safety"] = "safety_critical"
+    doubts = [finding("greeting.txt", 1, problem, severity="minor") for problem in ("It is short.", "It is dull.")]
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n")), approves_but(*doubts)]})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "tier T1", "is not clean", "the safety profile")
+    story.expect_review_comment("greeting.txt", 1, "It is short.")
+    story.expect_review_comment("greeting.txt", 1, "It is dull.")
+    story.expect_review("P1")
+    story.expect_draft()
+    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1")

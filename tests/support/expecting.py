@@ -36,6 +36,10 @@ class Expectations(Reader):
     def expect_success(self, phases: Sequence[str] = ("P1",)) -> str:
         """The run ends well: its branch is tagged phase by phase, and the pull request is ready. Returns its head."""
         assert self.wait_for_end() == "DONE_SUCCESS"
+        return self.expect_offered(phases)
+
+    def expect_offered(self, phases: Sequence[str]) -> str:
+        """The run's branch is tagged phase by phase, and its pull request is ready to be merged. Returns its head."""
         head = self.head()
         self.expect_ref(f"refs/heads/{self.branch}", head)
         for phase_id in phases:

@@ -29,6 +29,7 @@ class Reader:
         """What has been read or expected of what the App wrote; at the end, nothing else may be there."""
         self._log_from = len(world.service.log())
         self._log_may_hold: list[str] = []
+        self._run_id = ""
 
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
         self.world.wait_until(condition, what, seconds)
@@ -83,7 +84,12 @@ class Reader:
 
     @property
     def run_id(self) -> str:
-        return self.run_ids[-1]
+        """The newest run, unless `turn_to` named another one."""
+        return self._run_id or self.run_ids[-1]
+
+    def turn_to(self, run_id: str) -> None:
+        """Look at this run from now on: its branch, pull request, checks."""
+        self._run_id = run_id
 
     @property
     def branch(self) -> str:

@@ -1,5 +1,6 @@
 """All Markdown and commit messages that Autopack writes: pure functions, in which foreign text is made harmless."""
 
+from app.github.text.caps import how_to_raise
 from app.github.text.checks import CheckText, check_output, promotion_check, superseded_check
 from app.github.text.commit import commit_message, merge_message
 from app.github.text.escape import marker
@@ -24,6 +25,7 @@ __all__ = [
     "commit_message",
     "final_summary",
     "help_text",
+    "how_to_raise",
     "incident",
     "leftover_section",
     "marker",

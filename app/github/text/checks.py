@@ -5,9 +5,10 @@ from typing import Literal
 
 from app.domain.states import RunState
 from app.domain.view import Headline, RunView
+from app.github.text.caps import budget_section
 from app.github.text.escape import inline
-from app.github.text.parts import budget, bullets, links, sections
-from app.github.text.status import HEADLINES, headline, ledger, models_and_tokens, phase_table
+from app.github.text.parts import bullets, links, sections
+from app.github.text.status import HEADLINES, headline, ledger, models_and_tokens, parts_line, phase_table
 
 Status = Literal["queued", "in_progress", "completed"]
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
@@ -36,7 +37,7 @@ def check_output(view: RunView) -> CheckText:
         status=status,
         conclusion=_conclusion(view.state) if view.state.terminal else None,
         title=words if view.headline is not Headline.WAITING_FOR_YOU else "Waiting for you: see the status comment",
-        summary=sections(headline(view), links(view), f"**Budget** {budget(view.run_cap)}"),
+        summary=sections(headline(view), links(view), parts_line(view), budget_section(view)),
         text=sections(phase_table(view, 26_000), models_and_tokens(view), ledger(view, 20_000)),
     )
 

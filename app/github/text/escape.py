@@ -23,7 +23,7 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _LINK = re.compile(r"\](?=[(:\[])")
 _IMAGE = re.compile(r"!(?=\[)")
 _BACKTICKS = re.compile(r"`+")
-_COMMAND = re.compile(r"`(/autopack(?: [\w-]+)*)`")
+_COMMAND = re.compile(r"`(/autopack(?: [\w.-]+)*|[a-z_]+(?:\.[a-z_]+)*: [0-9.]+)`")
 _MARKER_KEY = re.compile(r"[^A-Za-z0-9._:/-]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;"}
 _SPECIAL = re.compile(r"[&<>|\\`*_{}\[\]()#+!~$=-]")
@@ -80,7 +80,7 @@ def code(text: str, limit: int = 200) -> str:
 
 
 def advice(text: str, limit: int = 1_000) -> str:
-    """Like `inline`, but commands such as `/autopack run --tokens 2M` in backticks are shown as code."""
+    """Like `inline`, but commands (`/autopack run --tokens 2M`) and settings (`issue.tokens: 900`) stay code."""
     parts = _COMMAND.split(shorten(text, limit))
     return "".join(f"`{part}`" if index % 2 else _keeping_ends(part, limit) for index, part in enumerate(parts))
 

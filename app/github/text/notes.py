@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from app.domain.plan import Plan
 from app.domain.strategy import Strategy
 from app.domain.view import RunView
+from app.github.text.caps import budget_section
 from app.github.text.escape import advice, code, fence, inline
-from app.github.text.parts import budget, bullets, counted, details, links, named, sections, table, tokens
-from app.github.text.status import COMMANDS, HEADLINES, headline, ledger, phase_table
+from app.github.text.parts import bullets, counted, details, links, named, sections, table, tokens
+from app.github.text.status import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
 
 HELP = (
     ("run", "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"),
@@ -18,8 +19,11 @@ HELP = (
 )
 
 
-def plan_comment(plan: Plan, strategy: Strategy, *, run_id: str) -> str:
-    """The plan as a table, with what each phase may spend and how it is judged."""
+def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, run_id: str) -> str:
+    """The plan as a table, with what each phase may spend and how it is judged.
+
+    `rest` are the parts that runs of their own would do after the first one's.
+    """
     rows: list[list[str]] = []
     for tier in sorted(plan.tiers, key=lambda one: one.tier_index):
         rows.append([f"**{named(tier.tier_id, tier.name)}**", "", "", "", ""])
@@ -42,6 +46,7 @@ def plan_comment(plan: Plan, strategy: Strategy, *, run_id: str) -> str:
         run,
         vendor,
         table(["Phase", "Category", "Tokens", "Judged by", "Builder / Auditor"], rows, 26_000),
+        _later_parts(rest),
         details("Acceptance criteria", bullets(_criteria(plan), 26_000)),
         f"<sub>Run {code(run_id)}. Start it with `/autopack run`.</sub>",
     )
@@ -112,12 +117,27 @@ def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artefacts: Seq
         f"**Why:** {inline(view.reason, 2_000)}" if view.reason else "",
         f"**How to try again:** {advice(view.next_action)}",
         links(view),
-        f"**Budget** {budget(view.run_cap)}",
+        parts_line(view),
+        budget_section(view),
         phase_table(view, 18_000),
         details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",
         details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
         ledger(view, 14_000),
         details("Files", bullets((code(path) for path in artefacts), 3_000)) if artefacts else "",
+    )
+
+
+def _later_parts(rest: Sequence[Plan]) -> str:
+    """What the runs after the first one would do."""
+    if not rest:
+        return ""
+    lines = [
+        f"Part {number}: " + ", ".join(named(phase.phase_id, phase.name) for phase in part.phases)
+        for number, part in enumerate(rest, 2)
+    ]
+    return sections(
+        f"This is part 1 of {len(rest) + 1}; each part is a run of its own, on top of the one before:",
+        bullets(lines, 12_000),
     )
 
 

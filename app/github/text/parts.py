@@ -45,7 +45,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def bar(used: int, limit: int, width: int = 10) -> str:
+def bar(used: float, limit: float, width: int = 10) -> str:
     """A bar of what was used, with its percentage; full at and over the limit."""
     share = used / limit if limit > 0 else 1.0
     filled = min(width, int(share * width + 0.5))
@@ -55,7 +55,7 @@ def bar(used: int, limit: int, width: int = 10) -> str:
 def budget(cap: Cap) -> str:
     """`12.3k / 500k ▓░░░ 2%`, with a warning from 80 % on."""
     warning = " ⚠️" if cap.warns else ""
-    return f"{tokens(cap.used)} / {tokens(cap.limit)} tokens {bar(cap.used, cap.limit)}{warning}"
+    return f"{tokens(int(cap.used))} / {tokens(int(cap.limit))} tokens {bar(cap.used, cap.limit)}{warning}"
 
 
 def money(amount: Decimal | None) -> str:

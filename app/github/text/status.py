@@ -3,13 +3,13 @@
 from app.domain.budget import Role, Usage
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState
-from app.domain.view import FindingView, Headline, PhaseView, RunView
+from app.domain.view import FindingView, Headline, LinkedRun, PhaseView, RunView
+from app.github.text.caps import budget_section
 from app.github.text.escape import advice, code, inline, marker, plain, shorten
 from app.github.text.parts import (
     PHASE_MARKS,
     TIER_MARKS,
     bar,
-    budget,
     bullets,
     commit,
     details,
@@ -45,9 +45,10 @@ def status_comment(view: RunView) -> str:
     return sections(
         headline(view),
         links(view),
+        parts_line(view),
         _notices(view),
         phase_table(view, 26_000),
-        f"**Budget** {budget(view.run_cap)} · {_cost(view)}",
+        budget_section(view),
         promotion_line(view),
         models_and_tokens(view),
         ledger(view, 20_000),
@@ -128,26 +129,59 @@ def promotion_line(view: RunView) -> str:
     return "**Promotion** ❌ not eligible:\n\n" + bullets((inline(one, 300) for one in view.promotion_blockers), 4_000)
 
 
+def parts_line(view: RunView) -> str:
+    """Which part of the plan this run is, and the runs before and after it; empty where one run does it all."""
+    if view.parts == 1 and view.before is None:
+        return ""
+    places = [f"**Part {view.part} of {view.parts}** of the plan"]
+    if view.before is not None:
+        places.append(f"on top of {_linked(view.before)}")
+    if view.part < view.parts:
+        stopped = view.state.terminal and view.state is not RunState.DONE_SUCCESS
+        waiting = (
+            "the parts after it are not begun, because this one did not end well"
+            if stopped
+            else "the next begins when this has ended well"
+        )
+        places.append(f"next: {_linked(view.after)}" if view.after else waiting)
+    return ", ".join(places) + "."
+
+
+def _linked(run: LinkedRun) -> str:
+    return code(run.run_id, 100) + (f" (#{run.pull_number})" if run.pull_number else "")
+
+
 def pull_title(view: RunView) -> str:
     """The issue's title with nothing in it that acts."""
     return shorten(plain(" ".join(view.issue_title.split()), TITLE_LIMIT) or f"Autopack run {view.run_id}", TITLE_LIMIT)
 
 
 def pull_body(view: RunView) -> str:
-    """What the pull request is, and where the run stands. It closes the issue when it is merged."""
+    """What the pull request is, and where the run stands. It closes the issue when the plan's last part is merged."""
     mark, words = HEADLINES[view.headline]
     return sections(
-        f"Closes #{view.issue_number}",
+        _origin(view),
         f"{mark} **{words}.** {advice(view.next_action)}",
         "Written by Autopack, phase by phase: every commit passed its gate, and a second model reviewed the diff. "
-        f"The status comment on #{view.issue_number} is kept up to date; a person merges.",
+        + (f"The status comment on #{view.issue_number} is kept up to date; a" if view.issue_number else "A")
+        + " person merges.",
         links(view),
+        parts_line(view),
         phase_table(view, 26_000),
         promotion_line(view),
         models_and_tokens(view),
         ledger(view, 20_000),
         marker(f"pull:{view.run_id}"),
     )
+
+
+def _origin(view: RunView) -> str:
+    """What the pull request comes from. Merging all but the last part must not close the issue: that would end it."""
+    if not view.issue_number:
+        return "Asked for over the REST API." if view.parts == 1 else f"Part {view.part} of {view.parts}."
+    if view.part >= view.parts:
+        return f"Closes #{view.issue_number}"
+    return f"Part {view.part} of {view.parts} of #{view.issue_number}"
 
 
 def final_summary(view: RunView) -> str:
@@ -165,13 +199,14 @@ def final_summary(view: RunView) -> str:
         bullets(
             [
                 f"{done} of {len(phases)} phases complete, {sum(phase.builder_attempts for phase in phases)} tries",
-                f"{tokens(spent.total)} of {tokens(view.run_cap.limit)} tokens "
+                f"{tokens(spent.total)} of {tokens(int(view.run_cap.limit))} tokens "
                 f"{bar(view.run_cap.used, view.run_cap.limit)}, {_cost(view)}",
                 f"{len(view.findings)} findings, {len(opened)} still open",
                 links(view),
             ],
             8_000,
         ),
+        parts_line(view),
         promotion_line(view),
         phase_table(view, 22_000),
         ledger(view, 20_000),
@@ -225,6 +260,6 @@ def _finding_row(one: FindingView) -> list[str]:
         code(one.phase_id, 100),
         finding_place(one),
         inline(finding.problem, 240),
-        finding.source.value.replace("_", " "),
+        str(finding.source).replace("_", " "),
         outcome,
     ]

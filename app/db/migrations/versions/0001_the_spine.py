@@ -59,6 +59,7 @@ def upgrade() -> None:
         sa.Column("plan", sa.JSON(), nullable=True),
         sa.Column("strategy", sa.JSON(), nullable=True),
         sa.Column("base_branch", sa.String(length=255), nullable=False),
+        sa.Column("target_branch", sa.String(length=255), nullable=False),
         sa.Column("base_sha", sa.String(length=64), nullable=True),
         sa.Column("head_sha", sa.String(length=64), nullable=True),
         sa.Column("pull_number", sa.Integer(), nullable=True),
@@ -72,9 +73,12 @@ def upgrade() -> None:
         sa.Column("stop_state", sa.String(length=50), nullable=True),
         sa.Column("stop_reason", sa.Text(), nullable=False),
         sa.Column("last_log", sa.Text(), nullable=False),
+        sa.Column("late_objection", sa.Text(), nullable=False),
         sa.Column("promotion_eligible", sa.Boolean(), nullable=False),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failure_reason", sa.Text(), nullable=True),
+        sa.Column("exhausted", sa.JSON(), nullable=True),
+        sa.Column("merge_ci_runs", sa.Integer(), nullable=False),
         sa.Column("active_seconds", sa.Float(), nullable=False),
         sa.Column("active_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("max_minutes", sa.Float(), nullable=True),
@@ -94,6 +98,7 @@ def upgrade() -> None:
             postgresql_where=sa.text("completed_at IS NULL AND repository IS NOT NULL"),
         )
         batch_op.create_index("runs_by_head", ["repository", "head_sha"], unique=False)
+        batch_op.create_index("runs_by_issue", ["repository", "issue_number"], unique=False)
 
     op.create_table(
         "backlog",
@@ -126,7 +131,7 @@ def upgrade() -> None:
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
         sa.Column("issue_key", sa.String(length=200), nullable=False),
         sa.Column("severity", sa.String(length=10), nullable=False),
-        sa.Column("source", sa.String(length=20), nullable=False),
+        sa.Column("source", sa.String(length=40), nullable=False),
         sa.Column("finding", sa.JSON(), nullable=False),
         sa.Column("task_category", sa.String(length=50), nullable=False),
         sa.Column("complexity", sa.String(length=10), nullable=False),
@@ -176,6 +181,8 @@ def upgrade() -> None:
         sa.Column("phase_id", sa.String(length=100), nullable=False),
         sa.Column("tier_id", sa.String(length=100), nullable=False),
         sa.Column("phase_index", sa.Integer(), nullable=False),
+        sa.Column("task_category", sa.String(length=50), nullable=False),
+        sa.Column("complexity", sa.String(length=10), nullable=False),
         sa.Column("state", sa.String(length=20), nullable=False),
         sa.Column("builder_attempts", sa.Integer(), nullable=False),
         sa.Column("auditor_attempts", sa.Integer(), nullable=False),
@@ -185,6 +192,7 @@ def upgrade() -> None:
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("reported_minor", sa.Integer(), nullable=False),
         sa.Column("reported_major", sa.Integer(), nullable=False),
+        sa.Column("changed_paths", sa.JSON(), nullable=False),
         sa.Column("awaiting", sa.String(length=20), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
@@ -199,6 +207,8 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(length=100), nullable=False),
         sa.Column("tiers", sa.JSON(), nullable=False),
         sa.Column("left_open", sa.Boolean(), nullable=False),
+        sa.Column("aged_before", sa.Boolean(), nullable=False),
+        sa.Column("aged", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],
             ["runs.run_id"],
@@ -214,7 +224,7 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
         sa.Column("answer", sa.JSON(), nullable=True),
-        sa.Column("taken", sa.Boolean(), nullable=False),
+        sa.Column("commit_sha", sa.String(length=64), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["run_id"],

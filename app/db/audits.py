@@ -1,0 +1,170 @@
+"""Audits that are asked for and posted, by others or our own Auditor; welcome also after the end of phase or run."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.db import external, issues, posting
+from app.db.engine import Database
+from app.db.posting import AUDIT, WORK, Posted
+from app.db.tables import Phase, Run
+from app.domain import policy
+from app.domain.budget import Role
+from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
+from app.domain.patch import Patch
+from app.domain.posted_patch import read_patch
+from app.domain.receipts import AuditReceipt, AuditRequestReceipt
+from app.domain.refusals import Unusable
+from app.domain.requests import AuditorResult, AuditRequest
+from app.domain.states import PhaseState, RunState
+from app.domain.strategy import Engine
+
+
+def request(db: Database, run_id: str, phase_id: str, asked: AuditRequest, now: datetime) -> AuditRequestReceipt:
+    """Bring a phase to its gate, where an audit is awaited; one that has ended stays as it is.
+
+    Raises `Unknown`, and `Unusable` when the body names another run, phase or tier.
+    """
+    with db.writing() as session:
+        said = (asked.run_id or run_id, asked.phase_id or phase_id)
+        run, phase = posting.addressed(session, run_id, phase_id, *said)
+        if asked.tier_id is not None and asked.tier_id != phase.tier_id:
+            raise Unusable(f"{phase_id} belongs to tier {phase.tier_id}, not to {asked.tier_id}")
+        if not _late(run, phase):
+            external.to_gate(session, run, phase, "an audit is asked for", now)
+            phase.awaiting = phase.awaiting or AUDIT
+        own = external.strategy_of(run).of_phase(phase_id).auditor_profile if run.strategy else None
+        return AuditRequestReceipt(
+            message=f"An audit of {phase_id} is asked for; its result goes to auditor_result",
+            phase_state=PhaseState(phase.state),
+            review_focus=asked.review_focus,
+            auditor_profile=asked.auditor_profile or own,
+        )
+
+
+def post(
+    db: Database, run_id: str, phase_id: str, result: AuditorResult, found: Sequence[Finding], now: datetime
+) -> Posted[AuditReceipt]:
+    """Take in an audit; `found` are findings of our own Auditor, which know their places, beside those in `result`.
+
+    Raises `Unknown`, and `Unusable` for a suggested patch that cannot be read, which is recorded as an issue first.
+    """
+    with db.writing() as session:
+        run, phase = posting.addressed(session, run_id, phase_id, result.run_id, result.phase_id)
+        first = posting.known(session, phase, Role.AUDITOR, result.auditor_attempts)
+        if first is not None:
+            answered = first.answer or posting.under_way(phase) | {"recommendation": result.recommendation}
+            return Posted(AuditReceipt.model_validate(answered), None if first.answer else first.id)
+        patches = _read(result)
+        if not isinstance(patches, Unusable):
+            return _take(session, run, phase, result, found, patches, now)
+        problem = posting.unusable_patch(phase, str(patches), Source.AUDITOR)
+        posting.record(session, run, phase, (problem,), f"patch {now.isoformat()}", now)
+    raise patches
+
+
+def follow(session: Session, run: Run, phase: Phase, result: AuditorResult, now: datetime) -> None:
+    """Move the phase to where the audit leads."""
+    number, at_gate = result.auditor_attempts, phase.state == PhaseState.GATE
+    phase.awaiting = ""
+    if result.recommendation is Recommendation.ESCALATE:
+        note = f"audit {number} escalates: {result.review_notes[:200]}"
+        external.fail(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
+    elif result.recommendation is Recommendation.REVISE:
+        _revise(session, run, phase, f"audit {number} asks for changes: {result.review_notes[:200]}", now)
+    elif at_gate and run.repository is not None:
+        phase.awaiting = WORK
+    elif at_gate:
+        external.move(session, run, phase, PhaseState.COMPLETE, f"audit {number} approved", now)
+    elif phase.state == PhaseState.QUEUED:
+        external.move(session, run, phase, PhaseState.EXECUTING, f"audit {number} came before a result", now)
+
+
+def next_number(db: Database, run_id: str, phase_id: str) -> int:
+    """The number of the phase's next audit."""
+    with db.reading() as session:
+        return 1 + max((one.attempt for one in posting.submissions(session, run_id, phase_id, Role.AUDITOR)), default=0)
+
+
+def note_failure(db: Database, run_id: str, phase_id: str, number: int, why: str, now: datetime) -> None:
+    """Record that our own Auditor came to no answer: the audit is still awaited."""
+    finding = Finding(
+        issue_key=issue_key("auditor", phase_id, "no answer"),
+        severity=Severity.MINOR,
+        source=Source.AUDITOR,
+        category="auditor",
+        problem=f"Autopack's own Auditor gave no answer: {why}",
+    )
+    with db.writing() as session:
+        run = external.held_run(session, run_id)
+        phase = external.the_phase(session, run, phase_id)
+        posting.record(session, run, phase, (finding,), f"audit {number} failed", now)
+
+
+def _late(run: Run, phase: Phase) -> bool:
+    """Whether an audit can only be recorded: the phase has ended, or is judged by Autopack's own lifecycle."""
+    return run.engine != Engine.EXTERNAL or run.completed_at is not None or PhaseState(phase.state).ended
+
+
+def _read(result: AuditorResult) -> list[Patch] | Unusable:
+    try:
+        return [read_patch(one.patch_content) for one in result.suggested_patches or ()]
+    except Unusable as error:
+        return error
+
+
+def _take(
+    session: Session,
+    run: Run,
+    phase: Phase,
+    result: AuditorResult,
+    found: Sequence[Finding],
+    patches: Sequence[Patch],
+    now: datetime,
+) -> Posted[AuditReceipt]:
+    number, late = result.auditor_attempts, _late(run, phase)
+    spec, rules = posting.planned(run, phase), external.strategy_of(run).patch
+    refused = tuple(one for patch in patches for one in policy.check_patch(patch, spec, rules))
+    stored = posting.store(session, phase, Role.AUDITOR, number, result.model_dump(mode="json"), now)
+    phase.auditor_attempts = max(phase.auditor_attempts, number)
+    if result.recommendation is Recommendation.APPROVE:  # what it still finds is opened again
+        issues.resolve_sources(session, run, phase, (Source.AUDITOR,), f"approved in audit {number}")
+    posting.record_posted(session, run, phase, result.issues_found or (), Source.AUDITOR, f"audit {number}", now)
+    posting.record(session, run, phase, (*found, *refused), f"audit {number}", now)
+    external.book(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
+    pushing = bool(patches) and not refused and not late and run.repository is not None
+    if late:
+        external.reconsider(run, phase, result.recommendation)
+        if run.engine == Engine.EXTERNAL and run.completed_at is None:
+            external.end_if_exhausted(session, run, phase, Role.AUDITOR, now)
+    elif not external.end_if_exhausted(session, run, phase, Role.AUDITOR, now):
+        if pushing and phase.state == PhaseState.GATE and result.recommendation is not Recommendation.ESCALATE:
+            phase.awaiting = WORK
+        else:
+            follow(session, run, phase, result, now)
+    receipt = AuditReceipt(
+        message=f"Audit {number} of {phase.phase_id} is recorded" + (", after its end" if late else ""),
+        recommendation=result.recommendation,
+        patches_applied=0 if refused or run.repository is not None else len(patches),
+        phase_state=PhaseState(phase.state),
+    )
+    if phase.awaiting == WORK:
+        return Posted(receipt, stored.id)
+    stored.answer = receipt.model_dump(mode="json")
+    return Posted(receipt)
+
+
+def _revise(session: Session, run: Run, phase: Phase, note: str, now: datetime) -> None:
+    """Back to the builder, as often as the category's Auditor may ask."""
+    audits = posting.submissions(session, run.run_id, phase.phase_id, Role.AUDITOR)
+    asked = sum(one.body["recommendation"] == Recommendation.REVISE for one in audits)
+    allowed = external.strategy_of(run).of_phase(phase.phase_id).auditor_tries
+    if asked > allowed:
+        note = f"the Auditor asked for changes {asked} times, {allowed} are allowed; at last: {note}"
+        external.fail(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
+        return
+    if phase.state == PhaseState.GATE:
+        external.send_back(session, run, phase, note, now)
+    if phase.state != PhaseState.EXECUTING:
+        external.move(session, run, phase, PhaseState.EXECUTING, note, now)

@@ -1,0 +1,213 @@
+"""A run as the REST API shows it, read in one transaction."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import backlog, issues, linked
+from app.db.engine import Database
+from app.db.tables import ModelCall, Phase, Run, Tier
+from app.domain import promotion
+from app.domain.cards import FollowingRun, PhaseCard, RunCard, TierCard
+from app.domain.issues import IssueCounts
+from app.domain.plan import Complexity, Plan, TaskCategory, is_identifier
+from app.domain.plan import Phase as PlannedPhase
+from app.domain.refusals import Unknown
+from app.domain.states import PhaseState, RunState, TierState
+from app.domain.strategy import Strategy
+from app.domain.view import PhaseView, TierView
+
+
+def of_run(db: Database, run_id: str) -> RunCard:
+    """The run as it stands now. Raises `Unknown`."""
+    with db.reading() as session:
+        return read(session, require(session, run_id))
+
+
+def require(session: Session, run_id: str) -> Run:
+    """The run. Raises `Unknown`."""
+    run = session.get(Run, run_id) if is_identifier(run_id) else None
+    if run is None:
+        raise Unknown(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
+    return run
+
+
+def read(session: Session, run: Run) -> RunCard:
+    """As `of_run`, in the caller's transaction."""
+    tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run.run_id).order_by(Tier.tier_index)).all()
+    counts = issues.counts(session, run.run_id)
+    phases = _phases(session, run, counts)
+    strategy = Strategy.model_validate(run.strategy) if run.strategy else None
+    tier_cards = [
+        _tier(run, tier, [p for p in phases if p.tier_id == tier.tier_id], counts, strategy) for tier in tiers
+    ]
+    blockers = _blockers(run, tier_cards, counts, strategy)
+    return RunCard(
+        id=run.run_id,
+        run_id=run.run_id,
+        state=RunState(run.state),
+        project_id=run.project_id,
+        repository=run.repository,
+        installation_id=run.installation_id or 0,
+        base_branch=run.base_branch or None,
+        issue_number=run.issue_number,
+        builder=run.engine,
+        safety_profile=run.safety_profile,
+        run_scope=run.run_scope,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        completed_at=run.completed_at,
+        tokens_used=_tokens(session, run.run_id),
+        token_cap=run.token_cap,
+        max_phases=strategy.max_phases if strategy else None,
+        max_duration_minutes=run.max_minutes,
+        active_minutes=round(run.active_seconds / 60, 3),
+        ci_runs_used=sum(phase.ci_runs_used for phase in phases) + run.merge_ci_runs,
+        minor_issues_count=counts.run.minor,
+        major_issues_count=counts.run.major,
+        promotion_eligible_to_main=not blockers,
+        promotion_blockers=blockers if run.completed_at else [],
+        debt_status=promotion.debt_status(backlog.of_project(session, run.project_id)),
+        failure_reason=run.failure_reason,
+        branch=f"autonomous/{run.run_id}",
+        head_sha=run.head_sha,
+        pull_number=run.pull_number,
+        part=run.part,
+        parts=run.parts,
+        follows=run.follows,
+        linked_runs=_following(run),
+        strategy=run.strategy,
+        tiers=tier_cards,
+    )
+
+
+def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
+    """One phase as it stands now."""
+    cards = _phases(session, run, issues.counts(session, run.run_id))
+    return next(card for card in cards if card.phase_id == phase.phase_id)
+
+
+def _phases(session: Session, run: Run, counts: IssueCounts) -> list[PhaseCard]:
+    if run.plan is None or run.strategy is None:
+        return []
+    specs = {phase.phase_id: phase for phase in Plan.model_validate(run.plan).phases}
+    strategy = Strategy.model_validate(run.strategy)
+    spent = sa.select(ModelCall.phase_id, sa.func.sum(ModelCall.input + ModelCall.output)).where(
+        ModelCall.run_id == run.run_id, ModelCall.settled
+    )
+    tokens = {phase_id: int(total) for phase_id, total in session.execute(spent.group_by(ModelCall.phase_id))}
+    rows = session.scalars(
+        sa.select(Phase).where(Phase.run_id == run.run_id).order_by(Phase.phase_index, Phase.phase_id)
+    )
+    return [
+        _phase(number, row, specs[row.phase_id], strategy, counts, tokens.get(row.phase_id, 0))
+        for number, row in enumerate(rows, 1)
+    ]
+
+
+def _phase(
+    number: int, row: Phase, spec: PlannedPhase, strategy: Strategy, counts: IssueCounts, tokens: int
+) -> PhaseCard:
+    rules, own = strategy.of_phase(row.phase_id), counts.of_phase(row.phase_id)
+    return PhaseCard(
+        id=number,
+        run_id=row.run_id,
+        phase_id=row.phase_id,
+        tier_id=row.tier_id,
+        phase_index=row.phase_index,
+        name=spec.name,
+        description=spec.description,
+        state=PhaseState(row.state),
+        task_category=spec.task_category,
+        complexity=spec.complexity,
+        builder_mode=spec.builder_mode,
+        builder_attempts=row.builder_attempts,
+        auditor_attempts=row.auditor_attempts,
+        max_builder_attempts=rules.builder_tries,
+        max_auditor_attempts=rules.auditor_tries,
+        tokens_used=tokens,
+        token_cap=rules.token_cap,
+        ci_runs_used=row.ci_runs,
+        minor_issues_count=own.minor,
+        major_issues_count=own.major,
+        head_sha=row.head_sha,
+        snapshot=row.snapshot,
+        awaiting=row.awaiting,
+        note=row.note,
+    )
+
+
+def _tier(run: Run, tier: Tier, phases: list[PhaseCard], counts: IssueCounts, strategy: Strategy | None) -> TierCard:
+    own = counts.of_tier(tier.tier_id)
+    rules = strategy.of_tier(tier.tier_id) if strategy else None
+    over = rules is not None and (own.minor > rules.max_minor_issues or own.major > rules.max_major_issues)
+    plan = Plan.model_validate(run.plan) if run.plan else None
+    said = [one.description for one in plan.tiers if one.tier_id == tier.tier_id] if plan else []
+    return TierCard(
+        id=tier.tier_index + 1,
+        tier_id=tier.tier_id,
+        name=tier.name,
+        description=said[0] if said else "",
+        state=TierState(tier.state),
+        tier_index=tier.tier_index,
+        cleanliness="not_clean" if over or tier.state == TierState.NOT_CLEAN else "clean",
+        minor_issues_count=own.minor,
+        major_issues_count=own.major,
+        tokens_used=sum(phase.tokens_used for phase in phases),
+        token_cap=rules.token_cap if rules else 0,
+        phases=phases,
+    )
+
+
+def _blockers(run: Run, tiers: Sequence[TierCard], counts: IssueCounts, strategy: Strategy | None) -> list[str]:
+    """Why the run may not be promoted, by what is known now: an audit or issue that came late counts too."""
+    views = [
+        TierView(
+            tier_id=tier.tier_id,
+            name=tier.name,
+            state=tier.state,
+            phases=tuple(_view(phase) for phase in tier.phases),
+            minor_issues=tier.minor_issues_count,
+            major_issues=tier.major_issues_count,
+        )
+        for tier in tiers
+    ]
+    return list(
+        promotion.blockers(
+            RunState(run.state),
+            views,
+            strategy,
+            ci_absent=run.ci_absent,
+            minor_issues=counts.run.minor,
+            late_objection=run.late_objection,
+        )
+    )
+
+
+def _view(phase: PhaseCard) -> PhaseView:
+    return PhaseView(
+        phase_id=phase.phase_id,
+        name=phase.name,
+        state=phase.state,
+        task_category=TaskCategory(phase.task_category),
+        complexity=Complexity(phase.complexity),
+        auditor_attempts=phase.auditor_attempts,
+    )
+
+
+def _following(run: Run) -> list[FollowingRun]:
+    plans = [Plan.model_validate(one) for one in run.rest]
+    return [
+        FollowingRun(
+            run_id=linked.next_id(run.run_id, run.part + number - 1),
+            part=run.part + number,
+            phase_ids=[phase.phase_id for phase in plan.phases],
+        )
+        for number, plan in enumerate(plans, 1)
+    ]
+
+
+def _tokens(session: Session, run_id: str) -> int:
+    spent = sa.select(sa.func.coalesce(sa.func.sum(ModelCall.input + ModelCall.output), 0))
+    return int(session.scalar(spent.where(ModelCall.run_id == run_id, ModelCall.settled)) or 0)

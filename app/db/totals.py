@@ -1,0 +1,102 @@
+"""What the whole database holds, counted: for monitoring. Few labels, and none that names a run or a repository."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.db.engine import Database
+from app.db.tables import Backlog, Delivery, Issue, ModelCall, Phase, Run
+
+T = TypeVar("T", str, bool)
+
+
+@dataclass(frozen=True)
+class RoleTotals:
+    """Settled calls of one role summed up; tokens, and US dollars where a price is known."""
+
+    calls: int
+    input: int
+    cached: int
+    output: int
+    cost_usd: Decimal
+
+
+@dataclass(frozen=True)
+class Totals:
+    runs: Mapping[str, int]
+    """By state."""
+    open_runs: int
+    roles: Mapping[str, RoleTotals]
+    calls_under_way: Mapping[str, int]
+    """Reserved, not settled; by role."""
+    phases: Mapping[tuple[str, str], int]
+    """By category and state."""
+    ci_runs: int
+    findings: Mapping[tuple[str, bool], int]
+    """By severity, and whether they are open."""
+    backlog: Mapping[tuple[str, str], int]
+    """By base severity and status."""
+    deliveries: int
+    waiting_deliveries: int
+    oldest_waiting: datetime | None
+
+
+def read(db: Database) -> Totals:
+    """Count everything, in one consistent state."""
+    with db.reading() as session:
+        waiting, oldest = session.execute(
+            sa.select(sa.func.count(), sa.func.min(Delivery.received_at)).where(Delivery.handed_at.is_(None))
+        ).one()
+        return Totals(
+            runs=_counted(session, Run.state),
+            open_runs=session.scalar(sa.select(sa.func.count()).where(Run.completed_at.is_(None))) or 0,
+            roles=_roles(session),
+            calls_under_way=_counted(session, ModelCall.role, ModelCall.settled.is_(False)),
+            phases=_counted_by_two(session, Phase.task_category, Phase.state),
+            ci_runs=_sum(session, Phase.ci_runs) + _sum(session, Run.merge_ci_runs),
+            findings=_counted_by_two(session, Issue.severity, Issue.open),
+            backlog=_counted_by_two(session, Backlog.base_severity, Backlog.status),
+            deliveries=session.scalar(sa.select(sa.func.count()).select_from(Delivery)) or 0,
+            waiting_deliveries=waiting,
+            oldest_waiting=oldest,
+        )
+
+
+def _roles(session: Session) -> dict[str, RoleTotals]:
+    found = session.execute(
+        sa.select(
+            ModelCall.role,
+            sa.func.count(),
+            sa.func.sum(ModelCall.input),
+            sa.func.sum(ModelCall.cached),
+            sa.func.sum(ModelCall.output),
+            sa.func.sum(ModelCall.cost_usd),
+        )
+        .where(ModelCall.settled)
+        .group_by(ModelCall.role)
+    )
+    return {
+        role: RoleTotals(calls, int(given), int(cached), int(output), Decimal(cost or 0))
+        for role, calls, given, cached, output, cost in found
+    }
+
+
+def _counted(session: Session, column: InstrumentedAttribute[str], *which: sa.ColumnElement[bool]) -> dict[str, int]:
+    query = sa.select(column, sa.func.count()).where(*which).group_by(column)
+    return dict(session.execute(query).all())
+
+
+def _counted_by_two(
+    session: Session, one: InstrumentedAttribute[str], two: InstrumentedAttribute[T]
+) -> dict[tuple[str, T], int]:
+    query = sa.select(one, two, sa.func.count()).group_by(one, two)
+    return {(first, second): count for first, second, count in session.execute(query)}
+
+
+def _sum(session: Session, column: InstrumentedAttribute[int]) -> int:
+    return int(session.scalar(sa.select(sa.func.coalesce(sa.func.sum(column), 0))) or 0)

@@ -1,0 +1,336 @@
+"""What clients post to the REST API: checked here once, stored as it came, worked with by the lifecycle.
+
+Field by field the contract of the earlier Autopack's clients; fields it does not know are ignored.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from app.domain.findings import Finding, Recommendation, Severity, slug
+from app.domain.plan import (
+    BuilderMode,
+    Complexity,
+    Identifier,
+    Phase,
+    Plan,
+    TaskCategory,
+    Tier,
+    usable_in_a_branch_name,
+)
+from app.domain.ruleset import RunScope, SafetyProfile
+from app.domain.states import PhaseState
+from app.domain.strategy import Engine
+
+MOST = 1_000_000_000
+"""The largest count that is taken: far beyond any budget, and every database can store it."""
+PATCH_CHARACTERS = 4_000_000
+
+
+def _number(value: object) -> object:
+    """JSON's numbers only: Python would take `true` for 1 and `"5"` for 5."""
+    if isinstance(value, bool | str):
+        raise ValueError("must be a number")  # noqa: TRY004  pydantic tells the client about a ValueError
+    return value
+
+
+# Bounds come before the validator: after it, pydantic checks them but leaves them out of the JSON schema.
+Count = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_number)]
+Positive = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(_number)]
+Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
+Attempt = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
+IssueCount = Annotated[int, Field(ge=0, le=100_000), BeforeValidator(_number)]
+Minutes = Annotated[float, Field(ge=0, le=525_600, allow_inf_nan=False), BeforeValidator(_number)]
+Id = Annotated[Identifier, AfterValidator(usable_in_a_branch_name)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(max_length=20_000)]
+LongText = Annotated[str, StringConstraints(max_length=200_000)]
+Patch = Annotated[str, StringConstraints(max_length=PATCH_CHARACTERS)]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=500)]
+IssueKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$")]
+"""`category__component__problem`: letters, digits, `_`, `.`, `:`, `-`; 200 at most."""
+Source = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,19}$")]
+Category = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9_ .-]+$")]
+
+
+class Body(BaseModel):
+    """A JSON body."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def example(**values: Any) -> ConfigDict:
+    """The configuration of a body that is shown with this example in the API's documentation."""
+    return ConfigDict(frozen=True, json_schema_extra={"examples": [values]})
+
+
+class RunSpec(Body):
+    run_id: Id
+    safety_profile: SafetyProfile = SafetyProfile.NORMAL
+    run_scope: RunScope = RunScope.MULTI_TIER
+    token_cap: Positive = 5_000_000
+    max_phases: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)] = 25
+    """Of one run: a longer plan is split into several that follow each other."""
+    max_duration_minutes: Annotated[float, Field(gt=0, le=10_080, allow_inf_nan=False), BeforeValidator(_number)] = 120
+    """Of active work, as the posted results tell it."""
+    repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$")] | None = (
+        None
+    )
+    """`owner/name` of a repository on which the App is installed: results become commits of `autonomous/<run_id>`."""
+    issue_number: Positive | None = None
+    """The issue on which the run reports, in `repository`."""
+    builder: Engine = Engine.EXTERNAL
+    """`external`: results are posted. `autopack`: Autopack's own models build the given plan; needs a repository."""
+
+
+class TierSpec(Body):
+    tier_id: Id
+    tier_index: Index
+    name: Name
+    description: Text | None = None
+
+
+class PhaseSpec(Body):
+    phase_id: Id
+    phase_index: Index
+    tier_id: Id
+    name: Name
+    description: Text | None = None
+    task_category: TaskCategory | None = None
+    complexity: Complexity | None = None
+    builder_mode: BuilderMode | None = None
+    acceptance_criteria: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list[Text])
+    expected_paths: Annotated[list[Reference], Field(max_length=300)] = Field(default_factory=list[Reference])
+
+
+class RunStart(Body):
+    """A run with its whole plan."""
+
+    model_config = example(
+        run={"run_id": "run-001", "safety_profile": "normal", "run_scope": "multi_tier", "token_cap": 5_000_000},
+        tiers=[{"tier_id": "T1", "tier_index": 0, "name": "Core Features", "description": "The base"}],
+        phases=[
+            {
+                "phase_id": "P1.1",
+                "phase_index": 0,
+                "tier_id": "T1",
+                "name": "Implement user authentication",
+                "description": "Add JWT-based authentication",
+                "task_category": "feature_scaffolding",
+                "complexity": "medium",
+                "builder_mode": "compose",
+            }
+        ],
+    )
+
+    run: RunSpec
+    tiers: Annotated[list[TierSpec], Field(min_length=1, max_length=1000)]
+    phases: Annotated[list[PhaseSpec], Field(min_length=1, max_length=1000)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        try:
+            self.plan()
+        except ValidationError as error:
+            raise ValueError("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from error
+        if self.run.repository is None and self.run.builder is Engine.AUTOPACK:
+            raise ValueError("builder autopack needs a repository to work in")
+        if self.run.repository is None and self.run.issue_number is not None:
+            raise ValueError("issue_number needs a repository")
+        return self
+
+    def plan(self) -> Plan:
+        """The plan that is asked for. Raises `ValueError` for an unknown tier, a tier or phase id given twice."""
+        return Plan(
+            tiers=tuple(
+                Tier(tier_id=t.tier_id, tier_index=t.tier_index, name=t.name, description=t.description or "")
+                for t in sorted(self.tiers, key=lambda tier: tier.tier_index)
+            ),
+            phases=tuple(
+                Phase(
+                    phase_id=p.phase_id,
+                    tier_id=p.tier_id,
+                    phase_index=p.phase_index,
+                    name=p.name,
+                    description=p.description or "",
+                    acceptance_criteria=tuple(p.acceptance_criteria),
+                    expected_paths=tuple(p.expected_paths),
+                    task_category=p.task_category or TaskCategory.FEATURE_SCAFFOLDING,
+                    complexity=p.complexity or Complexity.MEDIUM,
+                    builder_mode=p.builder_mode or BuilderMode.COMPOSE,
+                )
+                for p in sorted(self.phases, key=lambda phase: phase.phase_index)
+            ),
+        )
+
+
+class StatusUpdate(Body):
+    """A step of a phase that its builder reports."""
+
+    model_config = example(state="EXECUTING", builder_attempts=1, tokens_used=1200)
+
+    state: PhaseState
+    builder_attempts: Annotated[int, Field(ge=0, le=1000), BeforeValidator(_number)] | None = None
+    tokens_used: Count | None = None
+    """All tokens of the phase that are reported this way; beside those of results and audits."""
+    minor_issues_count: IssueCount | None = None
+    major_issues_count: IssueCount | None = None
+
+
+class IssueReport(Body):
+    """An issue of a phase."""
+
+    model_config = example(
+        issue_key="test_failure__auth_missing",
+        severity="minor",
+        source="test",
+        category="test_failure",
+        task_category="feature_scaffolding",
+        complexity="medium",
+        evidence_refs=["tests/test_auth.py::test_jwt_validation"],
+    )
+
+    issue_key: IssueKey
+    severity: Severity
+    source: Source
+    category: Category
+    task_category: TaskCategory | None = None
+    complexity: Complexity | None = None
+    expected_fail: StrictBool = False
+    """Known to fail and accepted: listed, but it does not count against the phase."""
+    description: Text | None = None
+    evidence_refs: Annotated[list[Reference], Field(max_length=100)] | None = None
+
+    def as_finding(self) -> Finding:
+        return _finding(self.issue_key, self.severity, self.source, self.category, self.description)
+
+
+class PostedIssue(Body):
+    """An issue that comes with a result or an audit."""
+
+    issue_key: IssueKey
+    severity: Severity
+    source: Source | None = None
+    """`cursor_self_doubt` for a builder's, `auditor` for an auditor's, unless given."""
+    category: Category
+    evidence_refs: Annotated[list[Reference], Field(max_length=100)] | None = None
+    description: Text | None = None
+
+    def as_finding(self, source: str) -> Finding:
+        return _finding(self.issue_key, self.severity, self.source or source, self.category, self.description)
+
+
+class ProbeResult(Body):
+    """What a local check of the builder came to."""
+
+    probe_type: Label
+    exit_code: Annotated[int, Field(ge=-MOST, le=MOST), BeforeValidator(_number)]
+    stdout: LongText = ""
+    stderr: LongText = ""
+    duration_seconds: Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), BeforeValidator(_number)] = 0
+
+    @property
+    def key(self) -> str:
+        return f"probe__{slug(self.probe_type)}__failed"
+
+
+class BuilderResult(Body):
+    """What a builder made of a phase."""
+
+    model_config = example(
+        phase_id="P1.1",
+        run_id="run-001",
+        status="success",
+        patch_content="diff --git a/greeting.txt b/greeting.txt\nnew file mode 100644\n"
+        "--- /dev/null\n+++ b/greeting.txt\n@@ -0,0 +1 @@\n+hello\n",
+        files_changed=["greeting.txt"],
+        lines_added=1,
+        lines_removed=0,
+        builder_attempts=1,
+        tokens_used=15_000,
+        duration_minutes=2.5,
+        notes="Greets people",
+    )
+
+    phase_id: Id
+    run_id: Id
+    status: Literal["success", "failed", "needs_review"]
+    patch_content: Patch | None = None
+    files_changed: Annotated[list[Reference], Field(max_length=1000)] | None = None
+    lines_added: Count | None = None
+    lines_removed: Count | None = None
+    builder_attempts: Attempt = 1
+    """The number of the attempt: the same number again is the same result, and answered as the first time."""
+    tokens_used: Count = 0
+    duration_minutes: Minutes | None = None
+    probe_results: Annotated[list[ProbeResult], Field(max_length=50)] | None = None
+    suggested_issues: Annotated[list[PostedIssue], Field(max_length=200)] | None = None
+    notes: LongText | None = None
+
+
+class AuditRequest(Body):
+    """Whose audit is asked for, and what it should look at."""
+
+    model_config = example(
+        phase_id="P1.1", run_id="run-001", tier_id="T1", review_focus="security", auditor_profile="schema_review"
+    )
+
+    phase_id: Id | None = None
+    run_id: Id | None = None
+    tier_id: Id | None = None
+    review_focus: Label = "general"
+    auditor_profile: Label | None = None
+
+
+class SuggestedPatch(Body):
+    description: Text
+    patch_content: Patch
+    files_affected: Annotated[list[Reference], Field(max_length=1000)] | None = None
+
+
+class AuditorResult(Body):
+    """What an auditor found in a phase."""
+
+    model_config = example(
+        phase_id="P1.1",
+        run_id="run-001",
+        review_notes="Code looks good, no issues found",
+        recommendation="approve",
+        issues_found=[],
+        suggested_patches=[],
+        auditor_attempts=1,
+        tokens_used=3000,
+        confidence="high",
+    )
+
+    phase_id: Id
+    run_id: Id
+    review_notes: LongText
+    recommendation: Recommendation
+    issues_found: Annotated[list[PostedIssue], Field(max_length=200)] | None = None
+    suggested_patches: Annotated[list[SuggestedPatch], Field(max_length=20)] | None = None
+    auditor_attempts: Attempt = 1
+    """The number of the audit: the same number again is the same audit, and answered as the first time."""
+    tokens_used: Count = 0
+    confidence: Literal["low", "medium", "high"] | None = None
+
+
+def _finding(key: str, severity: Severity, source: str, category: str, description: str | None) -> Finding:
+    return Finding(
+        issue_key=key,
+        severity=severity,
+        source=source,
+        category=category,
+        problem=description or key.replace("__", ": ").replace("_", " "),
+    )

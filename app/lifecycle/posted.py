@@ -1,0 +1,183 @@
+"""What clients of the REST API post: stored with all it causes; the run's workflow is told, and its answer awaited.
+
+Everything that a client may read back at once (states, counts, findings) is in the database when the answer is sent.
+"""
+
+import asyncio
+import secrets
+from typing import TypeVar
+
+from dbos import DBOS, SetWorkflowID
+
+from app.db import audits, builder_results, clients, posting, runs, standing
+from app.db.clients import IssueReceipt, Target
+from app.db.posting import Posted
+from app.domain.cards import PhaseCard, RunCard
+from app.domain.plan import Plan
+from app.domain.planning import split
+from app.domain.receipts import AuditReceipt, AuditRequestReceipt, BuilderReceipt
+from app.domain.refusals import Unavailable, Unusable
+from app.domain.requests import AuditorResult, AuditRequest, BuilderResult, IssueReport, RunStart, StatusUpdate
+from app.domain.ruleset import RepositorySettings, Ruleset, ruleset_of
+from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
+from app.github import commits, settings_files
+from app.github.errors import GitHubRefused, GitHubUnavailable
+from app.lifecycle import asked_audit
+from app.lifecycle.bootstrap import mirror_at, repo_of
+from app.lifecycle.checked_yaml import SettingsError
+from app.lifecycle.ending import reconsider_promotion
+from app.lifecycle.external import strategy_for
+from app.lifecycle.patience import wake
+from app.lifecycle.rules import parse_settings
+from app.lifecycle.run import run
+from app.lifecycle.services import in_db, services
+from app.lifecycle.steps import utcnow
+from app.workspace.apply import check_diff
+from app.workspace.errors import PatchError, PathError, WorkspaceError
+
+R = TypeVar("R", BuilderReceipt, AuditReceipt)
+
+ANSWER_SECONDS = 25.0
+"""How long a posted result waits for the run's workflow; after that the client is told where the phase stands."""
+
+
+async def start_run(asked: RunStart) -> RunCard:
+    """Make a run with the given plan and set its workflow off.
+
+    Raises `Conflict` when the id is taken, and `Unusable` when the repository, its settings or the models do not fit.
+    """
+    target, settings = await _target(asked)
+    rules = ruleset_of(services().ruleset, settings)
+    parts = split(asked.plan(), min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases)
+    options = RunOptions(
+        tokens=asked.run.token_cap,
+        phases=max(asked.run.max_phases, len(parts[0].phases)),
+        minutes=asked.run.max_duration_minutes,
+        safety=asked.run.safety_profile,
+        scope=asked.run.run_scope,
+    )
+    strategy = _govern(asked, parts[0], rules, options, settings)
+    card = await in_db(clients.start, asked, parts, options, strategy, target, utcnow())
+    await begin(card.run_id)
+    return card
+
+
+async def begin(run_id: str) -> None:
+    """Set the run's workflow off; a second time changes nothing."""
+    with SetWorkflowID(run_id):
+        await DBOS.start_workflow_async(run, run_id)
+
+
+async def update_status(run_id: str, phase_id: str, update: StatusUpdate) -> PhaseCard:
+    """Step a phase. Raises `Unknown` and `Conflict`."""
+    card = await in_db(clients.update_status, run_id, phase_id, update, utcnow())
+    await wake(run_id)
+    return card
+
+
+async def record_issue(run_id: str, phase_id: str, report: IssueReport) -> IssueReceipt:
+    """Record an issue; each report is a sighting of its own. Raises `Unknown`."""
+    seen_in = f"report {secrets.token_hex(8)}"
+    receipt = await in_db(clients.record_issue, run_id, phase_id, report, seen_in, utcnow())
+    await _reconsider(run_id)
+    return receipt
+
+
+async def take_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
+    """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
+    misfit = await _misfit(run_id, result.patch_content)
+    posted = await in_db(builder_results.post, run_id, phase_id, result, utcnow(), misfit=misfit)
+    return await _answer(run_id, posted)
+
+
+async def take_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
+    """Take in an audit. Raises `Unknown` and `Unusable`."""
+    posted = await in_db(audits.post, run_id, phase_id, result, (), utcnow())
+    await _reconsider(run_id)
+    return await _answer(run_id, posted)
+
+
+async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> AuditRequestReceipt:
+    """Bring a phase to its gate, and set our own Auditor to work where a model is configured.
+
+    Raises `Unknown` and `Unusable`.
+    """
+    receipt = await in_db(audits.request, run_id, phase_id, request, utcnow())
+    begun = await asked_audit.begin(run_id, phase_id, request)
+    how = "Autopack's own Auditor is at work" if begun else "post its result to auditor_result"
+    return receipt.model_copy(update={"message": f"An audit of {phase_id} is asked for: {how}"})
+
+
+def _govern(asked: RunStart, plan: Plan, rules: Ruleset, options: RunOptions, settings: RepositorySettings) -> Strategy:
+    if asked.run.repository is None:
+        return strategy_for(rules, plan, options, settings)
+    try:
+        return compile_strategy(rules, plan, options, settings, services().vendors, engine=asked.run.builder)
+    except NoModel as trouble:
+        raise Unusable(str(trouble)) from trouble
+
+
+async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
+    """Where the work goes, and what governs it there."""
+    name = asked.run.repository
+    if name is None:
+        return None, RepositorySettings()
+    github = services().github
+    if github is None:
+        raise Unusable(f"GitHub is not configured, so nothing can be built in {name}; GET /health says what is missing")
+    try:
+        repo = await github.installation_of(name)
+        branch = await commits.default_branch(repo)
+        head = await commits.branch_head(repo, branch)
+        files = await settings_files.read_settings_files(repo, head) if head else None
+    except GitHubUnavailable as trouble:
+        raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
+    except GitHubRefused as refusal:
+        raise Unusable(f"The App cannot reach {name} ({refusal.status}); install it there first") from refusal
+    if files is None:
+        raise Unusable(f"{name} has no commit yet")
+    try:
+        settings = parse_settings(files.settings or "")
+    except SettingsError as trouble:
+        raise Unusable(f"{settings_files.SETTINGS} of {name} does not fit: {trouble}") from trouble
+    return Target(repository=repo.full_name, installation_id=repo.installation_id, base_branch=branch), settings
+
+
+async def _misfit(run_id: str, patch: str | None) -> str:
+    """Why a patch does not apply on the run's branch as it is now; empty where it does, or nothing is pushed."""
+    run = await in_db(standing.of_run, run_id)
+    if run.repository is None or run.completed_at is not None or not patch:
+        return ""
+    try:
+        head = run.head_sha or await commits.branch_head(
+            await repo_of(run.repository, run.installation_id), run.base_branch or ""
+        )
+        if head is not None:
+            mirror = await mirror_at(run.repository, run.installation_id, head)
+            await check_diff(mirror.path.absolute(), head, patch)
+    except (PatchError, PathError) as trouble:
+        return str(trouble)
+    except (GitHubUnavailable, GitHubRefused, WorkspaceError) as trouble:
+        raise Unavailable(f"{run.repository} cannot be read now: {trouble}") from trouble
+    return ""
+
+
+async def _reconsider(run_id: str) -> None:
+    """Where the run is over, have its pull request say whether it may still be promoted."""
+    run = await in_db(runs.get, run_id)
+    if run.repository and run.completed_at is not None:
+        await DBOS.start_workflow_async(reconsider_promotion, run_id)
+
+
+async def _answer(run_id: str, posted: Posted[R]) -> R:
+    """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
+    await wake(run_id)
+    if posted.at_work is None:
+        return posted.receipt
+    deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        answer = await in_db(posting.answer_of, posted.at_work)
+        if answer is not None:
+            return type(posted.receipt).model_validate(answer)
+        await asyncio.sleep(0.1)
+    return posted.receipt

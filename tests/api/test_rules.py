@@ -1,0 +1,523 @@
+"""The rules of the REST API, one by one, and what the earlier server got wrong.
+
+What the earlier server got wrong, and where it is proven:
+
+- `auditor_request` without a body refused: `test_an_audit_can_be_asked_for_without_a_body`
+- `record_issue` with the documented JSON body refused: `test_an_issue_is_recorded_with_the_documented_body`
+- `budget_analysis` 500 as soon as a run existed: `test_budget_analysis_answers_when_there_are_runs`
+- patches that do not apply 500: `test_a_patch_that_cannot_be_read_is_a_422_and_an_issue_and_costs_no_attempt`
+- run and tier states never moved: `test_a_phase_takes_its_tier_and_its_run_along`
+- run-level tokens stayed 0: `test_tokens_are_sums_whichever_way_they_came_in`
+- a repeated submission 500: `test_a_repeated_result_is_answered_the_same_and_counts_once`
+- high-risk phases completed without an audit: `test_a_high_risk_phase_never_completes_without_an_approving_audit`
+- ids in the body that differ from the URL ignored: `test_ids_in_the_body_that_differ_from_the_address_are_refused`
+- any state could follow any other: `test_every_step_that_the_machine_does_not_have_is_a_conflict`
+- caps stored and never enforced, hostile ids, numbers and plans, half-made runs: `test_limits.py`
+- the same key counted once per phase: `test_the_same_key_in_several_phases_counts_once_in_the_run`
+- two sightings in one run aged an issue: `test_two_sightings_in_one_run_age_an_issue_once`
+- unknown runs 200 on the issue index: `test_an_unknown_run_is_a_404_everywhere`
+- workflow files patched: `test_a_patch_of_a_protected_path_is_sent_back_and_at_last_a_policy_violation`
+- one shared work tree, parallel reports lost, parallel creation 500: `test_parallel.py`
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.api.support import HIGH_RISK, PATCH, PHASE_STATES, PHASE_STEPS, WORKFLOW_PATCH, Api, done, new_id, said
+from tests.support.service import Service
+
+OF_A_RUN = (
+    *("/runs/{}", "/runs/{}/issues/index", "/runs/{}/integration_status"),
+    *("/metrics/tiers/{}", "/reports/run_summary/{}"),
+)
+
+
+@pytest.fixture(scope="module")
+def api(service: Service) -> Iterator[Api]:
+    client = Api(service.url)
+    yield client
+    client.http.close()
+
+
+# Results
+
+
+def test_a_good_result_completes_its_phase_tier_and_run(api: Api) -> None:
+    run = api.begin(["docs", "tests"])
+    receipt = done(run.result(tokens_used=10), "COMPLETE")
+    assert receipt["commit_sha"] is None
+    assert run.states() == ("SNAPSHOT_CREATED", ["RUNNING"], ["COMPLETE", "QUEUED"])
+    done(run.result("P2"), "COMPLETE")
+    assert run.states() == ("DONE_SUCCESS", ["COMPLETE"], ["COMPLETE", "COMPLETE"])
+    assert run.read()["completed_at"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "says"),
+    [
+        ("diff --git...", "patch"),
+        (PATCH.replace("@@ -0,0 +1 @@", "@@ -0,0 +1,7 @@"), "line 7: the hunk ends early"),
+        (PATCH.replace("@@ -0,0 +1 @@", "@@ broken @@"), "hunk"),
+        ("", "holds no file"),
+        ("nothing of the kind", "holds no file"),
+    ],
+    ids=["truncated", "hunk-ends-early", "no-hunk", "empty", "prose"],
+)
+def test_a_patch_that_cannot_be_read_is_a_422_and_an_issue_and_costs_no_attempt(
+    api: Api, patch: str, says: str
+) -> None:
+    run = api.begin()
+    assert says in said(run.result(patch_content=patch, tokens_used=70), 422)
+    index = api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
+    assert [entry["category"] for entry in index.values()] == ["patch"]
+    assert (run.phase()["state"], run.phase()["builder_attempts"]) == ("QUEUED", 0)
+    done(run.result(), "COMPLETE")
+    assert run.read()["minor_issues_count"] == 0
+
+
+def test_a_repeated_result_is_answered_the_same_and_counts_once(api: Api) -> None:
+    run = api.begin(["docs"], ["docs"])
+    issue = {"issue_key": new_id("docs__a"), "severity": "minor", "category": "docs"}
+    first = run.result(tokens_used=40, suggested_issues=[issue])
+    again = [run.result(tokens_used=40, suggested_issues=[issue]), run.result(status="failed", tokens_used=99)]
+    assert [(one.status_code, one.json()) for one in again] == [(200, first.json())] * 2
+    assert (run.read()["tokens_used"], run.read()["minor_issues_count"]) == (40, 1)
+    assert run.phase()["builder_attempts"] == 1
+    entry = api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"][issue["issue_key"]]
+    assert entry["occurrence_count"] == 1
+    done(run.result("P2"), "COMPLETE")
+    assert run.result(tokens_used=40).json() == first.json(), "also after the run's end"
+
+
+def test_a_result_of_another_attempt_after_the_end_is_a_conflict(api: Api) -> None:
+    run = api.begin(["docs", "docs"])
+    done(run.result(), "COMPLETE")
+    assert "has ended" in said(run.result(builder_attempts=2), 409)
+    done(run.result("P2"), "COMPLETE")
+    assert "has ended" in said(run.result("P2", builder_attempts=2), 409)
+
+
+def test_a_failed_builder_is_sent_back_and_fails_at_its_last_try(api: Api) -> None:
+    run = api.begin(["docs", "docs"])
+    assert "no idea" in done(run.result(status="failed", notes="no idea"), "RETRY")["message"]
+    assert run.states()[0] == "PHASE_QUEUEING"
+    done(run.result(status="failed", builder_attempts=2), "FAILED")
+    assert run.states() == ("DONE_FAILED_REQUIRES_HUMAN_REVIEW", ["BLOCKED"], ["FAILED", "SKIPPED"])
+    assert "P1" in run.read()["failure_reason"]
+
+
+def test_a_failed_probe_sends_the_work_back_and_is_an_issue_until_it_passes(api: Api) -> None:
+    run = api.begin(["tests"])
+    probe = {"probe_type": "pytest", "exit_code": 1, "stdout": "1 failed", "stderr": "", "duration_seconds": 0.5}
+    done(run.result(probe_results=[probe]), "RETRY")
+    assert "probe__pytest__failed" in api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
+    assert run.read()["major_issues_count"] == 1
+    done(run.result(probe_results=[probe | {"exit_code": 0}], builder_attempts=2), "COMPLETE")
+    assert run.read()["major_issues_count"] == 0
+    assert run.states()[0] == "DONE_SUCCESS"
+
+
+def test_a_result_that_needs_review_waits_for_its_audit(api: Api) -> None:
+    run = api.begin()
+    done(run.result(status="needs_review"), "GATE")
+    done(run.audit(), "COMPLETE")
+
+
+@pytest.mark.parametrize(
+    "path", [".github/workflows/ci.yml", ".github/CODEOWNERS", ".gitmodules", "../x", ".git/config"]
+)
+def test_a_patch_of_a_protected_path_is_sent_back_and_at_last_a_policy_violation(api: Api, path: str) -> None:
+    run = api.begin()
+    patch = WORKFLOW_PATCH.replace(".github/workflows/ci.yml", path)
+    assert path in done(run.result(patch_content=patch), "RETRY")["message"]
+    done(run.result(patch_content=patch, builder_attempts=2), "FAILED")
+    assert run.states()[0] == "DONE_FAILED_POLICY_VIOLATION"
+
+
+# Audits
+
+
+def test_an_audit_can_be_asked_for_without_a_body(api: Api) -> None:
+    run = api.begin(["security_auth_change"])
+    done(run.result(), "GATE")
+    asked = done(run.post("P1", "auditor_request"), "GATE")
+    assert (asked["review_focus"], asked["auditor_profile"]) == ("general", "security_review")
+    done(run.post("P1", "auditor_request", {"review_focus": "security"}), "GATE")
+
+
+@pytest.mark.parametrize("before", ["QUEUED", "EXECUTING", "RETRY"])
+def test_an_audit_that_is_asked_for_takes_the_phase_to_its_gate(api: Api, before: str) -> None:
+    run = api.begin()
+    run.reach(before)
+    done(run.post("P1", "auditor_request"), "GATE")
+    assert run.states() == ("GATE", ["RUNNING"], ["GATE"])
+
+
+@pytest.mark.parametrize("category", HIGH_RISK)
+def test_a_high_risk_phase_never_completes_without_an_approving_audit(api: Api, category: str) -> None:
+    run = api.begin([category])
+    done(run.result(), "GATE")
+    assert "approving auditor_result" in said(run.status("COMPLETE"), 409)
+    done(run.audit("revise"), "EXECUTING")
+    assert run.status("GATE").status_code == 200
+    said(run.status("COMPLETE"), 409)
+    done(run.audit("approve", auditor_attempts=2), "COMPLETE")
+    assert run.states()[0] == "DONE_SUCCESS"
+
+
+def test_an_approval_of_earlier_work_does_not_cover_a_newer_result(api: Api) -> None:
+    run = api.begin(["security_auth_change"])
+    done(run.audit(), "EXECUTING")
+    done(run.result(), "GATE")
+    said(run.status("COMPLETE"), 409)
+    done(run.audit(auditor_attempts=2), "COMPLETE")
+
+
+def test_a_high_risk_phase_completes_by_update_status_once_it_is_approved(api: Api) -> None:
+    run = api.begin(["security_auth_change"])
+    run.reach("EXECUTING")
+    done(run.audit(), "EXECUTING")
+    assert run.status("GATE").status_code == 200
+    assert run.status("COMPLETE").status_code == 200
+    assert run.states()[0] == "DONE_SUCCESS"
+
+
+def test_an_auditor_who_asks_for_changes_too_often_fails_the_phase(api: Api) -> None:
+    run = api.begin(["docs", "docs"])  # whose Auditor may send the work back once
+    done(run.result(), "COMPLETE")
+    done(run.result("P2", status="needs_review"), "GATE")
+    done(run.audit("revise", "P2"), "EXECUTING")
+    done(run.audit("revise", "P2", auditor_attempts=2), "FAILED")
+    assert run.states() == ("DONE_FAILED_REQUIRES_HUMAN_REVIEW", ["BLOCKED"], ["COMPLETE", "FAILED"])
+
+
+def test_an_auditor_who_escalates_fails_the_phase(api: Api) -> None:
+    run = api.begin(["security_auth_change"])
+    done(run.result(), "GATE")
+    done(run.audit("escalate"), "FAILED")
+    assert run.states()[0] == "DONE_FAILED_REQUIRES_HUMAN_REVIEW"
+
+
+def test_a_repeated_audit_is_answered_the_same_and_counts_once(api: Api) -> None:
+    run = api.begin(["security_auth_change"])
+    done(run.result(), "GATE")
+    first = run.audit("revise", tokens_used=30)
+    assert [run.audit("revise", tokens_used=30).json(), run.audit("escalate").json()] == [first.json()] * 2
+    assert (run.phase()["tokens_used"], run.phase()["auditor_attempts"]) == (30, 1)
+    assert run.phase()["state"] == "EXECUTING"
+
+
+def test_suggested_patches_are_counted_unless_they_are_forbidden(api: Api) -> None:
+    run = api.begin(["security_auth_change"])
+    done(run.result(), "GATE")
+    good = [{"description": "a fix", "patch_content": PATCH}] * 2
+    bad = [{"description": "a trick", "patch_content": WORKFLOW_PATCH}]
+    assert done(run.audit("revise", suggested_patches=bad))["patches_applied"] == 0
+    assert "cannot be read" in said(
+        run.audit(auditor_attempts=2, suggested_patches=[{"description": "x", "patch_content": "@@ -1 +1 @@"}]), 422
+    )
+    done(run.result(builder_attempts=2), "GATE")
+    assert done(run.audit(auditor_attempts=2, suggested_patches=good), "COMPLETE")["patches_applied"] == 2
+
+
+def test_a_late_audit_is_recorded_counts_and_takes_promotion_away(api: Api) -> None:
+    run = api.begin()
+    done(run.result(), "COMPLETE")
+    assert run.read()["promotion_eligible_to_main"] is True
+    key = new_id("docs__late")
+    found = [{"issue_key": key, "severity": "minor", "category": "docs"}]
+    assert done(run.post("P1", "auditor_request"), "COMPLETE")
+    receipt = done(run.audit("escalate", issues_found=found, tokens_used=9), "COMPLETE")
+    assert receipt["recommendation"] == "escalate"
+    ended = run.read()
+    assert (ended["state"], ended["promotion_eligible_to_main"]) == ("DONE_SUCCESS", False)
+    assert ended["promotion_blockers"]
+    assert (ended["minor_issues_count"], ended["tokens_used"]) == (1, 9)
+    assert key in api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
+
+
+def test_a_late_audit_that_approves_leaves_promotion_as_it_is(api: Api) -> None:
+    run = api.begin()
+    done(run.result(), "COMPLETE")
+    done(run.audit(), "COMPLETE")
+    assert run.read()["promotion_eligible_to_main"] is True
+
+
+def test_a_late_major_finding_takes_promotion_away(api: Api) -> None:
+    run = api.begin()
+    done(run.result(), "COMPLETE")
+    found = [{"issue_key": new_id("docs__late"), "severity": "major", "category": "docs"}]
+    done(run.audit("approve", issues_found=found), "COMPLETE")
+    assert run.read()["promotion_eligible_to_main"] is False
+
+
+# States
+
+
+def test_a_phase_takes_its_tier_and_its_run_along(api: Api) -> None:
+    run = api.begin(["docs"], ["docs"])
+    assert run.states() == ("RUN_CREATED", ["PENDING", "PENDING"], ["QUEUED", "QUEUED"])
+    assert run.status("EXECUTING").status_code == 200
+    assert run.states() == ("PHASE_EXECUTION", ["RUNNING", "PENDING"], ["EXECUTING", "QUEUED"])
+    assert run.read()["started_at"]
+    for state in ("GATE", "COMPLETE"):
+        assert run.status(state).json()["phase"]["state"] == state
+    assert run.states() == ("SNAPSHOT_CREATED", ["COMPLETE", "PENDING"], ["COMPLETE", "QUEUED"])
+    run.reach("COMPLETE", "P2")
+    assert run.states() == ("DONE_SUCCESS", ["COMPLETE", "COMPLETE"], ["COMPLETE", "COMPLETE"])
+
+
+def test_a_phase_that_fails_ends_its_run(api: Api) -> None:
+    run = api.begin(["docs"], ["docs"])
+    run.reach("FAILED")
+    assert run.states() == ("DONE_FAILED_REQUIRES_HUMAN_REVIEW", ["BLOCKED", "BLOCKED"], ["FAILED", "SKIPPED"])
+
+
+@pytest.mark.parametrize("state", PHASE_STATES)
+def test_every_step_that_the_machine_does_not_have_is_a_conflict(api: Api, state: str) -> None:
+    run = api.begin(["docs", "docs"])
+    run.reach(state)
+    before = run.states()
+    for target in PHASE_STATES:
+        if (state, target) not in PHASE_STEPS:
+            said(run.status(target), 409)
+            assert run.states() == before
+    for target in PHASE_STATES:
+        if (state, target) in PHASE_STEPS:
+            other = api.begin(["docs", "docs"])
+            other.reach(state)
+            assert done(other.status(target))["phase"]["state"] == target
+
+
+@pytest.mark.parametrize("ending", ["COMPLETE", "FAILED", "SKIPPED"])
+def test_an_ended_run_takes_no_step_any_more(api: Api, ending: str) -> None:
+    run = api.begin()
+    run.reach(ending)
+    ended = run.states()
+    assert ended[0].startswith("DONE_")
+    for target in PHASE_STATES:
+        said(run.status(target), 409)
+    said(run.result(), 409)
+    assert run.states() == ended
+
+
+def test_an_unknown_state_is_a_422(api: Api) -> None:
+    run = api.begin()
+    for state in ("DONE", "complete", "", "PENDING"):
+        said(run.status(state), 422)
+
+
+# Counts
+
+
+def test_tokens_are_sums_whichever_way_they_came_in(api: Api) -> None:
+    run = api.begin(["security_auth_change"], ["docs"])
+    done(run.result(tokens_used=1000), "GATE")
+    done(run.audit("revise", tokens_used=200), "EXECUTING")
+    assert done(run.status("RETRY", tokens_used=30))["phase"]["tokens_used"] == 1230
+    assert done(run.status("EXECUTING", tokens_used=34))["phase"]["tokens_used"] == 1234
+    done(run.result("P2", tokens_used=5), "COMPLETE")
+    read = run.read()
+    assert read["tokens_used"] == 1239
+    assert [tier["tokens_used"] for tier in read["tiers"]] == [1234, 5]
+    tiers = api.read(f"/metrics/tiers/{run.run_id}")["tiers"]
+    assert [tier["tokens_used"] for tier in tiers] == [1234, 5]
+    assert api.read(f"/reports/run_summary/{run.run_id}")["budgets"]["tokens_used"] == 1239
+
+
+def test_an_issue_is_recorded_with_the_documented_body(api: Api) -> None:
+    run, key = api.begin(["feature_scaffolding"]), new_id("test_failure__auth")
+    body = {
+        "issue_key": key,
+        "severity": "minor",
+        "source": "test",
+        "category": "test_failure",
+        "task_category": "feature_scaffolding",
+        "complexity": "medium",
+        "evidence_refs": ["tests/test_auth.py::test_jwt_validation"],
+    }
+    receipt = done(run.post("P1", "record_issue", body))
+    (issue,) = receipt["phase_file"]["issues"]
+    assert {name: issue[name] for name in body} == body
+    assert (issue["occurrence_count"], issue["first_seen_run"], issue["last_seen_run"]) == (1, run.run_id, run.run_id)
+    assert receipt["phase_file"]["issue_state"] == "has_minor_issues"
+    assert receipt["run_index_entry"]["seen_in_phases"] == ["P1"]
+    assert receipt["project_backlog_entry"]["age_in_runs"] == 1
+
+
+def test_the_same_key_in_several_phases_counts_once_in_the_run(api: Api) -> None:
+    run, key = api.begin(["docs", "docs"], ["docs"]), new_id("docs__same")
+    for phase_id in ("P1", "P2", "P3", "P1"):
+        done(run.issue(key, phase_id))
+    read = run.read()
+    assert read["minor_issues_count"] == 1
+    assert [tier["minor_issues_count"] for tier in read["tiers"]] == [1, 1]
+    entry = api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"][key]
+    assert (entry["occurrence_count"], entry["seen_in_phases"]) == (4, ["P1", "P2", "P3"])
+    assert (entry["first_phase_index"], entry["last_phase_index"]) == (0, 2)
+    assert api.read(f"/reports/run_summary/{run.run_id}")["issues"]["distinct_issues"] == 1
+
+
+def test_two_sightings_in_one_run_age_an_issue_once(api: Api) -> None:
+    key = new_id("docs__aging")
+    for runs in (1, 2):
+        run = api.begin()
+        for _ in range(2):
+            entry = done(run.issue(key))["project_backlog_entry"]
+            assert (entry["age_in_runs"], entry["status"]) == (runs, "open")
+        done(run.result(), "COMPLETE")
+
+
+def test_severity_only_rises(api: Api) -> None:
+    run, key = api.begin(), new_id("docs__grave")
+    for severity, counts in (("minor", (1, 0)), ("major", (0, 1)), ("minor", (0, 1))):
+        done(run.issue(key, severity=severity))
+        assert (run.read()["minor_issues_count"], run.read()["major_issues_count"]) == counts
+    run.reach("COMPLETE")
+    assert run.states()[1] == ["NOT_CLEAN"]
+    assert run.read()["promotion_eligible_to_main"] is False
+
+
+def test_an_issue_is_recorded_after_the_end_too(api: Api) -> None:
+    run = api.begin()
+    done(run.result(), "COMPLETE")
+    done(run.issue(new_id("docs__after"), severity="major"))
+    assert (run.read()["major_issues_count"], run.read()["promotion_eligible_to_main"]) == (1, False)
+
+
+# Addresses
+
+
+def test_ids_in_the_body_that_differ_from_the_address_are_refused(api: Api) -> None:
+    run, other = api.begin(["docs", "docs"]), api.begin()
+    right = {"run_id": run.run_id, "phase_id": "P1"}
+    audit = {"review_notes": "", "recommendation": "approve"}
+    for wrong in ({"run_id": other.run_id}, {"phase_id": "P2"}, {"run_id": "nobody"}):
+        for what, body in (
+            ("builder_result", {"status": "success"}),
+            ("auditor_result", audit),
+            ("auditor_request", {}),
+        ):
+            assert "let them agree" in said(run.post("P1", what, {**body, **right, **wrong}), 422)
+    said(run.post("P1", "auditor_request", {"tier_id": "T9"}), 422)
+    assert run.states() == ("RUN_CREATED", ["PENDING"], ["QUEUED", "QUEUED"])
+
+
+def test_an_unknown_run_is_a_404_everywhere(api: Api) -> None:
+    stranger = new_id("nobody")
+    for path in OF_A_RUN:
+        assert stranger in said(api.http.get(path.format(stranger)), 404)
+    for answer in _every_post(api, stranger, "P1"):
+        said(answer, 404)
+
+
+def test_an_unknown_phase_is_a_404_that_names_those_there_are(api: Api) -> None:
+    run = api.begin(["docs", "docs"])
+    for answer in _every_post(api, run.run_id, "P9"):
+        assert "P1, P2" in said(answer, 404)
+
+
+def _every_post(api: Api, run_id: str, phase_id: str) -> list[Any]:
+    named = {"run_id": run_id, "phase_id": phase_id}
+    issue = {"issue_key": "a__b__c", "severity": "minor", "source": "test", "category": "x"}
+    bodies = {
+        "update_status": {"state": "EXECUTING"},
+        "record_issue": issue,
+        "builder_result": {**named, "status": "success"},
+        "auditor_request": None,
+        "auditor_result": {**named, "review_notes": "", "recommendation": "approve"},
+    }
+    address = f"/runs/{run_id}/phases/{phase_id}"
+    return [api.http.post(f"{address}/{what}", json=body) for what, body in bodies.items()]
+
+
+# Reports and lists
+
+
+def test_budget_analysis_answers_when_there_are_runs(api: Api) -> None:
+    run = api.begin(token_cap=50)
+    run.result(tokens_used=60)
+    analysis = api.read("/reports/budget_analysis")
+    assert run.run_id in [failure["run_id"] for failure in analysis["failures"]]
+
+
+def test_a_run_that_has_not_changed_is_a_304(api: Api) -> None:
+    run = api.begin(["docs", "docs"])
+    address = f"/runs/{run.run_id}"
+    tag = api.http.get(address).headers["etag"]
+    for sent in (tag, f"W/{tag}", f'"other", {tag}'):
+        same = api.http.get(address, headers={"If-None-Match": sent})
+        assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    done(run.result(), "COMPLETE")
+    changed = api.http.get(address, headers={"If-None-Match": tag})
+    assert (changed.status_code, changed.headers["etag"] != tag) == (200, True)
+
+
+def test_lists_come_in_pages(api: Api) -> None:
+    made = [api.begin().run_id for _ in range(3)]
+    total = api.read("/metrics/runs")["total_runs"]
+    first = api.http.get("/metrics/runs?limit=2")
+    assert [run["run_id"] for run in first.json()["runs"]] == [made[2], made[1]]
+    following = api.http.get(first.links["next"]["url"])
+    assert following.json()["runs"][0]["run_id"] == made[0]
+    assert following.json()["total_runs"] == total
+    assert api.read(f"/metrics/runs?offset={total}")["runs"] == []
+    for query in ("limit=0", "limit=501", "offset=-1", "status=DONE", "limit=x"):
+        said(api.http.get(f"/metrics/runs?{query}"), 422)
+
+
+def test_the_backlog_comes_in_pages_and_by_status(api: Api) -> None:
+    run = api.begin()
+    keys = sorted(new_id("docs__page") for _ in range(3))
+    for key in keys:
+        done(run.issue(key))
+    whole = api.read("/project/issues/backlog")
+    at = list(whole["issues_by_key"]).index(keys[0])
+    page = api.read(f"/project/issues/backlog?limit=2&offset={at}")
+    assert (list(page["issues_by_key"]), page["total"]) == (list(whole["issues_by_key"])[at : at + 2], whole["total"])
+    assert keys[0] not in api.read("/project/issues/backlog?status=resolved")["issues_by_key"]
+    assert api.read("/project/issues/backlog?project_id=nobody/nothing")["total"] == 0
+
+
+# A plan that is too long for one run
+
+
+def test_a_plan_of_60_phases_runs_as_three_linked_runs(api: Api) -> None:
+    run = api.begin(["docs"] * 35, ["docs"] * 25)
+    parts = [(run.run_id, run.read())]
+    assert [one["part"] for one in parts[0][1]["linked_runs"]] == [2, 3]
+    expected = [run.run_id, *(one["run_id"] for one in parts[0][1]["linked_runs"])]
+    assert expected == [run.run_id, f"{run.run_id}-part-2", f"{run.run_id}-part-3"]
+    assert sum(len(one["phase_ids"]) for one in parts[0][1]["linked_runs"]) + len(_phases(parts[0][1])) == 60
+    done_phases: list[str] = []
+    for number, run_id in enumerate(expected):
+        current = _linked(api, run_id)
+        assert current["follows"] == (expected[number - 1] if number else None)
+        assert (current["part"], current["parts"]) == (number + 1, 3)
+        assert len(_phases(current)) <= 25
+        for phase_id in _phases(current):
+            body = {"phase_id": phase_id, "run_id": run_id, "status": "success", "patch_content": PATCH}
+            done(api.http.post(f"/runs/{run_id}/phases/{phase_id}/builder_result", json=body), "COMPLETE")
+            done_phases.append(phase_id)
+        assert api.read(f"/runs/{run_id}")["state"] == "DONE_SUCCESS"
+    assert done_phases == [f"P{n}" for n in range(1, 61)]
+    said(api.http.get(f"/runs/{run.run_id}-part-4"), 404)
+
+
+def _phases(run: dict[str, Any]) -> list[str]:
+    return [phase["phase_id"] for tier in run["tiers"] for phase in tier["phases"]]
+
+
+def _linked(api: Api, run_id: str) -> dict[str, Any]:
+    """The run, once the one before has begun it."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        answer = api.http.get(f"/runs/{run_id}")
+        if answer.status_code == 200 and answer.json()["state"] == "RUN_CREATED":
+            return answer.json()
+        assert answer.status_code in {200, 404}
+        time.sleep(0.05)
+    raise AssertionError(f"{run_id} was not begun")

@@ -1,0 +1,161 @@
+"""What a repository changes of the ruleset is merged into it, and nothing loosens what is always protected."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.domain.findings import Severity
+from app.domain.plan import Complexity, TaskCategory
+from app.domain.policy import ALWAYS_PROTECTED, protected
+from app.domain.ruleset import (
+    CiProfile,
+    OutputTokens,
+    PatchRules,
+    RepositorySettings,
+    Ruleset,
+    RunScope,
+    SafetyProfile,
+    ruleset_of,
+)
+from app.lifecycle.rules import default_ruleset
+
+RULES = default_ruleset()
+
+
+def merged(**values: object) -> Ruleset:
+    return ruleset_of(RULES, RepositorySettings.model_validate(values))
+
+
+def test_without_settings_the_ruleset_stays_as_it_is() -> None:
+    assert merged() == RULES
+
+
+def test_a_category_is_changed_key_by_key() -> None:
+    rules = merged(
+        categories={
+            "docs": {"builder_tries": 1, "auditor_profile": "docs_review", "model": "openai:x"},
+            "tests": {"ci": "strict", "default_severity": "major", "auto_apply": False, "high_risk": True},
+        }
+    )
+    docs, tests = rules.categories[TaskCategory.DOCS], rules.categories[TaskCategory.TESTS]
+    before = RULES.categories[TaskCategory.DOCS]
+    assert docs == before.model_copy(update={"builder_tries": 1, "auditor_profile": "docs_review", "model": "openai:x"})
+    assert (tests.ci, tests.default_severity, tests.auto_apply, tests.high_risk) == (
+        CiProfile.STRICT,
+        Severity.MAJOR,
+        False,
+        True,
+    )
+    others = {category for category in TaskCategory if category not in {TaskCategory.DOCS, TaskCategory.TESTS}}
+    assert all(rules.categories[one] == RULES.categories[one] for one in others)
+
+
+def test_a_key_may_be_set_to_nothing_where_nothing_means_something() -> None:
+    rules = merged(categories={"docs": {"incident_token_cap": None}, "debt_cleanup": {"auditor_profile": None}})
+    assert rules.categories[TaskCategory.DOCS].incident_token_cap is None
+    assert rules.categories[TaskCategory.DEBT_CLEANUP].auditor_profile is None
+    with pytest.raises(ValidationError):
+        merged(categories={"docs": {"builder_tries": None}})
+
+
+def test_every_part_of_a_ruleset_can_be_changed() -> None:
+    rules = merged(
+        complexity_token_caps={"low": 7},
+        run={"tokens": 1, "minor_issues_per_phase": 9},
+        tier={"token_factor": 1.5},
+        issue={"tokens": 42},
+        scope="single_tier",
+        profiles={"safety_critical": {"aging_runs": 1}},
+        thresholds={"warn_at": 0.5},
+        ci={"reruns": 0},
+        patch={"max_files": 3},
+        promotion={"allow_skipped": True},
+        external={"deadline_minutes": 5},
+        models={"light": ["local:small"], "by_complexity": {"high": "light"}},
+        output_tokens={"builder": 1000},
+        requests_per_attempt=5,
+        provider_pauses_minutes=[1],
+    )
+    assert rules.complexity_token_caps == RULES.complexity_token_caps | {Complexity.LOW: 7}
+    assert rules.run == RULES.run.model_copy(update={"tokens": 1, "minor_issues_per_phase": 9})
+    assert rules.tier == RULES.tier.model_copy(update={"token_factor": 1.5})
+    assert rules.issue.tokens == 42
+    assert rules.scope is RunScope.SINGLE_TIER
+    critical = RULES.profiles[SafetyProfile.SAFETY_CRITICAL]
+    assert rules.profiles == RULES.profiles | {
+        SafetyProfile.SAFETY_CRITICAL: critical.model_copy(update={"aging_runs": 1})
+    }
+    assert rules.thresholds == RULES.thresholds.model_copy(update={"warn_at": 0.5})
+    assert rules.ci == RULES.ci.model_copy(update={"reruns": 0})
+    assert rules.patch == RULES.patch.model_copy(update={"max_files": 3})
+    assert rules.promotion == RULES.promotion.model_copy(update={"allow_skipped": True})
+    assert rules.external.deadline_minutes == 5
+    assert (rules.models.light, rules.models.strong) == (("local:small",), RULES.models.strong)
+    assert rules.models.by_complexity == RULES.models.by_complexity | {Complexity.HIGH: "light"}
+    assert rules.output_tokens == OutputTokens(builder=1000)
+    assert (rules.requests_per_attempt, rules.provider_pauses_minutes) == (5, (1,))
+
+
+def test_every_part_of_a_ruleset_has_its_key_in_the_settings() -> None:
+    assert set(Ruleset.model_fields) <= set(RepositorySettings.model_fields)
+
+
+def test_the_short_keys_outweigh_the_long_ones() -> None:
+    rules = merged(tokens=5, phases=6, run={"tokens": 50, "phases": 60, "minutes": 70})
+    assert (rules.run.tokens, rules.run.phases, rules.run.minutes) == (5, 6, 70)
+
+
+@pytest.mark.parametrize("path", ALWAYS_PROTECTED)
+def test_no_settings_loosen_what_is_always_protected(path: str) -> None:
+    file = path.replace("**", "x.yml")
+    assert protected(file, merged().patch.protected_paths) is not None
+    assert protected(file, merged(patch={"protected_paths": []}).patch.protected_paths) is not None
+    assert protected(file, merged(patch={"protected_paths": ["docs/**"]}).patch.protected_paths) is not None
+
+
+@pytest.mark.parametrize("glob", ["!.github/workflows/**", "!.github/autopack.yml"])
+def test_a_path_cannot_be_taken_out_of_protection(glob: str) -> None:
+    with pytest.raises(ValidationError, match="only be protected"):
+        merged(patch={"protected_paths": [glob]})
+
+
+def test_a_repository_adds_to_what_the_ruleset_protects() -> None:
+    base = RULES.model_copy(update={"patch": PatchRules(protected_paths=("infra/**", "*.lock"))})
+    settings = RepositorySettings.model_validate({"patch": {"protected_paths": ["deploy/**", "*.lock"]}})
+    assert ruleset_of(base, settings).patch.protected_paths == ("infra/**", "*.lock", "deploy/**")
+
+
+def test_a_ruleset_without_one_of_its_rows_is_refused() -> None:
+    data = RULES.model_dump()
+    del data["categories"][TaskCategory.DOCS]
+    with pytest.raises(ValidationError, match="no entry for docs"):
+        Ruleset.model_validate(data)
+
+
+def test_settings_that_were_stored_with_a_workflow_change_the_same() -> None:
+    settings = RepositorySettings.model_validate({"ci": {"reruns": 1}, "categories": {"docs": {"builder_tries": 1}}})
+    assert ruleset_of(RULES, pickle.loads(pickle.dumps(settings))) == ruleset_of(RULES, settings) != RULES
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "tokens": st.integers(1, 10**9),
+            "ci": st.fixed_dictionaries({}, optional={"reruns": st.integers(0, 10)}),
+            "patch": st.fixed_dictionaries({}, optional={"protected_paths": st.lists(st.sampled_from("abc"))}),
+            "models": st.fixed_dictionaries({}, optional={"light": st.just(["local:a", "local:b"])}),
+            "categories": st.dictionaries(
+                st.sampled_from(TaskCategory),
+                st.fixed_dictionaries({}, optional={"builder_tries": st.integers(1, 10), "model": st.none()}),
+            ),
+        },
+    )
+)
+def test_merging_twice_is_merging_once(values: dict[str, object]) -> None:
+    settings = RepositorySettings.model_validate(values)
+    once = ruleset_of(RULES, settings)
+    assert ruleset_of(once, settings) == once

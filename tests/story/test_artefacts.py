@@ -1,0 +1,60 @@
+"""The files of runs can be deleted at any time: they are rebuilt from the database, to the byte."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.answers import approves_but, edits, finding, phase, plan, write
+from tests.support.service import ROOT
+from tests.support.story import Story
+
+
+def test_files_deleted_amid_a_run_and_after_it_are_rebuilt_to_the_byte(story: Story, tmp_path: Path) -> None:
+    minor = finding("greeting.txt", 1, "The greeting could be warmer.", severity="minor")
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n")), approves_but(minor)]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.wait_handled()
+    amid = _deleted_and_rebuilt(story, tmp_path / "amid" / "files")
+    page = amid[f"{story.run_id}/run_summary.md"].decode()
+    assert "**Waiting for CI**" in page
+    assert "The greeting could be warmer" in page
+    assert f"{story.run_id}/issues/phase_0_P1_issues.json" in amid
+
+    story.hub.runner.release()
+    story.expect_success()
+    story.expect_review("P1")
+    story.expect_review_comment("greeting.txt", 1)
+    after = _deleted_and_rebuilt(story, tmp_path / "after" / "files")
+    assert "its work may be merged" in after[f"{story.run_id}/run_summary.md"].decode()
+
+
+def _deleted_and_rebuilt(story: Story, apart: Path) -> dict[str, bytes]:
+    """Wait until the service has written what the database says, delete it all, rebuild it; the files."""
+    folder = story.world.service.folder / ".autonomous_runs"
+    _rebuild(story, apart)
+    expected = _contents(apart)
+    story.wait_until(lambda: _contents(folder) == expected, "the files are what the database says")
+    shutil.rmtree(folder)
+    _rebuild(story, folder)
+    assert _contents(folder) == expected
+    return expected
+
+
+def _rebuild(story: Story, folder: Path) -> None:
+    told = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT), "AUTONOMOUS_RUNS_DIR": str(folder)}
+    subprocess.run(
+        [sys.executable, "-m", "app.cli", "artifacts", "rebuild"],
+        env={**story.world.environment(), **told},
+        cwd=story.world.service.folder,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
