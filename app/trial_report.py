@@ -126,7 +126,7 @@ def what_next(console: Console, repository: Path, run: RunRow) -> None:
     """Where the work is now, and what a person does with it."""
     console.print(f"\nThe run ended as [bold]{run.state}[/]. Its branch is in {repository}:")
     console.print(f"  git -C {repository} log --stat {run.base_branch}..{run.branch}", markup=False)
-    if run.promotion_eligible or run.state == "DONE_SUCCESS":
+    if run.state == "DONE_SUCCESS":
         console.print(f"  git -C {repository} merge {run.branch}   # promotion is yours", markup=False)
     else:
         console.print("Read the comments above for the reason, change the issue, and try again.")

@@ -98,6 +98,8 @@ def send_back(session: Session, run: Run, phase: Phase, note: str, at: datetime)
 
 def fail(session: Session, run: Run, phase: Phase, note: str, at: datetime, state: RunState) -> None:
     """No try is left: the phase fails, and the run ends in `state`."""
+    if phase.state == PhaseState.QUEUED:  # an audit may come before any result
+        move(session, run, phase, PhaseState.EXECUTING, note, at)
     phase.note = note[:300]
     progress.step_phase(session, phase, PhaseState.FAILED, note, at)
     session.flush()
@@ -140,7 +142,6 @@ def reconsider(run: Run, phase: Phase, recommendation: Recommendation) -> None:
     """A late audit that does not approve takes the run's promotion away."""
     if recommendation is not Recommendation.APPROVE:
         run.late_objection = f"a late audit of {phase.phase_id} says: {recommendation}"
-        run.promotion_eligible = False
 
 
 def _close(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> None:

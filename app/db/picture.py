@@ -48,6 +48,7 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         pull_number=run.pull_number,
         head_sha=run.head_sha,
         tiers=tiers,
+        strategy=Strategy.model_validate(run.strategy) if run.strategy is not None else None,
         run_cap=every_cap[0],
         caps=_open_caps(every_cap, tiers),
         exhausted=Exhausted.model_validate(run.exhausted) if run.exhausted else None,

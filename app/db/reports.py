@@ -106,6 +106,7 @@ def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
         return RunSummary(
             **{name: getattr(run, name) for name in _OF_THE_RUN},
             state=RunState(run.state),
+            promotion_eligible=RunState(run.state) is RunState.DONE_SUCCESS and not blockers,
             promotion_blockers=blockers,
             budgets=_budgets(run, spent.by_run(session, [run_id]).get(run_id, Spent()), defaults, phases, listed),
             issues=RunIssues(
@@ -128,7 +129,7 @@ def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
 
 _OF_THE_RUN = (
     *("run_id", "project_id", "repository", "issue_number", "pull_number", "engine", "safety_profile", "run_scope"),
-    *("reason", "next_action", "promotion_eligible", "created_at", "started_at", "completed_at"),
+    *("reason", "next_action", "created_at", "started_at", "completed_at"),
 )
 
 

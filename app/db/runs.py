@@ -77,7 +77,6 @@ class RunRow(BaseModel):
     stop_state: RunState | None
     stop_reason: str
     last_log: str
-    promotion_eligible: bool
     promoted_at: datetime | None
     active_seconds: float
     active_since: datetime | None

@@ -128,7 +128,6 @@ class Run(Base):
     last_log: Mapped[str] = mapped_column(PlainText, default="")
     late_objection: Mapped[str] = mapped_column(PlainText, default="")
     """Why an audit that came after the end speaks against promotion; empty while none does."""
-    promotion_eligible: Mapped[bool] = mapped_column(default=False)
     promoted_at: Mapped[datetime | None]
     failure_reason: Mapped[str | None] = mapped_column(PlainText)
     exhausted: Mapped[dict[str, Any] | None]

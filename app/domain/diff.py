@@ -151,11 +151,11 @@ def _git_file(reader: _Reader) -> FileDiff:
         if reader.starts("--- ") and reader.next_starts("+++ "):
             headers["old"], headers["new"] = _names(reader)
             return _file(reader, headers, _some_hunks(reader), binary=False)
-        elif reader.starts("@@ -"):
+        if reader.starts("@@ -"):
             if "old" not in headers:
                 raise reader.error("a hunk without --- and +++ lines before it")
             return _file(reader, headers, _hunks(reader), binary=False)
-        elif reader.starts("Binary files ") or reader.starts("GIT binary patch"):
+        if reader.starts("Binary files ") or reader.starts("GIT binary patch"):
             binary = True
             reader.take()
         elif not _extended_header(reader.take(), headers) and not binary:

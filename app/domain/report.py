@@ -234,7 +234,8 @@ class AuditorTries(Report):
         if not self.several_audits.ended:
             return "No phase has been audited more than once yet."
         again, once = self.several_audits.completed_share, self.one_audit.completed_share
-        return f"Of phases audited more than once {again:.0%} completed, of those audited once {once:.0%}."
+        beside = f"of those audited once {once:.0%}" if self.one_audit.ended else "none was audited just once"
+        return f"Of phases audited more than once {again:.0%} completed, {beside}."
 
 
 class BudgetAnalysis(Report):

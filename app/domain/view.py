@@ -9,6 +9,7 @@ from app.domain.budget import Cap, Exhausted, Role, Usage
 from app.domain.findings import Finding
 from app.domain.plan import Complexity, TaskCategory
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.strategy import Strategy
 
 
 class Headline(StrEnum):
@@ -101,6 +102,8 @@ class RunView(_Frozen):
     pull_number: int | None = None
     head_sha: str | None = None
     tiers: tuple[TierView, ...] = ()
+    strategy: Strategy | None = None
+    """The rules that govern the run; None before there is a plan."""
     run_cap: Cap
     caps: tuple[Cap, ...] = ()
     """Every cap: the run's, its issue's, those of its tiers and phases that have not ended well."""

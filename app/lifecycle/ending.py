@@ -77,11 +77,12 @@ async def _tell(run_id: str, telling: Awaitable[None]) -> None:
 async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
     view = await record.view(run_id)
     if state is RunState.DONE_SUCCESS:
-        following = (
-            "Not promotable, see the reasons below."
-            if view.promotion_blockers
-            else "Review and merge the pull request; merging is yours."
-        )
+        if not view.repository:
+            following = "Nothing is to be merged: the run has no repository."
+        elif view.promotion_blockers:
+            following = "Not promotable, see the reasons below."
+        else:
+            following = "Review and merge the pull request; merging is yours."
         if view.after is not None:
             following += f" Part {view.part + 1} of {view.parts} goes on by itself."
         headline = Headline.DONE

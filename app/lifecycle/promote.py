@@ -1,7 +1,6 @@
 """Promotion: the base is merged into the branch, CI judges once more, and the pull request is offered to a person."""
 
 from app.agents.tasks import Feedback
-from app.db import runs
 from app.domain.budget import MOST_MERGES
 from app.domain.ci import CiState
 from app.domain.plan import BuilderMode, Complexity, Phase, Plan, TaskCategory, Tier
@@ -17,7 +16,6 @@ from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.patience import check_stop
 from app.lifecycle.phase import run_phase
-from app.lifecycle.services import in_db
 from app.lifecycle.steps import effect
 
 FRESH_BASE = Tier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
@@ -135,7 +133,6 @@ def _with_extra_phase(job: Job, plan: Plan, number: int) -> tuple[Plan, Phase]:
 async def offer(job: Job) -> None:
     """Set the promotion check; where nothing stands against it, take the pull request out of draft."""
     view = await show.take(job.run_id)
-    await in_db(runs.update, job.run_id, {"promotion_eligible": not view.promotion_blockers})
     await show.show_promotion(job.run_id)
     if view.promotion_blockers or view.pull_number is None:
         return

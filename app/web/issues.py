@@ -79,7 +79,7 @@ class ProjectBacklog(BaseModel):
     issues_by_key: dict[str, BacklogEntry]
 
 
-@router.post("/runs/{run_id}/phases/{phase_id}/record_issue", responses=problems(404, 415))
+@router.post("/runs/{run_id}/phases/{phase_id}/record_issue", responses=problems(404))
 async def record_issue(run_id: str, phase_id: str, report: Annotated[IssueReport, Body()]) -> IssueReceipt:
     """Record an issue at the three levels. The same key again is counted, not repeated; severity only rises."""
     return await posted.record_issue(run_id, phase_id, report)

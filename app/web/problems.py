@@ -20,7 +20,6 @@ _DETAILS = {
     404: "There is no run 'run-002'; POST /runs/start makes one",
     409: "a phase cannot go from QUEUED to COMPLETE",
     413: "the body is larger than 33,554,432 bytes",
-    415: "Send the body as application/json",
     422: "The patch holds no file; send a unified diff with --- and +++ lines",
     503: "acme/widgets cannot be read now: GitHub does not answer",
 }
@@ -93,6 +92,7 @@ def install(api: FastAPI) -> None:
     api.add_exception_handler(Refusal, _refusal)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(Exception, _defect)
 
 
 def answer(status: int, detail: str, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
@@ -129,6 +129,11 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     ]
     detail = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in found[:5])
     return answer(422, detail or "the request does not fit", errors=found)
+
+
+async def _defect(_request: Request, _error: Exception) -> JSONResponse:
+    """What nobody thought of; the server logs it."""
+    return answer(500, "Internal error: the log of the service says more")
 
 
 def _said(one: dict[str, Any]) -> str:

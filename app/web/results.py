@@ -13,7 +13,7 @@ from app.web.problems import problems
 router = APIRouter(tags=["builder and auditor"])
 
 
-@router.post("/runs/{run_id}/phases/{phase_id}/builder_result", responses=problems(404, 409, 415, 503))
+@router.post("/runs/{run_id}/phases/{phase_id}/builder_result", responses=problems(404, 409, 503))
 async def builder_result(run_id: str, phase_id: str, result: Annotated[BuilderResult, Body()]) -> BuilderReceipt:
     """Post what a builder made of a phase; answered with the phase's state after its gate.
 
@@ -24,7 +24,7 @@ async def builder_result(run_id: str, phase_id: str, result: Annotated[BuilderRe
     return await posted.take_builder_result(run_id, phase_id, result)
 
 
-@router.post("/runs/{run_id}/phases/{phase_id}/auditor_request", responses=problems(404, 409, 415, 503))
+@router.post("/runs/{run_id}/phases/{phase_id}/auditor_request", responses=problems(404, 409, 503))
 async def auditor_request(
     run_id: str, phase_id: str, request: Annotated[AuditRequest | None, Body()] = None
 ) -> AuditRequestReceipt:
@@ -32,7 +32,7 @@ async def auditor_request(
     return await posted.request_audit(run_id, phase_id, request or AuditRequest())
 
 
-@router.post("/runs/{run_id}/phases/{phase_id}/auditor_result", responses=problems(404, 409, 415, 503))
+@router.post("/runs/{run_id}/phases/{phase_id}/auditor_result", responses=problems(404, 409, 503))
 async def auditor_result(run_id: str, phase_id: str, result: Annotated[AuditorResult, Body()]) -> AuditReceipt:
     """Post an audit; also welcome after the phase or its run has ended: then it is recorded and can cost promotion."""
     return await posted.take_auditor_result(run_id, phase_id, result)

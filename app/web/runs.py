@@ -22,7 +22,7 @@ class StatusReceipt(BaseModel):
     phase: PhaseCard
 
 
-@router.post("/runs/start", status_code=201, responses=problems(409, 415))
+@router.post("/runs/start", status_code=201, responses=problems(409))
 async def start_run(asked: Annotated[RunStart, Body()], response: Response) -> RunCard:
     """Start a run with its whole plan: all of it is made, or nothing.
 
@@ -49,7 +49,7 @@ async def get_run(
     return card
 
 
-@router.post("/runs/{run_id}/phases/{phase_id}/update_status", responses=problems(404, 409, 415))
+@router.post("/runs/{run_id}/phases/{phase_id}/update_status", responses=problems(404, 409))
 async def update_status(run_id: str, phase_id: str, update: Annotated[StatusUpdate, Body()]) -> StatusReceipt:
     """Step a phase by its machine: QUEUED → EXECUTING → GATE → COMPLETE, or RETRY, FAILED, SKIPPED.
 

@@ -42,3 +42,4 @@ def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
     for sha in commits[:-1]:
         story.expect_check("autopack", "neutral", sha)
     assert "3 of 3 phases" in story.status()
+    assert "normal CI, audited beside CI" in story.status(), "the strategy is shown"

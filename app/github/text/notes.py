@@ -8,6 +8,7 @@ from app.domain.view import RunView
 from app.github.text.caps import budget_section
 from app.github.text.escape import advice, code, fence, inline
 from app.github.text.parts import bullets, counted, details, links, named, sections, table, tokens
+from app.github.text.rules import judged, limits, models
 from app.github.text.status import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
 
 HELP = (
@@ -30,20 +31,15 @@ def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, r
         for phase in plan.phases_of(tier.tier_id):
             rules = strategy.of_phase(phase.phase_id)
             risk = f"{phase.task_category.value.replace('_', ' ')}, {phase.complexity.value}"
-            judged = f"{rules.ci_profile.value} CI, " + ("audited beside CI" if rules.auto_apply else "audited before")
-            models = f"{code(rules.builder.first, 80)} / {code(rules.auditor.first, 80)}"
-            rows.append([named(phase.phase_id, phase.name), risk, tokens(rules.token_cap), judged, models])
+            about = [named(phase.phase_id, phase.name), risk, tokens(rules.token_cap)]
+            rows.append([*about, judged(rules), models(rules)])
     heading = f"### 🗺️ Autopack's plan: {counted(len(plan.phases), 'phase')} in {counted(len(plan.tiers), 'tier')}"
-    run = (
-        f"At most {tokens(strategy.token_cap)} tokens and {strategy.max_minutes:g} minutes of work; safety profile "
-        f"{code(strategy.safety_profile.value)}, scope {code(strategy.run_scope.value)}."
-    )
     vendor = (
         "" if strategy.cross_vendor else "⚠️ Builder and Auditor are of the same vendor: only one key is configured."
     )
     return sections(
         heading,
-        run,
+        limits(strategy),
         vendor,
         table(["Phase", "Category", "Tokens", "Judged by", "Builder / Auditor"], rows, 26_000),
         _later_parts(rest),

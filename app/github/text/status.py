@@ -21,6 +21,7 @@ from app.github.text.parts import (
     table,
     tokens,
 )
+from app.github.text.rules import strategy_section
 
 HEADLINES = {
     Headline.PLANNING: ("🗺️", "Planning"),
@@ -51,6 +52,7 @@ def status_comment(view: RunView) -> str:
         budget_section(view),
         promotion_line(view),
         models_and_tokens(view),
+        strategy_section(view.strategy),
         ledger(view, 20_000),
         f"<sub>Commands: {COMMANDS}</sub>",
     )

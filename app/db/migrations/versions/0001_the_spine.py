@@ -74,7 +74,6 @@ def upgrade() -> None:
         sa.Column("stop_reason", sa.Text(), nullable=False),
         sa.Column("last_log", sa.Text(), nullable=False),
         sa.Column("late_objection", sa.Text(), nullable=False),
-        sa.Column("promotion_eligible", sa.Boolean(), nullable=False),
         sa.Column("promoted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failure_reason", sa.Text(), nullable=True),
         sa.Column("exhausted", sa.JSON(), nullable=True),
