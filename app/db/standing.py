@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from app.db import backlog, issues, linked
@@ -19,6 +20,35 @@ from app.domain.strategy import Strategy
 from app.domain.view import PhaseView, TierView
 
 
+class Place(BaseModel):
+    """Where a run works, for decisions that need no more of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    repository: str | None
+    installation_id: int
+    base_branch: str
+    head_sha: str | None
+    over: bool
+
+
+def place_of(db: Database, run_id: str) -> Place:
+    """Where the run works. Raises `Unknown`."""
+    columns = (Run.repository, Run.installation_id, Run.base_branch, Run.head_sha, Run.completed_at)
+    query = sa.select(*columns).where(Run.run_id == run_id)
+    with db.reading() as session:
+        row = session.execute(query).one_or_none() if is_identifier(run_id) else None
+    if row is None:
+        raise _unknown(run_id)
+    return Place(
+        repository=row.repository,
+        installation_id=row.installation_id or 0,
+        base_branch=row.base_branch,
+        head_sha=row.head_sha,
+        over=row.completed_at is not None,
+    )
+
+
 def of_run(db: Database, run_id: str) -> RunCard:
     """The run as it stands now. Raises `Unknown`."""
     with db.reading() as session:
@@ -29,8 +59,12 @@ def require(session: Session, run_id: str) -> Run:
     """The run. Raises `Unknown`."""
     run = session.get(Run, run_id) if is_identifier(run_id) else None
     if run is None:
-        raise Unknown(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
+        raise _unknown(run_id)
     return run
+
+
+def _unknown(run_id: str) -> Unknown:
+    return Unknown(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
 
 
 def read(session: Session, run: Run) -> RunCard:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from dbos import DBOS, SetWorkflowID
 
-from app.db import audits, builder_results, clients, posting, runs, standing
+from app.db import audits, builder_results, clients, posting, standing
 from app.db.clients import IssueReceipt, Target
 from app.db.posting import Posted
 from app.domain.cards import PhaseCard, RunCard
@@ -71,7 +71,8 @@ async def begin(run_id: str) -> None:
 async def update_status(run_id: str, phase_id: str, update: StatusUpdate) -> PhaseCard:
     """Step a phase. Raises `Unknown` and `Conflict`."""
     card = await in_db(clients.update_status, run_id, phase_id, update, utcnow())
-    await wake(run_id)
+    if card.state.ended:
+        await wake(run_id)
     return card
 
 
@@ -145,13 +146,12 @@ async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
 
 async def _misfit(run_id: str, patch: str | None) -> str:
     """Why a patch does not apply on the run's branch as it is now; empty where it does, or nothing is pushed."""
-    run = await in_db(standing.of_run, run_id)
-    if run.repository is None or run.completed_at is not None or not patch:
+    run = await in_db(standing.place_of, run_id)
+    if run.repository is None or run.over or not patch:
         return ""
     try:
-        head = run.head_sha or await commits.branch_head(
-            await repo_of(run.repository, run.installation_id), run.base_branch or ""
-        )
+        repo = await repo_of(run.repository, run.installation_id)
+        head = run.head_sha or await commits.branch_head(repo, run.base_branch)
         if head is not None:
             mirror = await mirror_at(run.repository, run.installation_id, head)
             await check_diff(mirror.path.absolute(), head, patch)
@@ -164,14 +164,15 @@ async def _misfit(run_id: str, patch: str | None) -> str:
 
 async def _reconsider(run_id: str) -> None:
     """Where the run is over, have its pull request say whether it may still be promoted."""
-    run = await in_db(runs.get, run_id)
-    if run.repository and run.completed_at is not None:
+    run = await in_db(standing.place_of, run_id)
+    if run.repository is not None and run.over:
         await DBOS.start_workflow_async(reconsider_promotion, run_id)
 
 
 async def _answer(run_id: str, posted: Posted[R]) -> R:
     """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
-    await wake(run_id)
+    if posted.at_work is not None or posted.receipt.phase_state.ended:
+        await wake(run_id)
     if posted.at_work is None:
         return posted.receipt
     deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS

@@ -1,4 +1,7 @@
-"""How large a request may be: what is over the limit is refused before it fills the memory."""
+"""How large a request may be: what is over the limit is refused before it fills the memory.
+
+FastAPI's own `max_body_size` answers in plain text where a length is announced; here every error is a problem document.
+"""
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -4,7 +4,7 @@ The machines are written out here from SPEC §2; the stored transitions are read
 """
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.api.support import HIGH_RISK, PHASE_STATES, PHASE_STEPS, WORKFLOW_PATCH, Api, Run, new_id
+from tests.api.support import HIGH_RISK, PHASE_STATES, PHASE_STEPS, WORKFLOW_PATCH, Api
 from tests.support.service import Service
 
 WORKING = (
@@ -35,7 +35,7 @@ FAILURES = (
 )
 STEPS = {
     "run": {
-        *zip(WORKING, WORKING[1:], strict=False),
+        *pairwise(WORKING),
         *product(WORKING, (*FAILURES, "DONE_CANCELLED")),
         ("SNAPSHOT_CREATED", "PHASE_QUEUEING"),  # the next phase
         *product(("PHASE_EXECUTION", "GATE", "CI_RUNNING"), ("PHASE_QUEUEING", "PHASE_EXECUTION")),  # sent back
@@ -59,10 +59,11 @@ tokens = st.sampled_from([0, 1, 999, 50_000])
 class Machine(RuleBasedStateMachine):
     """A client, and what it knows to be true from what it posted."""
 
-    def __init__(self, api: Api, stored: sa.Engine) -> None:
+    api: Api
+    stored: sa.Engine
+
+    def __init__(self) -> None:
         super().__init__()
-        self.api = api
-        self.stored = stored
         self.kinds: dict[str, str] = {}
         self.states: dict[tuple[str, str], str] = {}
         self.spent: dict[tuple[str, str], int] = {}
@@ -241,5 +242,6 @@ def test_whatever_clients_do_the_machines_hold(service: Service, stored: sa.Engi
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     )
-    run_state_machine_as_test(lambda: Machine(api, stored), settings=bounds)
+    here = type("Machine", (Machine,), {"api": api, "stored": stored})
+    run_state_machine_as_test(here, settings=bounds)
     api.http.close()

@@ -2,31 +2,43 @@
 
 What the earlier server got wrong, and where it is proven:
 
-- `auditor_request` without a body refused: `test_an_audit_can_be_asked_for_without_a_body`
+- `auditor_request` without a body refused: `test_an_audit_can_be_asked_for_without_a_body` (`test_audits.py`)
 - `record_issue` with the documented JSON body refused: `test_an_issue_is_recorded_with_the_documented_body`
 - `budget_analysis` 500 as soon as a run existed: `test_budget_analysis_answers_when_there_are_runs`
 - patches that do not apply 500: `test_a_patch_that_cannot_be_read_is_a_422_and_an_issue_and_costs_no_attempt`
-- run and tier states never moved: `test_a_phase_takes_its_tier_and_its_run_along`
+- run and tier states never moved: `test_a_phase_takes_its_tier_and_its_run_along` (`test_steps.py`)
 - run-level tokens stayed 0: `test_tokens_are_sums_whichever_way_they_came_in`
 - a repeated submission 500: `test_a_repeated_result_is_answered_the_same_and_counts_once`
-- high-risk phases completed without an audit: `test_a_high_risk_phase_never_completes_without_an_approving_audit`
+- high-risk phases completed without an audit:
+  `test_a_high_risk_phase_never_completes_without_an_approving_audit` (`test_audits.py`)
 - ids in the body that differ from the URL ignored: `test_ids_in_the_body_that_differ_from_the_address_are_refused`
-- any state could follow any other: `test_every_step_that_the_machine_does_not_have_is_a_conflict`
+- any state could follow any other: `test_every_step_that_the_machine_does_not_have_is_a_conflict` (`test_steps.py`)
 - caps stored and never enforced, hostile ids, numbers and plans, half-made runs: `test_limits.py`
 - the same key counted once per phase: `test_the_same_key_in_several_phases_counts_once_in_the_run`
 - two sightings in one run aged an issue: `test_two_sightings_in_one_run_age_an_issue_once`
 - unknown runs 200 on the issue index: `test_an_unknown_run_is_a_404_everywhere`
 - workflow files patched: `test_a_patch_of_a_protected_path_is_sent_back_and_at_last_a_policy_violation`
 - one shared work tree, parallel reports lost, parallel creation 500: `test_parallel.py`
+
+The rules:
+
+- a repeat answers as the first did and counts once: `test_a_repeated_result_…`, `test_a_repeated_audit_…`, also many
+  at once (`test_parallel.py`)
+- audits are welcome after the end: `test_a_late_audit_is_recorded_counts_and_takes_promotion_away` and its neighbours
+- `builder_result` answers with the state after the gate: `test_a_good_result_…`, `test_a_failed_builder_…`,
+  `test_a_failed_probe_…`, `test_a_result_that_needs_review_waits_for_its_audit`
+- moves only by SPEC's machines: `test_steps.py`, and whatever clients do: `test_machine.py`
+- counters are sums and distinct keys: `test_tokens_are_sums_…`, `test_the_same_key_…`, `test_machine.py`
+- a start is all or nothing, ids are plain: `test_limits.py`
+- `examples/test_run.json` is what the quick start posts: `test_references.py`
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.api.support import HIGH_RISK, PATCH, PHASE_STATES, PHASE_STEPS, WORKFLOW_PATCH, Api, done, new_id, said
+from tests.api.support import PATCH, WORKFLOW_PATCH, Api, done, new_id, said
 from tests.support.service import Service
 
 OF_A_RUN = (
@@ -135,179 +147,6 @@ def test_a_patch_of_a_protected_path_is_sent_back_and_at_last_a_policy_violation
     assert path in done(run.result(patch_content=patch), "RETRY")["message"]
     done(run.result(patch_content=patch, builder_attempts=2), "FAILED")
     assert run.states()[0] == "DONE_FAILED_POLICY_VIOLATION"
-
-
-# Audits
-
-
-def test_an_audit_can_be_asked_for_without_a_body(api: Api) -> None:
-    run = api.begin(["security_auth_change"])
-    done(run.result(), "GATE")
-    asked = done(run.post("P1", "auditor_request"), "GATE")
-    assert (asked["review_focus"], asked["auditor_profile"]) == ("general", "security_review")
-    done(run.post("P1", "auditor_request", {"review_focus": "security"}), "GATE")
-
-
-@pytest.mark.parametrize("before", ["QUEUED", "EXECUTING", "RETRY"])
-def test_an_audit_that_is_asked_for_takes_the_phase_to_its_gate(api: Api, before: str) -> None:
-    run = api.begin()
-    run.reach(before)
-    done(run.post("P1", "auditor_request"), "GATE")
-    assert run.states() == ("GATE", ["RUNNING"], ["GATE"])
-
-
-@pytest.mark.parametrize("category", HIGH_RISK)
-def test_a_high_risk_phase_never_completes_without_an_approving_audit(api: Api, category: str) -> None:
-    run = api.begin([category])
-    done(run.result(), "GATE")
-    assert "approving auditor_result" in said(run.status("COMPLETE"), 409)
-    done(run.audit("revise"), "EXECUTING")
-    assert run.status("GATE").status_code == 200
-    said(run.status("COMPLETE"), 409)
-    done(run.audit("approve", auditor_attempts=2), "COMPLETE")
-    assert run.states()[0] == "DONE_SUCCESS"
-
-
-def test_an_approval_of_earlier_work_does_not_cover_a_newer_result(api: Api) -> None:
-    run = api.begin(["security_auth_change"])
-    done(run.audit(), "EXECUTING")
-    done(run.result(), "GATE")
-    said(run.status("COMPLETE"), 409)
-    done(run.audit(auditor_attempts=2), "COMPLETE")
-
-
-def test_a_high_risk_phase_completes_by_update_status_once_it_is_approved(api: Api) -> None:
-    run = api.begin(["security_auth_change"])
-    run.reach("EXECUTING")
-    done(run.audit(), "EXECUTING")
-    assert run.status("GATE").status_code == 200
-    assert run.status("COMPLETE").status_code == 200
-    assert run.states()[0] == "DONE_SUCCESS"
-
-
-def test_an_auditor_who_asks_for_changes_too_often_fails_the_phase(api: Api) -> None:
-    run = api.begin(["docs", "docs"])  # whose Auditor may send the work back once
-    done(run.result(), "COMPLETE")
-    done(run.result("P2", status="needs_review"), "GATE")
-    done(run.audit("revise", "P2"), "EXECUTING")
-    done(run.audit("revise", "P2", auditor_attempts=2), "FAILED")
-    assert run.states() == ("DONE_FAILED_REQUIRES_HUMAN_REVIEW", ["BLOCKED"], ["COMPLETE", "FAILED"])
-
-
-def test_an_auditor_who_escalates_fails_the_phase(api: Api) -> None:
-    run = api.begin(["security_auth_change"])
-    done(run.result(), "GATE")
-    done(run.audit("escalate"), "FAILED")
-    assert run.states()[0] == "DONE_FAILED_REQUIRES_HUMAN_REVIEW"
-
-
-def test_a_repeated_audit_is_answered_the_same_and_counts_once(api: Api) -> None:
-    run = api.begin(["security_auth_change"])
-    done(run.result(), "GATE")
-    first = run.audit("revise", tokens_used=30)
-    assert [run.audit("revise", tokens_used=30).json(), run.audit("escalate").json()] == [first.json()] * 2
-    assert (run.phase()["tokens_used"], run.phase()["auditor_attempts"]) == (30, 1)
-    assert run.phase()["state"] == "EXECUTING"
-
-
-def test_suggested_patches_are_counted_unless_they_are_forbidden(api: Api) -> None:
-    run = api.begin(["security_auth_change"])
-    done(run.result(), "GATE")
-    good = [{"description": "a fix", "patch_content": PATCH}] * 2
-    bad = [{"description": "a trick", "patch_content": WORKFLOW_PATCH}]
-    assert done(run.audit("revise", suggested_patches=bad))["patches_applied"] == 0
-    assert "cannot be read" in said(
-        run.audit(auditor_attempts=2, suggested_patches=[{"description": "x", "patch_content": "@@ -1 +1 @@"}]), 422
-    )
-    done(run.result(builder_attempts=2), "GATE")
-    assert done(run.audit(auditor_attempts=2, suggested_patches=good), "COMPLETE")["patches_applied"] == 2
-
-
-def test_a_late_audit_is_recorded_counts_and_takes_promotion_away(api: Api) -> None:
-    run = api.begin()
-    done(run.result(), "COMPLETE")
-    assert run.read()["promotion_eligible_to_main"] is True
-    key = new_id("docs__late")
-    found = [{"issue_key": key, "severity": "minor", "category": "docs"}]
-    assert done(run.post("P1", "auditor_request"), "COMPLETE")
-    receipt = done(run.audit("escalate", issues_found=found, tokens_used=9), "COMPLETE")
-    assert receipt["recommendation"] == "escalate"
-    ended = run.read()
-    assert (ended["state"], ended["promotion_eligible_to_main"]) == ("DONE_SUCCESS", False)
-    assert ended["promotion_blockers"]
-    assert (ended["minor_issues_count"], ended["tokens_used"]) == (1, 9)
-    assert key in api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
-
-
-def test_a_late_audit_that_approves_leaves_promotion_as_it_is(api: Api) -> None:
-    run = api.begin()
-    done(run.result(), "COMPLETE")
-    done(run.audit(), "COMPLETE")
-    assert run.read()["promotion_eligible_to_main"] is True
-
-
-def test_a_late_major_finding_takes_promotion_away(api: Api) -> None:
-    run = api.begin()
-    done(run.result(), "COMPLETE")
-    found = [{"issue_key": new_id("docs__late"), "severity": "major", "category": "docs"}]
-    done(run.audit("approve", issues_found=found), "COMPLETE")
-    assert run.read()["promotion_eligible_to_main"] is False
-
-
-# States
-
-
-def test_a_phase_takes_its_tier_and_its_run_along(api: Api) -> None:
-    run = api.begin(["docs"], ["docs"])
-    assert run.states() == ("RUN_CREATED", ["PENDING", "PENDING"], ["QUEUED", "QUEUED"])
-    assert run.status("EXECUTING").status_code == 200
-    assert run.states() == ("PHASE_EXECUTION", ["RUNNING", "PENDING"], ["EXECUTING", "QUEUED"])
-    assert run.read()["started_at"]
-    for state in ("GATE", "COMPLETE"):
-        assert run.status(state).json()["phase"]["state"] == state
-    assert run.states() == ("SNAPSHOT_CREATED", ["COMPLETE", "PENDING"], ["COMPLETE", "QUEUED"])
-    run.reach("COMPLETE", "P2")
-    assert run.states() == ("DONE_SUCCESS", ["COMPLETE", "COMPLETE"], ["COMPLETE", "COMPLETE"])
-
-
-def test_a_phase_that_fails_ends_its_run(api: Api) -> None:
-    run = api.begin(["docs"], ["docs"])
-    run.reach("FAILED")
-    assert run.states() == ("DONE_FAILED_REQUIRES_HUMAN_REVIEW", ["BLOCKED", "BLOCKED"], ["FAILED", "SKIPPED"])
-
-
-@pytest.mark.parametrize("state", PHASE_STATES)
-def test_every_step_that_the_machine_does_not_have_is_a_conflict(api: Api, state: str) -> None:
-    run = api.begin(["docs", "docs"])
-    run.reach(state)
-    before = run.states()
-    for target in PHASE_STATES:
-        if (state, target) not in PHASE_STEPS:
-            said(run.status(target), 409)
-            assert run.states() == before
-    for target in PHASE_STATES:
-        if (state, target) in PHASE_STEPS:
-            other = api.begin(["docs", "docs"])
-            other.reach(state)
-            assert done(other.status(target))["phase"]["state"] == target
-
-
-@pytest.mark.parametrize("ending", ["COMPLETE", "FAILED", "SKIPPED"])
-def test_an_ended_run_takes_no_step_any_more(api: Api, ending: str) -> None:
-    run = api.begin()
-    run.reach(ending)
-    ended = run.states()
-    assert ended[0].startswith("DONE_")
-    for target in PHASE_STATES:
-        said(run.status(target), 409)
-    said(run.result(), 409)
-    assert run.states() == ended
-
-
-def test_an_unknown_state_is_a_422(api: Api) -> None:
-    run = api.begin()
-    for state in ("DONE", "complete", "", "PENDING"):
-        said(run.status(state), 422)
 
 
 # Counts
@@ -480,44 +319,3 @@ def test_the_backlog_comes_in_pages_and_by_status(api: Api) -> None:
     assert (list(page["issues_by_key"]), page["total"]) == (list(whole["issues_by_key"])[at : at + 2], whole["total"])
     assert keys[0] not in api.read("/project/issues/backlog?status=resolved")["issues_by_key"]
     assert api.read("/project/issues/backlog?project_id=nobody/nothing")["total"] == 0
-
-
-# A plan that is too long for one run
-
-
-def test_a_plan_of_60_phases_runs_as_three_linked_runs(api: Api) -> None:
-    run = api.begin(["docs"] * 35, ["docs"] * 25)
-    parts = [(run.run_id, run.read())]
-    assert [one["part"] for one in parts[0][1]["linked_runs"]] == [2, 3]
-    expected = [run.run_id, *(one["run_id"] for one in parts[0][1]["linked_runs"])]
-    assert expected == [run.run_id, f"{run.run_id}-part-2", f"{run.run_id}-part-3"]
-    assert sum(len(one["phase_ids"]) for one in parts[0][1]["linked_runs"]) + len(_phases(parts[0][1])) == 60
-    done_phases: list[str] = []
-    for number, run_id in enumerate(expected):
-        current = _linked(api, run_id)
-        assert current["follows"] == (expected[number - 1] if number else None)
-        assert (current["part"], current["parts"]) == (number + 1, 3)
-        assert len(_phases(current)) <= 25
-        for phase_id in _phases(current):
-            body = {"phase_id": phase_id, "run_id": run_id, "status": "success", "patch_content": PATCH}
-            done(api.http.post(f"/runs/{run_id}/phases/{phase_id}/builder_result", json=body), "COMPLETE")
-            done_phases.append(phase_id)
-        assert api.read(f"/runs/{run_id}")["state"] == "DONE_SUCCESS"
-    assert done_phases == [f"P{n}" for n in range(1, 61)]
-    said(api.http.get(f"/runs/{run.run_id}-part-4"), 404)
-
-
-def _phases(run: dict[str, Any]) -> list[str]:
-    return [phase["phase_id"] for tier in run["tiers"] for phase in tier["phases"]]
-
-
-def _linked(api: Api, run_id: str) -> dict[str, Any]:
-    """The run, once the one before has begun it."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        answer = api.http.get(f"/runs/{run_id}")
-        if answer.status_code == 200 and answer.json()["state"] == "RUN_CREATED":
-            return answer.json()
-        assert answer.status_code in {200, 404}
-        time.sleep(0.05)
-    raise AssertionError(f"{run_id} was not begun")

@@ -1,0 +1,267 @@
+"""Runs that others build, as stored: what is posted moves phase, tier and run together, or nothing at all."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import product
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.db import audits, builder_results, clients, external, posting, standing
+from app.db.clients import Target
+from app.db.engine import Database
+from app.db.tables import ModelCall, Run, Submission, Transition
+from app.db.tables import Phase as PhaseRow
+from app.domain import states
+from app.domain.budget import Role
+from app.domain.cards import RunCard
+from app.domain.findings import Recommendation
+from app.domain.refusals import Conflict, Unknown, Unusable
+from app.domain.requests import AuditorResult, AuditRequest, BuilderResult, RunStart, StatusUpdate
+from app.domain.ruleset import RepositorySettings
+from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
+from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
+from app.lifecycle.rules import default_ruleset
+from tests.db.making import NOW, after, at_once
+
+PATCH = "--- /dev/null\n+++ b/g.txt\n@@ -0,0 +1 @@\n+hello\n"
+WAYS: dict[PhaseState, tuple[PhaseState, ...]] = {
+    PhaseState.QUEUED: (),
+    PhaseState.EXECUTING: (PhaseState.EXECUTING,),
+    PhaseState.GATE: (PhaseState.EXECUTING, PhaseState.GATE),
+    PhaseState.RETRY: (PhaseState.EXECUTING, PhaseState.RETRY),
+}
+WORKING = [state for state in RunState if not state.terminal][2:]
+"""Of a run whose plan is there."""
+
+
+def begin(
+    db: Database, categories: Sequence[str] = ("docs", "docs"), *, tiers: Sequence[str] = (), repository: bool = False
+) -> str:
+    """A run r1 with phases P1…, each in the tier named for it, or all in T1."""
+    named = tiers or ["T1"] * len(categories)
+    body = {
+        "run": {"run_id": "r1", "repository": "acme/widgets" if repository else None},
+        "tiers": [{"tier_id": tier, "tier_index": n, "name": tier} for n, tier in enumerate(dict.fromkeys(named))],
+        "phases": [
+            {"phase_id": f"P{n}", "phase_index": n, "tier_id": tier, "name": "x", "task_category": category}
+            for n, (category, tier) in enumerate(zip(categories, named, strict=True), 1)
+        ],
+    }
+    asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000_000)
+    strategy = compile_strategy(
+        default_ruleset(), asked.plan(), options, RepositorySettings(), frozenset(), engine=Engine.EXTERNAL
+    )
+    target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
+    clients.start(db, asked, [asked.plan()], options, strategy, target, NOW)
+    return "r1"
+
+
+def bring(db: Database, state: PhaseState, phase_id: str = "P1") -> None:
+    for step in WAYS[state]:
+        clients.update_status(db, "r1", phase_id, StatusUpdate(state=step), NOW)
+
+
+def built(db: Database, phase_id: str = "P1", *, at: datetime = NOW, **more: Any) -> PhaseState:
+    body = {"run_id": "r1", "phase_id": phase_id, "status": "success", "patch_content": PATCH, **more}
+    result = BuilderResult.model_validate(body)
+    return builder_results.post(db, "r1", phase_id, result, at).receipt.phase_state
+
+
+def audited(db: Database, verdict: Recommendation, phase_id: str = "P1", **more: Any) -> PhaseState:
+    result = AuditorResult(run_id="r1", phase_id=phase_id, review_notes="", recommendation=verdict, **more)
+    return audits.post(db, "r1", phase_id, result, (), NOW).receipt.phase_state
+
+
+def book(db: Database, amount: int) -> None:
+    with db.writing() as session:
+        run = external.held_run(session, "r1")
+        external.book(session, run, external.the_phase(session, run, "P1"), Role.BUILDER, amount, "status", NOW)
+
+
+def card(db: Database) -> RunCard:
+    return standing.of_run(db, "r1")
+
+
+def steps(db: Database) -> list[tuple[str, str, str]]:
+    with db.reading() as session:
+        rows = session.scalars(sa.select(Transition).where(Transition.run_id == "r1").order_by(Transition.id))
+        return [(row.machine, row.old, row.new) for row in rows]
+
+
+@pytest.mark.parametrize("state", WAYS)
+def test_a_phase_fails_from_wherever_it_is_open(db: Database, state: PhaseState) -> None:
+    begin(db)
+    bring(db, state)
+    assert audited(db, Recommendation.ESCALATE) is PhaseState.FAILED
+    read = card(db)
+    assert read.state is RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW
+    assert [tier.state for tier in read.tiers] == [TierState.BLOCKED]
+    assert [phase.state for phase in read.tiers[0].phases] == [PhaseState.FAILED, PhaseState.SKIPPED]
+
+
+@pytest.mark.parametrize("state", WAYS)
+@pytest.mark.parametrize(
+    ("verdict", "leads"),
+    [
+        (Recommendation.REVISE, dict.fromkeys(WAYS, PhaseState.EXECUTING)),
+        (
+            Recommendation.APPROVE,
+            {
+                PhaseState.QUEUED: PhaseState.EXECUTING,
+                PhaseState.EXECUTING: PhaseState.EXECUTING,
+                PhaseState.GATE: PhaseState.COMPLETE,
+                PhaseState.RETRY: PhaseState.RETRY,
+            },
+        ),
+    ],
+)
+def test_an_audit_leads_from_wherever_the_phase_is_open(
+    db: Database, state: PhaseState, verdict: Recommendation, leads: dict[PhaseState, PhaseState]
+) -> None:
+    begin(db)
+    bring(db, state)
+    assert audited(db, verdict) is leads[state]
+
+
+@pytest.mark.parametrize("state", WAYS)
+def test_a_phase_comes_to_its_gate_from_wherever_it_is_open(db: Database, state: PhaseState) -> None:
+    begin(db)
+    bring(db, state)
+    assert audits.request(db, "r1", "P1", AuditRequest(), NOW).phase_state is PhaseState.GATE
+    read = card(db)
+    assert (read.state, read.tiers[0].state) == (RunState.GATE, TierState.RUNNING)
+    assert read.tiers[0].phases[0].awaiting == posting.AUDIT
+
+
+def test_a_run_is_led_by_steps_that_its_machine_has(db: Database) -> None:
+    begin(db)
+    started = len(steps(db))
+    for current, target in product(WORKING, WORKING):
+        with db.writing() as session:
+            run = external.held_run(session, "r1")
+            run.state = current
+            external.lead(session, run, target, "because", after(minutes=1))
+            assert (run.state, run.started_at) == (target, after(minutes=1))
+    for machine, old, new in steps(db)[started:]:
+        assert machine == "run"
+        assert states.advance_run(RunState(old), RunState(new)) == new
+
+
+def test_a_step_that_there_is_not_moves_nothing(db: Database) -> None:
+    begin(db)
+    before = steps(db)
+    with db.writing() as session:
+        run = external.held_run(session, "r1")
+        phase = external.the_phase(session, run, "P1")
+        with pytest.raises(IllegalTransition):
+            external.move(session, run, phase, PhaseState.COMPLETE, "x", NOW)
+    with pytest.raises(Conflict):
+        clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE, tokens_used=5), NOW)
+    assert steps(db) == before
+    assert card(db).tokens_used == 0
+
+
+def test_a_tier_ends_with_its_last_phase_and_the_run_with_its_last_tier(db: Database) -> None:
+    begin(db, ("docs",) * 3, tiers=("T1", "T1", "T2"))
+    seen: list[tuple[str, list[str]]] = []
+    for phase_id in ("P3", "P1", "P2"):
+        built(db, phase_id)
+        seen.append((card(db).state, [tier.state for tier in card(db).tiers]))
+    assert seen == [
+        ("SNAPSHOT_CREATED", ["PENDING", "COMPLETE"]),
+        ("SNAPSHOT_CREATED", ["RUNNING", "COMPLETE"]),
+        ("DONE_SUCCESS", ["COMPLETE", "COMPLETE"]),
+    ]
+
+
+def test_the_tokens_of_a_tier_are_capped_where_its_phases_are_not(db: Database) -> None:
+    begin(db)
+    with db.writing() as session:
+        run = session.get_one(Run, "r1")
+        frozen = Strategy.model_validate(run.strategy)
+        tier = frozen.tiers[0].model_copy(update={"token_cap": 1000})
+        run.strategy = frozen.model_copy(update={"tiers": (tier,)}).model_dump(mode="json")
+    assert built(db, tokens_used=1000) is PhaseState.COMPLETE
+    assert built(db, "P2", tokens_used=1) is PhaseState.FAILED
+    read = card(db)
+    assert read.state is RunState.DONE_FAILED_BUDGET_EXHAUSTED
+    assert "tier T1: 1,001 of 1,000 tokens used" in (read.failure_reason or "")
+
+
+def test_one_call_that_is_booked_twice_replaces_its_amount(db: Database) -> None:
+    begin(db)
+    for amount in (10, 30, 20):
+        book(db, amount)
+        assert card(db).tokens_used == amount
+    with db.reading() as session:
+        (call,) = session.scalars(sa.select(ModelCall)).all()
+    assert (call.settled, call.role, call.model) == (True, Role.BUILDER, external.MODEL)
+
+
+def test_what_was_never_there_is_unknown(db: Database) -> None:
+    begin(db)
+    for run_id, phase_id in (("r2", "P1"), ("r1", "P2 "), ("r1", "P9"), ("../r1", "P1"), ("r1\0", "P1"), ("r1", "\0")):
+        with pytest.raises(Unknown):
+            clients.update_status(db, run_id, phase_id, StatusUpdate(state=PhaseState.EXECUTING), NOW)
+
+
+def test_a_patch_that_cannot_be_used_is_an_issue_and_nothing_else(db: Database) -> None:
+    begin(db)
+    before = steps(db)
+    for misfit in ("", "hunk 1 does not apply"):
+        result = BuilderResult(
+            run_id="r1", phase_id="P1", status="success", patch_content="nothing" if not misfit else PATCH
+        )
+        with pytest.raises(Unusable, match=misfit or "no file"):
+            builder_results.post(db, "r1", "P1", result, NOW, misfit=misfit)
+    assert steps(db) == before
+    assert card(db).minor_issues_count == 1
+    with db.reading() as session:
+        assert session.scalars(sa.select(Submission)).all() == []
+
+
+def test_a_newer_result_takes_the_place_of_the_one_at_the_gate(db: Database) -> None:
+    begin(db, ("security_auth_change",))
+    assert built(db) is PhaseState.GATE
+    assert built(db, builder_attempts=2) is PhaseState.GATE
+    assert audited(db, Recommendation.APPROVE) is PhaseState.COMPLETE
+    assert [new for machine, _, new in steps(db) if machine == "phase"] == [
+        *("EXECUTING", "GATE", "RETRY", "EXECUTING", "GATE", "COMPLETE")
+    ]
+
+
+def test_a_run_with_a_repository_waits_for_its_workflow(db: Database) -> None:
+    begin(db, ("docs",), repository=True)
+    result = BuilderResult(run_id="r1", phase_id="P1", status="success", patch_content=PATCH)
+    posted = builder_results.post(db, "r1", "P1", result, NOW)
+    assert (posted.receipt.phase_state, posted.at_work is not None) == (PhaseState.GATE, True)
+    again = builder_results.post(db, "r1", "P1", result, NOW)
+    assert again.at_work == posted.at_work
+    with pytest.raises(Conflict, match="green and audited"):
+        clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), NOW)
+
+
+def test_a_late_audit_that_objects_takes_promotion_away(db: Database) -> None:
+    begin(db, ("docs",))
+    assert built(db) is PhaseState.COMPLETE
+    assert audited(db, Recommendation.APPROVE) is PhaseState.COMPLETE
+    with db.reading() as session:
+        assert session.get_one(Run, "r1").late_objection == ""
+    assert audited(db, Recommendation.REVISE, auditor_attempts=2) is PhaseState.COMPLETE
+    with db.reading() as session:
+        run = session.get_one(Run, "r1")
+        assert run.state == RunState.DONE_SUCCESS
+        assert "late audit of P1" in run.late_objection
+
+
+def test_many_results_at_once_are_each_counted_once(db: Database) -> None:
+    begin(db, ("docs",) * 4)
+    ended = at_once(8, lambda n: built(db, f"P{n % 4 + 1}", tokens_used=10 ** (n % 4)))
+    assert set(ended) == {PhaseState.COMPLETE}
+    read = card(db)
+    assert (read.state, read.tokens_used) == (RunState.DONE_SUCCESS, 1111)
+    with db.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Submission)) == 4
+        assert [row.builder_attempts for row in session.scalars(sa.select(PhaseRow))] == [1] * 4
