@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.db import external, issues, posting
 from app.db.engine import Database
 from app.db.posting import AUDIT, WORK, Posted
-from app.db.tables import Phase, Run
+from app.db.tables import Issue, Phase, Run
 from app.domain import policy
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
@@ -44,11 +45,19 @@ def request(db: Database, run_id: str, phase_id: str, asked: AuditRequest, now: 
 
 
 def post(
-    db: Database, run_id: str, phase_id: str, result: AuditorResult, found: Sequence[Finding], now: datetime
+    db: Database,
+    run_id: str,
+    phase_id: str,
+    result: AuditorResult,
+    now: datetime,
+    *,
+    found: Sequence[Finding] = (),
+    misfit: str = "",
 ) -> Posted[AuditReceipt]:
     """Take in an audit; `found` are findings of our own Auditor, which know their places, beside those in `result`.
 
-    Raises `Unknown`, and `Unusable` for a suggested patch that cannot be read, which is recorded as an issue first.
+    Raises `Unknown`, and `Unusable` for a suggested patch that cannot be read or does not apply (`misfit` says why),
+    which is recorded as an issue first.
     """
     with db.writing() as session:
         run, phase = posting.addressed(session, run_id, phase_id, result.run_id, result.phase_id)
@@ -56,7 +65,7 @@ def post(
         if first is not None:
             answered = first.answer or posting.under_way(phase) | {"recommendation": result.recommendation}
             return Posted(AuditReceipt.model_validate(answered), None if first.answer else first.id)
-        patches = _read(result)
+        patches = Unusable(misfit) if misfit else _read(result)
         if not isinstance(patches, Unusable):
             return _take(session, run, phase, result, found, patches, now)
         problem = posting.unusable_patch(phase, str(patches), Source.AUDITOR)
@@ -81,6 +90,19 @@ def follow(session: Session, run: Run, phase: Phase, result: AuditorResult, now:
         external.move(session, run, phase, PhaseState.EXECUTING, f"audit {number} came before a result", now)
 
 
+def subject(db: Database, run_id: str, phase_id: str) -> str | None:
+    """What our own Auditor would review, told apart by how often it gave no answer; None without a posted patch."""
+    with db.reading() as session:
+        built = posting.newest(session, run_id, phase_id, Role.BUILDER)
+        if built is None or not built.body.get("patch_content"):
+            return None
+        key = _no_answer(phase_id)
+        failures = select(Issue.occurrences).where(
+            Issue.run_id == run_id, Issue.phase_id == phase_id, Issue.issue_key == key
+        )
+        return f"{built.id}:{session.scalar(failures) or 0}"
+
+
 def next_number(db: Database, run_id: str, phase_id: str) -> int:
     """The number of the phase's next audit."""
     with db.reading() as session:
@@ -90,7 +112,7 @@ def next_number(db: Database, run_id: str, phase_id: str) -> int:
 def note_failure(db: Database, run_id: str, phase_id: str, number: int, why: str, now: datetime) -> None:
     """Record that our own Auditor came to no answer: the audit is still awaited."""
     finding = Finding(
-        issue_key=issue_key("auditor", phase_id, "no answer"),
+        issue_key=_no_answer(phase_id),
         severity=Severity.MINOR,
         source=Source.AUDITOR,
         category="auditor",
@@ -99,7 +121,11 @@ def note_failure(db: Database, run_id: str, phase_id: str, number: int, why: str
     with db.writing() as session:
         run = external.held_run(session, run_id)
         phase = external.the_phase(session, run, phase_id)
-        posting.record(session, run, phase, (finding,), f"audit {number} failed", now)
+        posting.record(session, run, phase, (finding,), f"audit {number} failed {now.isoformat()}", now)
+
+
+def _no_answer(phase_id: str) -> str:
+    return issue_key("auditor", phase_id, "no answer")
 
 
 def _late(run: Run, phase: Phase) -> bool:
@@ -124,8 +150,13 @@ def _take(
     now: datetime,
 ) -> Posted[AuditReceipt]:
     number, late = result.auditor_attempts, _late(run, phase)
+    before_ci = phase.awaiting == WORK
     spec, rules = posting.planned(run, phase), external.strategy_of(run).patch
-    refused = tuple(one for patch in patches for one in policy.check_patch(patch, spec, rules))
+    refused = tuple(
+        one.model_copy(update={"severity": Severity.MINOR})  # what is only suggested does not count against the phase
+        for patch in patches
+        for one in policy.check_patch(patch, spec, rules)
+    )
     stored = posting.store(session, phase, Role.AUDITOR, number, result.model_dump(mode="json"), now)
     phase.auditor_attempts = max(phase.auditor_attempts, number)
     if result.recommendation is Recommendation.APPROVE:  # what it still finds is opened again
@@ -146,10 +177,10 @@ def _take(
     receipt = AuditReceipt(
         message=f"Audit {number} of {phase.phase_id} is recorded" + (", after its end" if late else ""),
         recommendation=result.recommendation,
-        patches_applied=0 if refused or run.repository is not None else len(patches),
+        patches_applied=0 if refused or late or run.repository is not None else len(patches),
         phase_state=PhaseState(phase.state),
     )
-    if phase.awaiting == WORK:
+    if phase.awaiting == WORK and (pushing or not before_ci):  # else its commit is judged: the audit is heard after
         return Posted(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
     return Posted(receipt)

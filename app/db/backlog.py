@@ -33,6 +33,16 @@ def of_project(session: Session, project_id: str) -> tuple[BacklogEntry, ...]:
     return tuple(BacklogEntry.model_validate(row) for row in session.scalars(query))
 
 
+def page(
+    session: Session, project_id: str, status: BacklogStatus | None, limit: int, offset: int = 0
+) -> tuple[int, tuple[BacklogEntry, ...]]:
+    """How many issues (that stand so, if `status` is given) the project has, and a page of them, by key."""
+    which = (Backlog.project_id == project_id, sa.true() if status is None else Backlog.status == status)
+    total = session.scalar(sa.select(sa.func.count()).select_from(Backlog).where(*which)) or 0
+    query = sa.select(Backlog).where(*which).order_by(Backlog.issue_key).limit(limit).offset(offset)
+    return total, tuple(BacklogEntry.model_validate(row) for row in session.scalars(query))
+
+
 def entry(session: Session, project_id: str, key: str) -> BacklogEntry | None:
     """One issue of the project."""
     row = session.get(Backlog, (project_id, key))

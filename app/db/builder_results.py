@@ -90,7 +90,7 @@ def _judge(
     if phase.state == PhaseState.GATE:
         external.send_back(session, run, phase, f"attempt {number} takes the place of the one at the gate", now)
     external.to_gate(session, run, phase, f"attempt {number} posted", now)
-    posted = len(posting.submissions(session, run.run_id, phase.phase_id, Role.BUILDER))
+    posted = posting.count(session, run.run_id, phase.phase_id, Role.BUILDER)
     phase.builder_attempts = max(phase.builder_attempts, number, posted)
     phase.awaiting = ""
     if patch is not None:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db import backlog, external, issues, posting, progress, runs, standing
+from app.db import backlog, external, issues, linked, posting, progress, standing
 from app.db.engine import Database
 from app.db.tables import DEFAULT_PROJECT, Phase, Run
 from app.db.transitions import record_transition
@@ -50,24 +51,27 @@ def start(
     asked: RunStart,
     parts: Sequence[Plan],
     options: RunOptions,
-    strategy: Strategy,
+    strategies: Sequence[Strategy],
     target: Target | None,
     now: datetime,
 ) -> RunCard:
-    """Make the run with its whole plan, or nothing of it. Raises `Conflict` when the id is taken."""
-    run = _row(asked, parts, options, target, now)
+    """Make the run with its whole plan, or nothing of it; `strategies` are the first part's and those known already.
+
+    Raises `Conflict` when its id or one of its linked runs' is taken, and when another run is on for its issue.
+    """
+    run = _row(asked, parts, options, strategies[1:], target, now)
     try:
         with db.writing() as session:
-            if session.get(Run, run.run_id) is not None:
-                raise Conflict(_taken(run.run_id))
+            _require_room(session, run)
             session.add(run)
             session.flush()
             record_transition(session, run.run_id, "run", run.run_id, "", run.state, "asked for over the API", now)
-            runs.put_plan(session, run, parts[0], strategy)
-            progress.step_run(session, run, RunState.RUN_CREATED, "plan and strategy stored", now)
-            return standing.read(session, run)
-    except IntegrityError as error:
+            progress.govern(session, run, parts[0], strategies[0], now)
+    except IntegrityError as error:  # a run that came at the same moment was first
+        with db.reading() as session:
+            _require_room(session, run)
         raise Conflict(_taken(asked.run.run_id)) from error
+    return standing.of_run(db, asked.run.run_id)
 
 
 def update_status(db: Database, run_id: str, phase_id: str, update: StatusUpdate, now: datetime) -> PhaseCard:
@@ -97,6 +101,7 @@ def record_issue(
     with db.writing() as session:
         run = external.held_run(session, run_id)
         phase = external.the_phase(session, run, phase_id)
+        issues.require_room(session, run, report.issue_key)
         issues.record_in(
             session,
             run,
@@ -112,7 +117,7 @@ def record_issue(
         return IssueReceipt(
             message=f"{report.issue_key} is recorded for {phase_id}",
             phase_file=issues.phase_file(session, run, phase),
-            run_index_entry=issues.run_index(session, run_id)[report.issue_key],
+            run_index_entry=issues.index_entry(session, run_id, report.issue_key),
             project_backlog_entry=backlog.entry(session, run.project_id, report.issue_key),
         )
 
@@ -124,14 +129,23 @@ def issue_index(db: Database, run_id: str) -> dict[str, IndexEntry]:
         return issues.run_index(session, run_id)
 
 
-def _row(asked: RunStart, parts: Sequence[Plan], options: RunOptions, target: Target | None, now: datetime) -> Run:
+def _row(
+    asked: RunStart,
+    parts: Sequence[Plan],
+    options: RunOptions,
+    later: Sequence[Strategy],
+    target: Target | None,
+    now: datetime,
+) -> Run:
     spec = asked.run
     return Run(
         run_id=spec.run_id,
         project_id=target.repository if target else DEFAULT_PROJECT,
         engine=spec.builder,
+        part=1,
         parts=len(parts),
         rest=[part.model_dump(mode="json") for part in parts[1:]],
+        rest_strategies=[strategy.model_dump(mode="json") for strategy in later],
         repository=target.repository if target else None,
         installation_id=target.installation_id if target else None,
         issue_number=spec.issue_number,
@@ -144,7 +158,7 @@ def _row(asked: RunStart, parts: Sequence[Plan], options: RunOptions, target: Ta
         base_branch=target.base_branch if target else "",
         target_branch=target.base_branch if target else "",
         headline=Headline.BUILDING,
-        next_action="Results are awaited at POST …/builder_result.",
+        next_action=linked.RESULTS_AWAITED,
         headline_since=now,
         created_at=now,
     )
@@ -161,6 +175,28 @@ def _step(session: Session, run: Run, phase: Phase, target: PhaseState, now: dat
     external.move(session, run, phase, target, "reported over the API", now)
     if over and not PhaseState(phase.state).ended:
         external.move(session, run, phase, PhaseState.FAILED, too_many, now)
+
+
+def _require_room(session: Session, run: Run) -> None:
+    """Raise `Conflict` unless the run, and those that are to follow it, may have their ids, and the run its issue."""
+    if session.get(Run, run.run_id) is not None:
+        raise Conflict(_taken(run.run_id))
+    wanted = linked.ids_after(run)
+    taken = session.scalar(sa.select(Run.run_id).where(Run.run_id.in_(wanted)).limit(1)) if wanted else None
+    if taken is not None:
+        count = f"{len(wanted) + 1} runs"
+        raise Conflict(f"The plan takes {count}, and there is a run {taken} already; give the new run another id")
+    if run.repository is not None and run.issue_number is not None:
+        on = sa.select(Run.run_id).where(
+            Run.repository == run.repository,
+            Run.issue_number == run.issue_number,
+            Run.intent == run.intent,
+            Run.completed_at.is_(None),
+        )
+        other = session.scalar(on)
+        if other is not None:
+            issue = f"{run.repository}#{run.issue_number}"
+            raise Conflict(f"The run {other} is on for the issue {issue}; wait for its end or cancel it")
 
 
 def _taken(run_id: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import caps, cleanliness, progress
+from app.db import caps, cleanliness, linked, progress
 from app.db.engine import LOCK
 from app.db.tables import ModelCall, Phase, Run, Tier
 from app.domain import budget, states
@@ -44,7 +44,10 @@ def the_phase(session: Session, run: Run, phase_id: str) -> Phase:
     phase = session.get(Phase, (run.run_id, phase_id)) if is_identifier(phase_id) else None
     if phase is None:
         known = session.scalars(sa.select(Phase.phase_id).where(Phase.run_id == run.run_id).order_by(Phase.phase_index))
-        raise Unknown(f"The run {run.run_id} has no phase {phase_id[:100]!r}; it has {', '.join(known) or 'none yet'}")
+        later = linked.run_with(run, phase_id)
+        elsewhere = f"; it comes with the run {later}, once the one before has succeeded" if later else ""
+        has = f"; it has {', '.join(known) or 'none yet'}"
+        raise Unknown(f"The run {run.run_id} has no phase {phase_id[:100]!r}{elsewhere}{has}")
     return phase
 
 
@@ -58,6 +61,8 @@ def move(session: Session, run: Run, phase: Phase, target: PhaseState, cause: st
     Raises `IllegalTransition`, and then nothing has moved.
     """
     progress.step_phase(session, phase, target, cause, at)
+    if target is not PhaseState.GATE:
+        phase.awaiting = ""
     tier = session.get_one(Tier, (run.run_id, phase.tier_id))
     if tier.state == TierState.PENDING:
         progress.step_tier(session, tier, TierState.RUNNING, cause, at)
@@ -139,9 +144,12 @@ def end_if_exhausted(session: Session, run: Run, phase: Phase, role: Role, at: d
 
 
 def reconsider(run: Run, phase: Phase, recommendation: Recommendation) -> None:
-    """A late audit that does not approve takes the run's promotion away."""
+    """A late audit that does not approve takes the run's promotion away; a later one of the phase can give it back."""
+    objection = f"a late audit of {phase.phase_id} says: "
     if recommendation is not Recommendation.APPROVE:
-        run.late_objection = f"a late audit of {phase.phase_id} says: {recommendation}"
+        run.late_objection = objection + recommendation
+    elif run.late_objection.startswith(objection):
+        run.late_objection = ""
 
 
 def _close(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> None:
@@ -156,7 +164,9 @@ def _close(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> 
     if outcome is TierState.NOT_CLEAN and strategy_of(run).not_clean_fails_run:
         reason = f"tier {tier.tier_id} is not clean, which the safety profile {run.safety_profile} does not allow"
         progress.end_in(session, run, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason, at)
-    elif run.repository is None and all(PhaseState(phase.state).ended for phase in phases):
+    elif all(PhaseState(phase.state).ended for phase in phases):
         if RunState(run.state) in {RunState.PHASE_EXECUTION, RunState.GATE}:
             lead(session, run, RunState.PHASE_QUEUEING, cause, at)
-        progress.end_in(session, run, RunState.DONE_SUCCESS, "every phase has ended", at)
+        if run.repository is None:
+            progress.end_in(session, run, RunState.DONE_SUCCESS, "every phase has ended", at)
+            linked.create_after(session, run, at)  # at once, so that its client need not wait for it

@@ -14,9 +14,27 @@ from app.db.tables import Backlog, Issue, Phase, Run, Sighting
 from app.domain import issues
 from app.domain.findings import Finding, Severity
 from app.domain.issues import IndexEntry, IssueCounts, IssueRecord, PhaseIssues, PhaseReport
+from app.domain.refusals import Conflict
 from app.domain.view import FindingView
 
+MOST_KEYS = 1000
+"""Distinct issues of a run that clients may fill it up to."""
+MOST_REFERENCES = 100
+"""References to evidence that a finding keeps, the newest."""
 _NO_EVIDENCE: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+def require_room(session: Session, run: Run, *keys: str) -> None:
+    """Raise `Conflict` when a client's report of these issues would bring the run over `MOST_KEYS`.
+
+    What the run has already is always welcome.
+    """
+    known = set(session.scalars(sa.select(Issue.issue_key).where(Issue.run_id == run.run_id).distinct()))
+    if len(known | set(keys)) > max(MOST_KEYS, len(known)):
+        raise Conflict(
+            f"The run {run.run_id} has {len(known):,} issues, {MOST_KEYS:,} are allowed: report what belongs together "
+            "under one issue_key"
+        )
 
 
 def record_in(  # noqa: PLR0913 - who tells names it all, and most of it has a default
@@ -57,7 +75,7 @@ def record_in(  # noqa: PLR0913 - who tells names it all, and most of it has a d
             row.expected_fail = row.expected_fail and expected_fail
             counted.append(row)
         references = [*row.evidence_refs, *evidence.get(finding.issue_key, ())]
-        row.evidence_refs = list(dict.fromkeys(references))
+        row.evidence_refs = list(dict.fromkeys(references))[-MOST_REFERENCES:]
     session.flush()
     backlog.note(session, run, phase, known.values(), counted, now)
 
@@ -112,61 +130,64 @@ def phase_file(session: Session, run: Run, phase: Phase) -> PhaseIssues:
     Open ones are counted: as major where they are, or where earlier runs had left them past the aging threshold. A
     failure that was expected is listed and counts as minor at most.
     """
-    return issues.phase_file(phase.phase_id, phase.tier_id, _records(session, run.run_id, phase.phase_id))
+    of_phase = _records(session, Issue.run_id == run.run_id, Issue.phase_id == phase.phase_id)
+    return issues.phase_file(phase.phase_id, phase.tier_id, of_phase)
 
 
 def run_index(session: Session, run_id: str) -> dict[str, IndexEntry]:
     """The run's issues by key, open and closed."""
-    return issues.run_index(_records(session, run_id))
+    return issues.run_index(_records(session, Issue.run_id == run_id))
+
+
+def index_entry(session: Session, run_id: str, key: str) -> IndexEntry:
+    """One issue of the run, as its index has it. Raises `KeyError`."""
+    return issues.run_index(_records(session, Issue.run_id == run_id, Issue.issue_key == key))[key]
 
 
 def counts(session: Session, run_id: str) -> IssueCounts:
     """Distinct open issues of each phase, of each tier and of the run, with what clients merely reported."""
-    reports = [
-        PhaseReport(
-            phase_id=phase.phase_id, tier_id=phase.tier_id, minor=phase.reported_minor, major=phase.reported_major
-        )
-        for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index))
-    ]
-    return issues.count(_records(session, run_id), reports)
+    return counts_of(session, [run_id])[run_id]
 
 
-def _records(session: Session, run_id: str, phase_id: str | None = None) -> list[IssueRecord]:
+def counts_of(session: Session, run_ids: Sequence[str]) -> dict[str, IssueCounts]:
+    """What `counts` says of each of these runs, read together."""
+    reports: dict[str, list[PhaseReport]] = {run_id: [] for run_id in run_ids}
+    query = sa.select(Phase.run_id, Phase.phase_id, Phase.tier_id, Phase.reported_minor, Phase.reported_major)
+    for run_id, phase_id, tier_id, minor, major in session.execute(
+        query.where(Phase.run_id.in_(run_ids)).order_by(Phase.phase_index)
+    ):
+        reports[run_id].append(PhaseReport(phase_id=phase_id, tier_id=tier_id, minor=minor, major=major))
+    records: dict[str, list[IssueRecord]] = {run_id: [] for run_id in run_ids}
+    for record in _records(session, Issue.run_id.in_(run_ids), Issue.open.is_(True)):
+        records[record.run_id].append(record)
+    return {run_id: issues.count(records[run_id], reports[run_id]) for run_id in run_ids}
+
+
+def _records(session: Session, *which: sa.ColumnElement[bool]) -> list[IssueRecord]:
     """Findings with what their run and project know of them, in the order of first sight."""
     session.flush()
     query = (
-        sa.select(Issue, Phase, Sighting, Backlog)
-        .join(Phase, sa.and_(Phase.run_id == Issue.run_id, Phase.phase_id == Issue.phase_id))
-        .join(Sighting, sa.and_(Sighting.run_id == Issue.run_id, Sighting.issue_key == Issue.issue_key))
-        .join(
-            Backlog,
-            sa.and_(Backlog.project_id == Sighting.project_id, Backlog.issue_key == Sighting.issue_key),
+        sa.select(
+            *(Issue.run_id, Issue.phase_id, Phase.phase_index, Phase.tier_id, Issue.issue_key, Issue.severity),
+            *(Issue.source, Issue.finding["category"].as_string().label("category"), Issue.task_category),
+            *(Issue.complexity, Issue.expected_fail, Issue.occurrences, Issue.evidence_refs, Issue.open),
+            *(Backlog.first_seen_run_id.label("first_seen_run"), Sighting.aged_before, Sighting.aged),
         )
-        .where(Issue.run_id == run_id, Issue.phase_id == phase_id if phase_id else sa.true())
+        .join(Run, Run.run_id == Issue.run_id)
+        .join(Phase, sa.and_(Phase.run_id == Issue.run_id, Phase.phase_id == Issue.phase_id))
+        .join(
+            Sighting,
+            sa.and_(
+                Sighting.project_id == Run.project_id,
+                Sighting.issue_key == Issue.issue_key,
+                Sighting.run_id == Issue.run_id,
+            ),
+        )
+        .join(Backlog, sa.and_(Backlog.project_id == Run.project_id, Backlog.issue_key == Issue.issue_key))
+        .where(*which)
         .order_by(Issue.first_seen_at, Issue.fingerprint)
     )
-    return [
-        IssueRecord(
-            phase_id=issue.phase_id,
-            phase_index=phase.phase_index,
-            tier_id=phase.tier_id,
-            issue_key=issue.issue_key,
-            severity=Severity(issue.severity),
-            source=issue.source,
-            category=issue.finding["category"],
-            task_category=issue.task_category,
-            complexity=issue.complexity,
-            expected_fail=issue.expected_fail,
-            occurrences=issue.occurrences,
-            evidence_refs=tuple(issue.evidence_refs),
-            open=issue.open,
-            first_seen_run=entry.first_seen_run_id,
-            run_id=run_id,
-            aged_before=sighting.aged_before,
-            aged=sighting.aged,
-        )
-        for issue, phase, sighting, entry in session.execute(query)
-    ]
+    return [IssueRecord.model_validate(row) for row in session.execute(query)]
 
 
 def _spec(run: Run, phase_id: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,9 +27,10 @@ class Look(BaseModel):
     state: RunState
     reason: str
     head_sha: str | None
-    stopped: str | None
     phase_id: str | None
     """The phase that the workflow has something to do with."""
+    awaited: str
+    """What has to be posted for the run to go on; empty when nothing has."""
     over: bool
     """Every phase has ended."""
     last: datetime
@@ -40,6 +42,8 @@ class Work(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    submission: int
+    """The builder's result that is meant: what is done for it holds for no later one."""
     attempt: int
     patch: str
     """The builder's diff; empty once it is pushed, and where nothing was posted."""
@@ -51,20 +55,30 @@ class Work(BaseModel):
     approved: bool
 
 
+class Verdict(StrEnum):
+    """What became of a phase whose commit CI did not find fault with."""
+
+    COMPLETE = "complete"
+    AUDIT = "audit"
+    """An approving audit is awaited."""
+    OVERTAKEN = "overtaken"
+    """Something was posted meanwhile that takes its place."""
+
+
 def look(db: Database, run_id: str) -> Look:
     """Read the run anew."""
     with db.reading() as session:
         run = session.get_one(Run, run_id)
         phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)).all()
-        waiting = [phase for phase in phases if phase.awaiting == WORK and not PhaseState(phase.state).ended]
+        waiting = [phase for phase in phases if phase.awaiting == WORK and phase.state == PhaseState.GATE]
         moved = session.scalar(sa.select(sa.func.max(Transition.at)).where(Transition.run_id == run_id))
         posted = session.scalar(sa.select(sa.func.max(Submission.at)).where(Submission.run_id == run_id))
         return Look(
             state=RunState(run.state),
             reason=run.reason,
             head_sha=run.head_sha,
-            stopped=run.stop_reason if run.stop_state else None,
             phase_id=waiting[0].phase_id if waiting else None,
+            awaited=_awaited(phases),
             over=bool(phases) and all(PhaseState(phase.state).ended for phase in phases),
             last=max(at for at in (run.created_at, moved, posted) if at is not None),
         )
@@ -74,11 +88,12 @@ def work(db: Database, run_id: str, phase_id: str) -> Work | None:
     """What is to be done for a phase; None when no result was posted for it."""
     with db.reading() as session:
         phase = session.get_one(Phase, (run_id, phase_id))
-        built = posting.submissions(session, run_id, phase_id, Role.BUILDER)
-        if not built:
+        built = posting.newest(session, run_id, phase_id, Role.BUILDER)
+        if built is None:
             return None
-        result, pushed_already = BuilderResult.model_validate(built[-1].body), built[-1].commit_sha is not None
+        result, pushed_already = BuilderResult.model_validate(built.body), built.commit_sha is not None
         return Work(
+            submission=built.id,
             attempt=phase.builder_attempts,
             patch="" if pushed_already else result.patch_content or "",
             suggested=tuple(one.patch_content for one in _suggested(session, phase)),
@@ -88,15 +103,25 @@ def work(db: Database, run_id: str, phase_id: str) -> Work | None:
         )
 
 
-def refuse(db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime) -> None:
-    """Send a phase back because of what was found in its work: by the policy, or by CI."""
+def note(db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime) -> None:
+    """Record findings that send nobody back: of suggestions that could not be used."""
+    with db.writing() as session:
+        run = external.held_run(session, run_id)
+        posting.record(session, run, external.the_phase(session, run, phase_id), found, seen_in, now)
+
+
+def refuse(db: Database, run_id: str, phase_id: str, work: Work, found: Sequence[Finding], now: datetime) -> None:
+    """Send a phase back because of what was found in its work: by the policy, or by CI.
+
+    Found in work that something newer has taken the place of, it is recorded only.
+    """
     with db.writing() as session:
         run = external.held_run(session, run_id)
         phase = external.the_phase(session, run, phase_id)
-        posting.record(session, run, phase, found, seen_in, now)
-        if phase.state == PhaseState.GATE:
+        posting.record(session, run, phase, found, f"attempt {work.attempt}", now)
+        if _stands(session, run, phase, work):
             builder_results.again(session, run, phase, " ".join(one.problem for one in found), found, now)
-        _settle(session, run, phase, (), now)
+            _settle(session, run, phase, (), now)
 
 
 def await_audit(db: Database, run_id: str, phase_id: str, now: datetime) -> None:
@@ -109,34 +134,50 @@ def await_audit(db: Database, run_id: str, phase_id: str, now: datetime) -> None
         _settle(session, run, phase, (), now)
 
 
-def pushed(
-    db: Database, run_id: str, phase_id: str, built: str | None, suggested: Sequence[str], now: datetime
-) -> None:
-    """Commits of the builder's patch and of the auditor's are on the branch; CI judges them, and the client is told."""
+def pushed(db: Database, run_id: str, phase_id: str, work: Work, sha: str, suggested: int, now: datetime) -> None:
+    """The work is on the branch, with so many of the auditor's suggestions; CI judges it, and the client is told."""
     with db.writing() as session:
         run = external.held_run(session, run_id)
         phase = external.the_phase(session, run, phase_id)
-        external.lead(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
-        if built is not None:
-            newest = posting.submissions(session, run_id, phase_id, Role.BUILDER)[-1]
-            newest.commit_sha = built
-            if newest.answer is None:
-                newest.answer = _standing(phase, f"Attempt {newest.attempt} is pushed; CI judges it") | {
-                    "commit_sha": built
-                }
-        _settle(session, run, phase, suggested, now)
+        built = session.get_one(Submission, work.submission)
+        built.commit_sha = built.commit_sha or sha
+        if built.answer is None:
+            built.answer = _standing(phase, f"Attempt {built.attempt} is pushed; CI judges it") | {"commit_sha": sha}
+        if not RunState(run.state).terminal:
+            external.lead(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
+        if _stands(session, run, phase, work):
+            _settle(session, run, phase, [sha] * suggested, now)
 
 
-def complete(db: Database, run_id: str, phase_id: str, cause: str, now: datetime, *, snapshot: bool) -> None:
-    """The phase's commit is green, or no CI judges it, and it is audited."""
+def complete(db: Database, run_id: str, phase_id: str, work: Work, cause: str, now: datetime) -> Verdict:
+    """Complete a phase whose commit CI has judged, if it is audited and nothing newer was posted."""
     with db.writing() as session:
         run = external.held_run(session, run_id)
         phase = external.the_phase(session, run, phase_id)
-        if phase.state == PhaseState.GATE:
-            phase.snapshot, phase.awaiting, phase.note = snapshot, "", ""
+        if not _stands(session, run, phase, work) or _suggested(session, phase):
+            return Verdict.OVERTAKEN
+        if not posting.approved(session, run_id, phase_id):
+            phase.awaiting = AUDIT
+            verdict = Verdict.AUDIT
+        else:
+            phase.note = ""
             issues.resolve_sources(session, run, phase, (Source.CI, Source.STATIC_CHECK), cause)
             external.move(session, run, phase, PhaseState.COMPLETE, cause, now)
+            verdict = Verdict.COMPLETE
         _settle(session, run, phase, (), now)
+        return verdict
+
+
+def overtaken(db: Database, run_id: str, phase_id: str, work: Work) -> bool:
+    """Whether the verdict on this work matters no more: something newer was posted, or the phase was taken back."""
+    with db.reading() as session:
+        return not _stands(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
+
+
+def tagged(db: Database, run_id: str, phase_id: str) -> None:
+    """The phase's commit is green and tagged."""
+    with db.writing() as session:
+        session.get_one(Phase, (run_id, phase_id)).snapshot = True
 
 
 def deadline(seen: Look, minutes: float) -> datetime:
@@ -144,46 +185,61 @@ def deadline(seen: Look, minutes: float) -> datetime:
     return seen.last + timedelta(minutes=minutes)
 
 
-def misfit(phase_id: str, problem: str) -> Finding:
+def misfit(phase_id: str, problem: str, severity: Severity = Severity.MAJOR) -> Finding:
     """The finding of a patch that does not apply on top of what has landed meanwhile."""
     return Finding(
         issue_key=issue_key("patch", phase_id, "misfit"),
-        severity=Severity.MAJOR,
+        severity=severity,
         source=Source.STATIC_CHECK,
         category="patch",
         problem=problem,
     )
 
 
+def _awaited(phases: Sequence[Phase]) -> str:
+    audits_of = [phase.phase_id for phase in phases if phase.state == PhaseState.GATE and phase.awaiting == AUDIT]
+    results_of = [
+        phase.phase_id for phase in phases if phase.state in {PhaseState.QUEUED, PhaseState.EXECUTING, PhaseState.RETRY}
+    ]
+    parts = [f"an audit of {', '.join(audits_of)}"] if audits_of else []
+    if results_of:
+        parts.append(f"a builder's result for {results_of[0]}")
+    return f"Awaited: {' and '.join(parts)}." if parts else ""
+
+
+def _stands(session: Session, run: Run, phase: Phase, work: Work) -> bool:
+    """Whether the phase is still at its gate with this work, and the run goes on."""
+    newest = posting.newest(session, run.run_id, phase.phase_id, Role.BUILDER)
+    at_gate = phase.state == PhaseState.GATE and not RunState(run.state).terminal
+    return at_gate and newest is not None and newest.id == work.submission
+
+
 def _suggested(session: Session, phase: Phase) -> list[SuggestedPatch]:
     """Patches of the newest audit, until it is answered."""
-    audited = posting.submissions(session, phase.run_id, phase.phase_id, Role.AUDITOR)
-    if not audited or audited[-1].answer is not None:
+    audited = posting.newest(session, phase.run_id, phase.phase_id, Role.AUDITOR)
+    if audited is None or audited.answer is not None:
         return []
-    return AuditorResult.model_validate(audited[-1].body).suggested_patches or []
+    return AuditorResult.model_validate(audited.body).suggested_patches or []
 
 
 def _settle(session: Session, run: Run, phase: Phase, applied: Sequence[str], now: datetime) -> None:
     """Let a waiting audit lead where it says, and answer whatever waits with where the phase stands."""
-    audited = posting.submissions(session, run.run_id, phase.phase_id, Role.AUDITOR)
-    waiting = next((one for one in audited[-1:] if one.answer is None), None)
-    if (
-        waiting is not None
-        and waiting.body["recommendation"] == Recommendation.REVISE
-        and phase.state == PhaseState.GATE
-    ):
+    audited = posting.newest(session, run.run_id, phase.phase_id, Role.AUDITOR)
+    waiting = audited if audited is not None and audited.answer is None else None
+    revise = waiting is not None and waiting.body["recommendation"] == Recommendation.REVISE
+    if waiting is not None and revise and phase.state == PhaseState.GATE:
         audits.follow(session, run, phase, AuditorResult.model_validate(waiting.body), now)
-    built = posting.submissions(session, run.run_id, phase.phase_id, Role.BUILDER)
     said = f"{phase.phase_id} is {phase.state}" + (f": {phase.note}" if phase.note else "")
-    for one in built:
-        one.answer = one.answer or _standing(phase, said)
-    for one in audited:
-        commits = list(applied) if one is waiting else []
-        one.answer = one.answer or _standing(phase, said) | {
-            "recommendation": one.body["recommendation"],
-            "patches_applied": len(commits),
-            "commit_shas": commits,
-        }
+    for one in posting.unanswered(session, run.run_id, phase.phase_id):
+        answer = _standing(phase, said)
+        if one.role == Role.AUDITOR:
+            commits = list(applied) if one is waiting else []
+            answer |= {
+                "recommendation": one.body["recommendation"],
+                "patches_applied": len(commits),
+                "commit_shas": list(dict.fromkeys(commits)),
+            }
+        one.answer = answer
 
 
 def _standing(phase: Phase, message: str) -> dict[str, Any]:

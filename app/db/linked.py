@@ -1,49 +1,99 @@
 """Linked runs: a plan too large for one run is done by several, each on top of the one before."""
 
-import re
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.db import progress
 from app.db.engine import LOCK, Database
 from app.db.tables import Run
 from app.db.transitions import record_transition
+from app.domain.plan import Plan
 from app.domain.states import RunState
+from app.domain.strategy import Strategy
 from app.domain.view import Headline, LinkedRun
 
-_PART = re.compile(r"-part-[0-9]+$")
 _LONGEST = 100
+RESULTS_AWAITED = "Results are awaited at POST …/builder_result."
 
 
 def next_id(run_id: str, part: int) -> str:
-    """The id of the run that does the part after `part` of this run's plan, derived from the first run's."""
-    suffix = f"-part-{part + 1}"
-    return _PART.sub("", run_id)[: _LONGEST - len(suffix)] + suffix
+    """The id of the run that does the part after `part`, which this run does."""
+    return id_of(run_id, part, part + 1)
+
+
+def id_of(run_id: str, part: int, other: int) -> str:
+    """The id of the run that does the part `other` of the plan of which this run does `part`.
+
+    Derived from the first run's id, whatever that ends with: only a later run's own suffix is taken off.
+    """
+    root = run_id.removesuffix(f"-part-{part}") if part > 1 else run_id
+    suffix = f"-part-{other}"
+    return root[: _LONGEST - len(suffix)] + suffix
+
+
+def ids_after(run: Run) -> list[str]:
+    """The ids of the runs that are to follow this one, in order."""
+    return [id_of(run.run_id, run.part, run.part + number) for number in range(1, len(run.rest) + 1)]
+
+
+def run_with(run: Run, phase_id: str) -> str | None:
+    """The id of the run, of those that are to follow this one, that has the phase."""
+    parts = zip(ids_after(run), run.rest, strict=True)
+    return next((following for following, plan in parts if phase_id in _phase_ids(plan)), None)
 
 
 def create_next(db: Database, run_id: str, at: datetime) -> str | None:
     """Create the run that does the next part of the plan, on this one's branch; its id, also when it is there already.
 
-    None when nothing is left to do, the run did not end well or only planned, or another one is on for the issue.
+    None when nothing is left to do, the run did not end well or only planned, or another run is in the way.
     """
+    with db.writing() as session:
+        return create_after(session, session.get_one(Run, run_id, with_for_update=LOCK), at)
+
+
+def create_after(session: Session, before: Run, at: datetime) -> str | None:
+    """`create_next` within a transaction that holds the run before; with its strategy, where that is frozen already."""
+    if not _due(before):
+        return None
+    following = next_id(before.run_id, before.part)
+    there = session.get(Run, following)
+    if there is not None:
+        return following if there.follows == before.run_id else None
+    run = _following(before, following, at)
     try:
-        with db.writing() as session:
-            before = session.get_one(Run, run_id, with_for_update=LOCK)
-            if not before.rest or before.state != RunState.DONE_SUCCESS or before.intent != "build":
-                return None
-            following = next_id(run_id, before.part)
-            there = session.get(Run, following)
-            if there is not None:
-                return following if there.follows == run_id else None
-            session.add(_following(before, following, at))
-            session.flush()
-            cause = f"part {before.part + 1} of the plan of {run_id}"
-            record_transition(session, following, "run", following, "", RunState.PLAN_BOOTSTRAP, cause, at)
-            return following
+        with session.begin_nested():
+            session.add(run)
     except IntegrityError:
         return None
+    cause = f"part {before.part + 1} of the plan of {before.run_id}"
+    record_transition(session, following, "run", following, "", RunState.PLAN_BOOTSTRAP, cause, at)
+    if before.rest_strategies:
+        strategy, *rest = before.rest_strategies
+        before.rest_strategies, run.rest_strategies = [], rest
+        progress.govern(session, run, Plan.model_validate(run.plan), Strategy.model_validate(strategy), at)
+        run.headline, run.next_action = Headline.BUILDING, RESULTS_AWAITED
+    return following
+
+
+def not_begun(db: Database, run_id: str) -> str:
+    """Why no run does the next part of the plan though this one ended well; empty where nothing is missing."""
+    with db.reading() as session:
+        run = session.get_one(Run, run_id)
+        following = next_id(run_id, run.part)
+        there = session.get(Run, following)
+    if not _due(run) or (there is not None and there.follows == run_id):
+        return ""
+    why = "another run is on for this issue" if there is None else f"there is another run with its id, {following}"
+    return f"Part {run.part + 1} of {run.parts} was not begun: {why}."
+
+
+def _due(run: Run) -> bool:
+    """Whether the next part of the plan is to begin."""
+    return bool(run.rest) and run.state == RunState.DONE_SUCCESS and run.intent == "build"
 
 
 def neighbours(session: Session, run: Run) -> tuple[LinkedRun | None, LinkedRun | None]:
@@ -51,6 +101,10 @@ def neighbours(session: Session, run: Run) -> tuple[LinkedRun | None, LinkedRun 
     before = session.get(Run, run.follows) if run.follows else None
     after = session.scalar(sa.select(Run).where(Run.follows == run.run_id))
     return _link(before), _link(after)
+
+
+def _phase_ids(plan: dict[str, Any]) -> list[str]:
+    return [phase["phase_id"] for phase in plan["phases"]]
 
 
 def _link(run: Run | None) -> LinkedRun | None:

@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.db import external, issues
 from app.db.engine import Database
-from app.db.tables import Phase, Run, Submission
+from app.db.tables import Phase, Run, Submission, Transition
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, issue_key
 from app.domain.plan import Phase as PlannedPhase
-from app.domain.plan import Plan
+from app.domain.plan import Plan, is_identifier
 from app.domain.refusals import Unusable
-from app.domain.requests import PostedIssue
+from app.domain.requests import AuditorResult, BuilderResult, PostedIssue
+from app.domain.states import PhaseState
 
 R = TypeVar("R")
 
@@ -46,16 +47,34 @@ def addressed(session: Session, run_id: str, phase_id: str, said_run: str, said_
 
 def submissions(session: Session, run_id: str, phase_id: str, role: Role) -> list[Submission]:
     """What was posted for a phase in one role, oldest first."""
-    query = sa.select(Submission).where(
-        Submission.run_id == run_id, Submission.phase_id == phase_id, Submission.role == role
-    )
-    return list(session.scalars(query.order_by(Submission.id)))
+    return list(session.scalars(_of(run_id, phase_id, role).order_by(Submission.id)))
+
+
+def count(session: Session, run_id: str, phase_id: str, role: Role) -> int:
+    """How often something was posted for a phase in one role."""
+    posted = _of(run_id, phase_id, role).with_only_columns(sa.func.count(Submission.id))
+    return session.scalar(posted) or 0
+
+
+def newest(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
+    """What was last posted for a phase in one role."""
+    return session.scalar(_of(run_id, phase_id, role).order_by(Submission.id.desc()).limit(1))
+
+
+def unanswered(session: Session, run_id: str, phase_id: str) -> list[Submission]:
+    """What was posted for a phase and waits for its answer."""
+    waiting = sa.select(Submission).where(Submission.run_id == run_id, Submission.phase_id == phase_id)
+    return [one for one in session.scalars(waiting.order_by(Submission.id)) if one.answer is None]
 
 
 def known(session: Session, phase: Phase, role: Role, attempt: int) -> Submission | None:
     """The result of this attempt, if it was posted before."""
-    return next(
-        (one for one in submissions(session, phase.run_id, phase.phase_id, role) if one.attempt == attempt), None
+    return session.scalar(_of(phase.run_id, phase.phase_id, role).where(Submission.attempt == attempt))
+
+
+def _of(run_id: str, phase_id: str, role: Role) -> sa.Select[Submission]:
+    return sa.select(Submission).where(
+        Submission.run_id == run_id, Submission.phase_id == phase_id, Submission.role == role
     )
 
 
@@ -70,7 +89,20 @@ def store(session: Session, phase: Phase, role: Role, attempt: int, body: dict[s
 def answer_of(db: Database, submission_id: int) -> dict[str, Any] | None:
     """What was answered to a posted result; None while the run's workflow works on it."""
     with db.reading() as session:
-        return session.get_one(Submission, submission_id).answer
+        return session.scalar(sa.select(Submission.answer).where(Submission.id == submission_id))
+
+
+def to_apply(db: Database, run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> tuple[str, ...]:
+    """The diffs that the run's workflow would apply for a result, in order."""
+    if isinstance(result, BuilderResult):
+        return (result.patch_content,) if result.patch_content else ()
+    if not is_identifier(phase_id):
+        return ()
+    with db.reading() as session:
+        built = newest(session, run_id, phase_id, Role.BUILDER)
+        waiting = built.body.get("patch_content") if built is not None and built.commit_sha is None else None
+        suggested = tuple(one.patch_content for one in result.suggested_patches or ())
+        return ((waiting, *suggested) if waiting else suggested) if suggested else ()
 
 
 def under_way(phase: Phase) -> dict[str, Any]:
@@ -79,13 +111,18 @@ def under_way(phase: Phase) -> dict[str, Any]:
 
 
 def approved(session: Session, run_id: str, phase_id: str) -> bool:
-    """Whether an audit that came after the newest result of the phase approved it, and none after that objected."""
-    built, audits = (
-        submissions(session, run_id, phase_id, Role.BUILDER),
-        submissions(session, run_id, phase_id, Role.AUDITOR),
+    """Whether the newest audit approved what is at the gate: it came after the phase was last brought there."""
+    to_gate = sa.select(sa.func.max(Transition.at)).where(
+        Transition.run_id == run_id,
+        Transition.machine == "phase",
+        Transition.subject == phase_id,
+        Transition.new == PhaseState.GATE,
     )
-    since = [one for one in audits if not built or one.id > built[-1].id]
-    return bool(since) and since[-1].body["recommendation"] == Recommendation.APPROVE
+    since = session.scalar(to_gate)
+    audited = newest(session, run_id, phase_id, Role.AUDITOR)
+    if audited is None or since is None or audited.at <= since:
+        return False
+    return audited.body["recommendation"] == Recommendation.APPROVE
 
 
 def planned(run: Run, phase: Phase) -> PlannedPhase:
@@ -103,6 +140,7 @@ def record_posted(
 ) -> None:
     """Record issues that came with a result or audit; `source` is theirs unless they name one."""
     evidence = {one.issue_key: one.evidence_refs or () for one in posted}
+    issues.require_room(session, run, *evidence)
     issues.record_in(session, run, phase, [one.as_finding(source) for one in posted], seen_in, now, evidence=evidence)
 
 

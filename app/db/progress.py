@@ -1,21 +1,47 @@
 """How runs, tiers and phases move and end: only by the machines of `app.domain.states`, each step recorded."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import backlog, issues
+from app.db import backlog, issues, runs
 from app.db.engine import LOCK, Database
 from app.db.runs import RunRow
 from app.db.tables import ModelCall, Phase, Run, Tier
 from app.db.transitions import record_transition
 from app.domain import states
 from app.domain.budget import Exhausted
+from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.strategy import Strategy
 
 _RESUMED = "Resumed after a crash or restart"
+
+
+def store_strategy(
+    db: Database, run_id: str, plan: Plan, strategy: Strategy, at: datetime, rest: Sequence[Plan] = ()
+) -> None:
+    """Store plan and frozen strategy with the run's tiers and phases: RUN_CREATED; a repeat changes nothing.
+
+    `rest` are parts of the plan that are too much for this run: they come before those that were left already.
+    All or nothing, since clients may move the run as soon as it has phases.
+    """
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        if run.strategy is not None:
+            return
+        run.rest = [*(part.model_dump(mode="json") for part in rest), *run.rest]
+        run.parts = run.part + len(run.rest)
+        govern(session, run, plan, strategy, at)
+
+
+def govern(session: Session, run: Run, plan: Plan, strategy: Strategy, at: datetime) -> None:
+    """Give the run plan and strategy, and so its state RUN_CREATED, in the caller's transaction."""
+    runs.put_plan(session, run, plan, strategy)
+    step_run(session, run, RunState.RUN_CREATED, "plan and strategy stored", at)
 
 
 def stop_clock(db: Database, run_id: str, at: datetime) -> None:

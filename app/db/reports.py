@@ -62,26 +62,23 @@ def rows(
     found = session.execute(query).mappings().all()
     ids = [str(row["run_id"]) for row in found]
     phases, tiers = _count(session, Phase.run_id, ids), _count(session, Tier.run_id, ids)
-    used = spent.by_run(session, ids)
+    used, counts = spent.by_run(session, ids), issues.counts_of(session, ids)
     return [
         {
             **{name: value for name, value in row.items() if name != "max_minor"},
-            **_figures(session, row, defaults, phases.get(row["run_id"], 0), used.get(row["run_id"], Spent())),
+            **_figures(row, defaults, phases.get(row["run_id"], 0), used.get(row["run_id"], Spent())),
+            "minor_issues_count": counts[row["run_id"]].run.minor,
+            "major_issues_count": counts[row["run_id"]].run.major,
             "tier_count": tiers.get(row["run_id"], 0),
         }
         for row in found
     ]
 
 
-def _figures(
-    session: Session, row: Mapping[Any, Any], defaults: RunCaps, phase_count: int, used: Spent
-) -> dict[str, Any]:
-    counts = issues.counts(session, row["run_id"]).run
+def _figures(row: Mapping[Any, Any], defaults: RunCaps, phase_count: int, used: Spent) -> dict[str, Any]:
     return {
         "tokens_used": used.tokens,
         "cost_usd": used.cost_usd,
-        "minor_issues_count": counts.minor,
-        "major_issues_count": counts.major,
         "max_minor_issues_total": _given(row["max_minor"], defaults.minor_issues_per_phase * phase_count),
         "phase_count": phase_count,
         "max_phases": _given(row["max_phases"], defaults.phases),

@@ -1,6 +1,6 @@
 """Runs, tiers and phases: created all or nothing, moved only by the machines of `app.domain.states`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -184,20 +184,6 @@ def open_runs(db: Database) -> list[RunRow]:
     with db.reading() as session:
         query = sa.select(Run).where(Run.completed_at.is_(None)).order_by(Run.created_at)
         return [RunRow.model_validate(row) for row in session.scalars(query)]
-
-
-def store_strategy(db: Database, run_id: str, plan: Plan, strategy: Strategy, rest: Sequence[Plan] = ()) -> None:
-    """Store plan and frozen strategy with the run's tiers and phases, all or nothing; a repeat changes nothing.
-
-    `rest` are parts of the plan that are too much for this run: they come before those that were left already.
-    """
-    with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        if run.strategy is not None:
-            return
-        run.rest = [*(part.model_dump(mode="json") for part in rest), *run.rest]
-        run.parts = run.part + len(run.rest)
-        put_plan(session, run, plan, strategy)
 
 
 def put_plan(session: Session, run: Run, plan: Plan, strategy: Strategy) -> None:

@@ -71,11 +71,14 @@ def read(session: Session, run: Run) -> RunCard:
     """As `of_run`, in the caller's transaction."""
     tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run.run_id).order_by(Tier.tier_index)).all()
     counts = issues.counts(session, run.run_id)
-    phases = _phases(session, run, counts)
+    plan = Plan.model_validate(run.plan) if run.plan else None
     strategy = Strategy.model_validate(run.strategy) if run.strategy else None
-    tier_cards = [
-        _tier(run, tier, [p for p in phases if p.tier_id == tier.tier_id], counts, strategy) for tier in tiers
-    ]
+    phases = _phases(session, run, plan, counts, strategy)
+    held: dict[str, list[PhaseCard]] = {tier.tier_id: [] for tier in tiers}
+    for phase in phases:
+        held[phase.tier_id].append(phase)
+    said = {tier.tier_id: tier.description for tier in plan.tiers} if plan else {}
+    tier_cards = [_tier(tier, said.get(tier.tier_id, ""), held[tier.tier_id], counts, strategy) for tier in tiers]
     blockers = _blockers(run, tier_cards, counts, strategy)
     return RunCard(
         id=run.run_id,
@@ -118,15 +121,17 @@ def read(session: Session, run: Run) -> RunCard:
 
 def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
     """One phase as it stands now."""
-    cards = _phases(session, run, issues.counts(session, run.run_id))
+    plan, strategy = Plan.model_validate(run.plan), Strategy.model_validate(run.strategy)
+    cards = _phases(session, run, plan, issues.counts(session, run.run_id), strategy)
     return next(card for card in cards if card.phase_id == phase.phase_id)
 
 
-def _phases(session: Session, run: Run, counts: IssueCounts) -> list[PhaseCard]:
-    if run.plan is None or run.strategy is None:
+def _phases(
+    session: Session, run: Run, plan: Plan | None, counts: IssueCounts, strategy: Strategy | None
+) -> list[PhaseCard]:
+    if plan is None or strategy is None:
         return []
-    specs = {phase.phase_id: phase for phase in Plan.model_validate(run.plan).phases}
-    strategy = Strategy.model_validate(run.strategy)
+    specs = {phase.phase_id: phase for phase in plan.phases}
     spent = sa.select(ModelCall.phase_id, sa.func.sum(ModelCall.input + ModelCall.output)).where(
         ModelCall.run_id == run.run_id, ModelCall.settled
     )
@@ -172,17 +177,17 @@ def _phase(
     )
 
 
-def _tier(run: Run, tier: Tier, phases: list[PhaseCard], counts: IssueCounts, strategy: Strategy | None) -> TierCard:
+def _tier(
+    tier: Tier, description: str, phases: list[PhaseCard], counts: IssueCounts, strategy: Strategy | None
+) -> TierCard:
     own = counts.of_tier(tier.tier_id)
     rules = strategy.of_tier(tier.tier_id) if strategy else None
     over = rules is not None and (own.minor > rules.max_minor_issues or own.major > rules.max_major_issues)
-    plan = Plan.model_validate(run.plan) if run.plan else None
-    said = [one.description for one in plan.tiers if one.tier_id == tier.tier_id] if plan else []
     return TierCard(
         id=tier.tier_index + 1,
         tier_id=tier.tier_id,
         name=tier.name,
-        description=said[0] if said else "",
+        description=description,
         state=TierState(tier.state),
         tier_index=tier.tier_index,
         cleanliness="not_clean" if over or tier.state == TierState.NOT_CLEAN else "clean",
@@ -231,14 +236,11 @@ def _view(phase: PhaseCard) -> PhaseView:
 
 
 def _following(run: Run) -> list[FollowingRun]:
-    plans = [Plan.model_validate(one) for one in run.rest]
     return [
         FollowingRun(
-            run_id=linked.next_id(run.run_id, run.part + number - 1),
-            part=run.part + number,
-            phase_ids=[phase.phase_id for phase in plan.phases],
+            run_id=following, part=run.part + number, phase_ids=[phase["phase_id"] for phase in plan["phases"]]
         )
-        for number, plan in enumerate(plans, 1)
+        for number, (following, plan) in enumerate(zip(linked.ids_after(run), run.rest, strict=True), 1)
     ]
 
 

@@ -95,6 +95,8 @@ class Run(Base):
     parts: Mapped[int] = mapped_column(default=1)
     rest: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     """The plans of the runs that are to follow this one, in order."""
+    rest_strategies: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """Their strategies, where they are frozen already: for runs without a repository, until the next one has them."""
     repository: Mapped[str | None] = mapped_column(String(200))
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
     issue_number: Mapped[int | None]
@@ -293,7 +295,8 @@ class ModelCall(Base):
     """The ledger: a reservation before each model request, settled after it. Tokens; money in US dollars."""
 
     __tablename__ = "model_calls"
-    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    id: Mapped[str] = mapped_column(String(400), primary_key=True)
+    """Holds a run's id and a phase's, or the id of a workflow that does."""
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), index=True)
     phase_id: Mapped[str | None] = mapped_column(String(100))
     role: Mapped[str] = mapped_column(String(20))

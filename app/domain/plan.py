@@ -1,6 +1,7 @@
 """A plan: tiers of phases, as the Planner proposes it and the strategy governs it."""
 
 import re
+from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -96,7 +97,7 @@ class Plan(_Frozen):
         tiers = [tier.tier_id for tier in self.tiers]
         phases = [phase.phase_id for phase in self.phases]
         for kind, ids in (("tier", tiers), ("phase", phases)):
-            repeated = sorted({one for one in ids if ids.count(one) > 1})
+            repeated = sorted(one for one, times in Counter(ids).items() if times > 1)
             if repeated:
                 raise ValueError(f"duplicate {kind} id: {', '.join(repeated)}")
             for one in ids:

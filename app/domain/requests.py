@@ -34,6 +34,8 @@ from app.domain.strategy import Engine
 
 MOST = 1_000_000_000
 """The largest count that is taken: far beyond any budget, and every database can store it."""
+MOST_PLANNED = 300
+"""Tiers, and phases, of one posted plan at most."""
 PATCH_CHARACTERS = 4_000_000
 
 
@@ -135,8 +137,8 @@ class RunStart(Body):
     )
 
     run: RunSpec
-    tiers: Annotated[list[TierSpec], Field(min_length=1, max_length=1000)]
-    phases: Annotated[list[PhaseSpec], Field(min_length=1, max_length=1000)]
+    tiers: Annotated[list[TierSpec], Field(min_length=1, max_length=MOST_PLANNED)]
+    phases: Annotated[list[PhaseSpec], Field(min_length=1, max_length=MOST_PLANNED)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

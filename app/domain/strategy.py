@@ -1,6 +1,7 @@
 """The strategy: a run's plan made governed. Compiled once by a pure function, frozen and stored with the run."""
 
 from enum import StrEnum
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
@@ -129,10 +130,18 @@ class Strategy(_Frozen):
     """Whether every phase's Auditor is of another vendor than its Builder."""
 
     def of_phase(self, phase_id: str) -> PhaseStrategy:
-        return next(phase for phase in self.phases if phase.phase_id == phase_id)
+        return self._by_phase[phase_id]
 
     def of_tier(self, tier_id: str) -> TierStrategy:
-        return next(tier for tier in self.tiers if tier.tier_id == tier_id)
+        return self._by_tier[tier_id]
+
+    @cached_property
+    def _by_phase(self) -> dict[str, PhaseStrategy]:
+        return {phase.phase_id: phase for phase in self.phases}
+
+    @cached_property
+    def _by_tier(self) -> dict[str, TierStrategy]:
+        return {tier.tier_id: tier for tier in self.tiers}
 
 
 class NoModel(ValueError):

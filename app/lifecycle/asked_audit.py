@@ -28,14 +28,17 @@ class _Asked(BaseModel):
 
 
 async def begin(run_id: str, phase_id: str, request: AuditRequest) -> bool:
-    """Set our Auditor to work on the phase's newest patch, unless no model is configured; whether it was.
+    """Set our Auditor to work on the phase's newest patch, unless there is no model or no patch; whether it was.
 
-    Asked for again while it works, nothing happens.
+    Asked for again while it works, nothing happens; after it gave no answer, it tries again.
     """
     if not services().vendors:
         return False
+    subject = await in_db(audits.subject, run_id, phase_id)
+    if subject is None:
+        return False
     number = await in_db(audits.next_number, run_id, phase_id)
-    with SetWorkflowID(f"{run_id}:{phase_id}:audit:{number}"):
+    with SetWorkflowID(f"{run_id}:{phase_id}:audit:{number}:{subject}"):
         await DBOS.start_workflow_async(audit_posted_patch, run_id, phase_id, number, request)
     return True
 
@@ -50,12 +53,12 @@ async def audit_posted_patch(run_id: str, phase_id: str, number: int, request: A
     try:
         report = await auditor.audit(asked.task, deps)
     except BudgetExhausted as spent:
-        await _exhausted(run_id, spent)
+        await _exhausted(run_id, phase_id, number, spent)
     except (ModelFailed, RunStopped) as trouble:
         await _failed(run_id, phase_id, number, str(trouble))
     else:
         await _post(run_id, phase_id, number, report)
-        await wake(run_id)
+    await wake(run_id)
 
 
 @step
@@ -100,11 +103,12 @@ def _post(run_id: str, phase_id: str, number: int, report: AuditReport) -> None:
         auditor_attempts=number,
     )
     found = distinct(one.as_finding() for one in report.findings)
-    audits.post(services().db, run_id, phase_id, result, found, utcnow())
+    audits.post(services().db, run_id, phase_id, result, utcnow(), found=found)
 
 
 @step
-def _exhausted(run_id: str, spent: BudgetExhausted) -> None:
+def _exhausted(run_id: str, phase_id: str, number: int, spent: BudgetExhausted) -> None:
+    audits.note_failure(services().db, run_id, phase_id, number, str(spent), utcnow())
     state = RunState.DONE_FAILED_BUDGET_EXHAUSTED
     progress.end(services().db, run_id, state, str(spent), utcnow(), spent.exhausted)
 

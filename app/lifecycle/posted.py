@@ -5,22 +5,26 @@ Everything that a client may read back at once (states, counts, findings) is in 
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from typing import TypeVar
 
 from dbos import DBOS, SetWorkflowID
 
-from app.db import audits, builder_results, clients, posting, standing
+from app.db import audits, backlog, builder_results, clients, posting, standing
 from app.db.clients import IssueReceipt, Target
+from app.db.engine import Database
 from app.db.posting import Posted
+from app.domain.backlog import BacklogEntry
 from app.domain.cards import PhaseCard, RunCard
 from app.domain.plan import Plan
-from app.domain.planning import split
+from app.domain.planning import split, with_debt_cleanup
 from app.domain.receipts import AuditReceipt, AuditRequestReceipt, BuilderReceipt
 from app.domain.refusals import Unavailable, Unusable
 from app.domain.requests import AuditorResult, AuditRequest, BuilderResult, IssueReport, RunStart, StatusUpdate
 from app.domain.ruleset import RepositorySettings, Ruleset, ruleset_of
-from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
-from app.github import commits, settings_files
+from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, scope_of
+from app.github import commits, issues, settings_files
+from app.github.client import Repo
 from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle import asked_audit
 from app.lifecycle.bootstrap import mirror_at, repo_of
@@ -32,7 +36,7 @@ from app.lifecycle.rules import parse_settings
 from app.lifecycle.run import run
 from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import utcnow
-from app.workspace.apply import check_diff
+from app.workspace.apply import check_diffs
 from app.workspace.errors import PatchError, PathError, WorkspaceError
 
 R = TypeVar("R", BuilderReceipt, AuditReceipt)
@@ -42,22 +46,29 @@ ANSWER_SECONDS = 25.0
 
 
 async def start_run(asked: RunStart) -> RunCard:
-    """Make a run with the given plan and set its workflow off.
+    """Make a run with the given plan and set its workflow off; what is too much for one run is left to linked ones.
 
-    Raises `Conflict` when the id is taken, and `Unusable` when the repository, its settings or the models do not fit.
+    Raises `Conflict` when an id is taken or another run is on for the issue, and `Unusable` when the repository, the
+    issue, the settings or the models do not fit.
     """
     target, settings = await _target(asked)
     rules = ruleset_of(services().ruleset, settings)
-    parts = split(asked.plan(), min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases)
     options = RunOptions(
         tokens=asked.run.token_cap,
-        phases=max(asked.run.max_phases, len(parts[0].phases)),
+        phases=asked.run.max_phases,
         minutes=asked.run.max_duration_minutes,
         safety=asked.run.safety_profile,
         scope=asked.run.run_scope,
     )
-    strategy = _govern(asked, parts[0], rules, options, settings)
-    card = await in_db(clients.start, asked, parts, options, strategy, target, utcnow())
+    plan = asked.plan()
+    if target is not None and asked.run.builder is Engine.AUTOPACK:
+        plan = with_debt_cleanup(plan, await in_db(_backlog_of, target.repository))
+    most = min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases
+    parts = split(plan, most, one_tier_each=scope_of(rules, options, settings).one_tier_each)
+    # Later parts of a run with a repository are governed when they begin, by the repository's settings of then.
+    known = parts[:1] if target else parts
+    strategies = [_govern(asked, part, rules, options, settings) for part in known]
+    card = await in_db(clients.start, asked, parts, options, strategies, target, utcnow())
     await begin(card.run_id)
     return card
 
@@ -86,14 +97,15 @@ async def record_issue(run_id: str, phase_id: str, report: IssueReport) -> Issue
 
 async def take_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
     """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
-    misfit = await _misfit(run_id, result.patch_content)
+    misfit = await _misfit(run_id, phase_id, result)
     posted = await in_db(builder_results.post, run_id, phase_id, result, utcnow(), misfit=misfit)
     return await _answer(run_id, posted)
 
 
 async def take_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
     """Take in an audit. Raises `Unknown` and `Unusable`."""
-    posted = await in_db(audits.post, run_id, phase_id, result, (), utcnow())
+    misfit = await _misfit(run_id, phase_id, result)
+    posted = await in_db(audits.post, run_id, phase_id, result, utcnow(), misfit=misfit)
     await _reconsider(run_id)
     return await _answer(run_id, posted)
 
@@ -116,6 +128,11 @@ def _govern(asked: RunStart, plan: Plan, rules: Ruleset, options: RunOptions, se
         return compile_strategy(rules, plan, options, settings, services().vendors, engine=asked.run.builder)
     except NoModel as trouble:
         raise Unusable(str(trouble)) from trouble
+
+
+def _backlog_of(db: Database, repository: str) -> Sequence[BacklogEntry]:
+    with db.reading() as session:
+        return backlog.of_project(session, repository)
 
 
 async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
@@ -141,20 +158,37 @@ async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
         settings = parse_settings(files.settings or "")
     except SettingsError as trouble:
         raise Unusable(f"{settings_files.SETTINGS} of {name} does not fit: {trouble}") from trouble
+    if asked.run.issue_number is not None:
+        await _require_open_issue(repo, asked.run.issue_number)
     return Target(repository=repo.full_name, installation_id=repo.installation_id, base_branch=branch), settings
 
 
-async def _misfit(run_id: str, patch: str | None) -> str:
-    """Why a patch does not apply on the run's branch as it is now; empty where it does, or nothing is pushed."""
+async def _require_open_issue(repo: Repo, number: int) -> None:
+    name = f"{repo.full_name}#{number}"
+    try:
+        issue = await issues.read_issue(repo, number)
+    except GitHubUnavailable as trouble:
+        raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
+    except GitHubRefused as refusal:
+        raise Unusable(f"issue_number: there is no issue {name} ({refusal.status})") from refusal
+    if issue.is_pull:
+        raise Unusable(f"issue_number: {name} is a pull request; name an issue, or none")
+    if not issue.open:
+        raise Unusable(f"issue_number: {name} is closed; reopen it, or name another issue or none")
+
+
+async def _misfit(run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
+    """Why posted patches do not apply on the run's branch as it is now; empty where they do, or nothing is pushed."""
     run = await in_db(standing.place_of, run_id)
-    if run.repository is None or run.over or not patch:
+    diffs = await in_db(posting.to_apply, run_id, phase_id, result)
+    if run.repository is None or run.over or not diffs:
         return ""
     try:
         repo = await repo_of(run.repository, run.installation_id)
         head = run.head_sha or await commits.branch_head(repo, run.base_branch)
         if head is not None:
             mirror = await mirror_at(run.repository, run.installation_id, head)
-            await check_diff(mirror.path.absolute(), head, patch)
+            await check_diffs(mirror.path.absolute(), head, diffs)
     except (PatchError, PathError) as trouble:
         return str(trouble)
     except (GitHubUnavailable, GitHubRefused, WorkspaceError) as trouble:

@@ -5,7 +5,7 @@ from app.domain.budget import MOST_MERGES
 from app.domain.ci import CiState
 from app.domain.plan import BuilderMode, Complexity, Phase, Plan, TaskCategory, Tier
 from app.domain.states import RunState, TierState
-from app.domain.strategy import Strategy
+from app.domain.strategy import Engine, Strategy
 from app.domain.view import Headline
 from app.github import commits, pulls, text
 from app.github.commits import Merge, MergeState, WorkBranch
@@ -41,6 +41,11 @@ async def bring_up_to_date(job: Job, plan: Plan, strategy: Strategy, head_sha: s
             if mended is None:
                 continue
             start = Start(head_sha=head_sha, feedback=(mended,))
+        if strategy.engine is Engine.EXTERNAL:
+            raise RunEnded(
+                RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
+                f"{job.base_branch} moved, and the branch does not fit it: bring {job.branch} up to date by hand",
+            )
         plan, phase = _with_extra_phase(job, plan, number)
         strategy = await govern(job, plan, extra=number)
         await record.append_phase(job.run_id, plan, strategy, phase.phase_id)

@@ -120,8 +120,7 @@ def pull_opened(run_id: str, pull_number: int) -> None:
 
 @step
 def store_strategy(run_id: str, plan: Plan, strategy: Strategy, rest: Sequence[Plan]) -> None:
-    runs.store_strategy(services().db, run_id, plan, strategy, rest)
-    progress.move_run(services().db, run_id, RunState.RUN_CREATED, "plan and strategy stored", utcnow())
+    progress.store_strategy(services().db, run_id, plan, strategy, utcnow(), rest)
 
 
 @step
@@ -173,10 +172,8 @@ def create_next(run_id: str) -> str | None:
     """Create the run that does the next part of the plan; None when there is none, or it cannot be."""
     db = services().db
     following = linked.create_next(db, run_id, utcnow())
-    run = runs.get(db, run_id)
-    if following is None and run.intent == "build" and run.state is RunState.DONE_SUCCESS and run.rest:
-        text = f"Part {run.part + 1} of {run.parts} was not begun: another run is on for this issue."
-        runs.add_notice(db, run_id, text)
+    if following is None and (why := linked.not_begun(db, run_id)):
+        runs.add_notice(db, run_id, why)
     return following
 
 

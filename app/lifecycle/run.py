@@ -29,9 +29,11 @@ async def run(run_id: str) -> None:
     try:
         if await bootstrap.has_repository(run_id):
             await bootstrap.acknowledge(run_id)
-            await show.say(run_id, Headline.PLANNING, "The Planner reads the issue and the repository.")
+            governed = await bootstrap.governed(run_id)
+            if governed is None:
+                await show.say(run_id, Headline.PLANNING, "The Planner reads the issue and the repository.")
             job = await bootstrap.read_job(run_id)
-            await _playbook(job)
+            await _playbook(job, governed)
             end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
         else:
             await external.until_over(run_id)
@@ -57,12 +59,12 @@ async def run(run_id: str) -> None:
             await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, following)
 
 
-async def _playbook(job: Job) -> None:
+async def _playbook(job: Job, governed: tuple[Plan, Strategy] | None) -> None:
     """Plan; for each tier and each phase of it, build, gate, audit, push, verify, snapshot; then promote.
 
     A plan that is too much for one run is divided: this one does the first part, and each part's run starts the next.
     """
-    plan, strategy = await bootstrap.governed(job.run_id) or await _plan(job)
+    plan, strategy = governed or await _plan(job)
     if job.intent == "plan":
         return
     if strategy.engine is Engine.AUTOPACK and not strategy.cross_vendor:

@@ -21,6 +21,8 @@ KEEP = timedelta(days=30)
 REPACK_AFTER = timedelta(days=1)
 BATCH = 200
 """Workflows deleted in one transaction, at most: SQLite has one writer."""
+_BEGUN_ALONE = ("run", "end_stranded", "reconsider_promotion", "audit_posted_patch")
+"""Names of the workflows that are no part of another one, beside deliveries."""
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,9 @@ async def _forget_workflows() -> None:
 
 
 async def forget_workflows(before: datetime) -> None:
-    """Delete the engine's records of deliveries and of runs, each with its child workflows, that ended before then."""
+    """Delete the engine's records of whatever ended before then; of all but deliveries, with the child workflows."""
     # To the engine a run is the child of the delivery that started it, so deliveries go without their children.
-    for name, with_children in ((DELIVERY, False), ("run", True)):
+    for name, with_children in ((DELIVERY, False), *((begun, True) for begun in _BEGUN_ALONE)):
         while ended := await DBOS.list_workflows_async(
             name=name,
             status=_ENDED,

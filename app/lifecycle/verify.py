@@ -3,6 +3,7 @@
 Level-triggered: an event, a timer or a restart only wakes it; it reads everything about the commit again and decides.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from dbos import DBOS
@@ -36,8 +37,13 @@ class _Look(BaseModel):
     stopped: str | None
 
 
-async def await_verdict(job: Job, head_sha: str, rules: CiRules) -> CiVerdict:
-    """Wait until CI has judged `head_sha`, or the deadline. Raises `RunStopped` when the run is asked to end."""
+async def await_verdict(
+    job: Job, head_sha: str, rules: CiRules, overtaken: Callable[[], Awaitable[bool]] | None = None
+) -> CiVerdict:
+    """Wait until CI has judged `head_sha`, or the deadline. Raises `RunStopped` when the run is asked to end.
+
+    Once the step `overtaken` says that the verdict matters no more, it stays at WAITING.
+    """
     since, reruns = await now(), 0
     attempts: dict[int, int] = {}  # of workflow runs that were asked for again: the attempt seen to fail
     workflows = await _expects_ci(job, head_sha)
@@ -47,6 +53,8 @@ async def await_verdict(job: Job, head_sha: str, rules: CiRules) -> CiVerdict:
             raise RunStopped(look.stopped)
         again = look.run_again if reruns < rules.reruns else {}
         if look.verdict.settled and not again:
+            return look.verdict
+        if overtaken is not None and await overtaken():
             return look.verdict
         if again:
             await DBOS.sleep_async(rules.rerun_backoff_seconds * 2**reruns)
@@ -93,7 +101,7 @@ async def _look(
         verdict=verdict,
         run_again=to_run_again(facts, verdict),
         left_seconds=min(nearest, default=0) + 0.05,
-        stopped=run.stop_reason if run.stop_state is not None else None,
+        stopped=run.stop_reason if run.stop_state is not None else run.state if run.state.terminal else None,
     )
 
 

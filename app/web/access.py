@@ -12,6 +12,10 @@ from app.web.state import State, state
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What a client on this machine calls it. Another name that leads here is a browser page's trick (DNS rebinding)."""
+_PROXIED = ("forwarded", "via", "x-real-ip", "x-forwarded-")
+"""What the headers that proxies add begin with."""
+_OTHER_PAGES = ("cross-site", "same-site")
+"""`Sec-Fetch-Site` of requests that a browser sends for pages which are not this service's own."""
 
 _bearer = HTTPBearer(auto_error=False, description="The value of AUTOPACK_API_TOKEN; none is needed while it is unset.")
 
@@ -24,16 +28,25 @@ async def require_access(
     """Let the request through, or raise a 401 or 403 problem that says what is needed."""
     token = service.settings.autopack_api_token
     if token is None:
-        if not _from_here(request):
-            raise Problem(
-                403, "Set AUTOPACK_API_TOKEN to use the API from another machine; without it, only this one may"
-            )
+        if refused := _refusal(request):
+            raise Problem(403, refused)
         return
     wanted = token.get_secret_value().encode()  # a header's bytes come as Latin-1
     if given is None or not hmac.compare_digest(given.credentials.encode("latin-1"), wanted):
         raise Problem(
             401, "Send the header Authorization: Bearer <AUTOPACK_API_TOKEN>", headers={"WWW-Authenticate": "Bearer"}
         )
+
+
+def _refusal(request: Request) -> str | None:
+    """Why a request without a token may not pass, if it may not."""
+    if not _from_here(request):
+        return "Set AUTOPACK_API_TOKEN to use the API from another machine; without it, only this one may"
+    if _by_proxy(request):
+        return "Set AUTOPACK_API_TOKEN to use the API through a proxy: who stands behind it cannot be told"
+    if _by_other_page(request):
+        return "Set AUTOPACK_API_TOKEN to use the API from pages of other sites; without it, they may not"
+    return None
 
 
 def _from_here(request: Request) -> bool:
@@ -43,5 +56,23 @@ def _from_here(request: Request) -> bool:
         local = ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:
         return False
-    name = request.headers.get("host", "").lower()
-    return local and (name.rpartition(":")[0] if name.rpartition(":")[2].isdecimal() else name) in LOCAL_NAMES
+    return local and _is_local(request.headers.get("host", ""))
+
+
+def _by_proxy(request: Request) -> bool:
+    """A proxy on this machine makes everybody local. Those that add no header mostly speak HTTP/1.0 (nginx)."""
+    return request.scope["http_version"] == "1.0" or any(name.startswith(_PROXIED) for name in request.headers)
+
+
+def _by_other_page(request: Request) -> bool:
+    """Whether a browser sends it for a page of another site, which may POST without asking."""
+    origin = request.headers.get("origin")
+    if origin is not None and not _is_local(origin.partition("://")[2]):
+        return True
+    return request.headers.get("sec-fetch-site") in _OTHER_PAGES
+
+
+def _is_local(authority: str) -> bool:
+    """Whether a host, with its port or without, is this machine's own name."""
+    name, _, port = authority.lower().rpartition(":")
+    return (name if port.isdecimal() else authority.lower()) in LOCAL_NAMES

@@ -79,7 +79,7 @@ class ProjectBacklog(BaseModel):
     issues_by_key: dict[str, BacklogEntry]
 
 
-@router.post("/runs/{run_id}/phases/{phase_id}/record_issue", responses=problems(404))
+@router.post("/runs/{run_id}/phases/{phase_id}/record_issue", responses=problems(404, 409))
 async def record_issue(run_id: str, phase_id: str, report: Annotated[IssueReport, Body()]) -> IssueReceipt:
     """Record an issue at the three levels. The same key again is counted, not repeated; severity only rises."""
     return await posted.record_issue(run_id, phase_id, report)
@@ -108,13 +108,12 @@ async def project_backlog(
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> ProjectBacklog:
     """The project's issues over all its runs, with their age, by key."""
-    entries = await run_in_threadpool(_entries, service.db, project_id, status)
-    shown = entries[offset : offset + limit]
-    return ProjectBacklog(
-        project_id=project_id, total=len(entries), issues_by_key={one.issue_key: one for one in shown}
-    )
+    total, shown = await run_in_threadpool(_page, service.db, project_id, status, limit, offset)
+    return ProjectBacklog(project_id=project_id, total=total, issues_by_key={one.issue_key: one for one in shown})
 
 
-def _entries(db: Database, project_id: str, status: BacklogStatus | None) -> list[BacklogEntry]:
+def _page(
+    db: Database, project_id: str, status: BacklogStatus | None, limit: int, offset: int
+) -> tuple[int, tuple[BacklogEntry, ...]]:
     with db.reading() as session:
-        return [one for one in backlog.of_project(session, project_id) if status in {None, one.status}]
+        return backlog.page(session, project_id, status, limit, offset)

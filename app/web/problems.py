@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: every answer that is not a success says what is wrong and what to do."""
 
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -7,9 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from app.domain.refusals import Conflict, Refusal, Unavailable, Unknown, Unusable
+
+log = logging.getLogger(__name__)
 
 _REF = "#/components/schemas/{model}"
 _STATUS = {Unknown: 404, Conflict: 409, Unusable: 422, Unavailable: 503}
@@ -92,6 +96,7 @@ def install(api: FastAPI) -> None:
     api.add_exception_handler(Refusal, _refusal)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(OperationalError, _database_busy)
     api.add_exception_handler(Exception, _defect)
 
 
@@ -129,6 +134,12 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     ]
     detail = "; ".join(f"{'.'.join(map(str, one['loc'][1:])) or one['loc'][0]}: {one['msg']}" for one in found[:5])
     return answer(422, detail or "the request does not fit", errors=found)
+
+
+async def _database_busy(_request: Request, error: Exception) -> JSONResponse:
+    """The database is locked for too long, or cannot be reached."""
+    log.warning("a request failed for want of the database: %s", error)
+    return answer(503, "The database does not answer just now; ask again", {"Retry-After": "30"})
 
 
 async def _defect(_request: Request, _error: Exception) -> JSONResponse:

@@ -1,7 +1,7 @@
 """Apply a unified diff that came from outside."""
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
@@ -21,19 +21,26 @@ class _Git(Protocol):
     def __call__(self, *arguments: str, stdin: bytes | None = None) -> Awaitable[GitOutput]: ...
 
 
-async def check_diff(repository: Path, commit: str, diff: str) -> None:
-    """Raise as `apply_diff` does when the diff does not fit on a commit of a bare repository; nothing is changed.
+async def check_diffs(repository: Path, commit: str, diffs: Sequence[str]) -> None:
+    """Raise as `apply_diff` does when diffs do not fit, one after the other, on a commit of a bare repository.
 
-    `repository` is an absolute path.
+    `repository` is an absolute path; nothing in it is changed.
     """
     with TemporaryDirectory() as folder:
-        variables = {"GIT_DIR": str(repository), "GIT_INDEX_FILE": str(Path(folder) / "index")}
+        variables = {
+            "GIT_DIR": str(repository),
+            "GIT_INDEX_FILE": str(Path(folder) / "index"),
+            "GIT_OBJECT_DIRECTORY": str(Path(folder) / "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(repository / "objects"),
+        }
+        (Path(folder) / "objects").mkdir()
 
         async def run(*arguments: str, stdin: bytes | None = None) -> GitOutput:
             return await git(*arguments, cwd=repository, variables=variables, stdin=stdin)
 
         await run("read-tree", commit)
-        await apply_diff(run, diff, "--cached", "--check")
+        for diff in diffs:
+            await apply_diff(run, diff, "--cached")
 
 
 async def apply_diff(run: _Git, diff: str, *options: str) -> frozenset[str]:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,6 +88,56 @@ def test_without_a_token_another_host_name_is_refused(api: Api, host: str) -> No
     for method, path in protected(api):
         assert "AUTOPACK_API_TOKEN" in said(api.http.request(method, path, headers={"Host": host}), 403)
     assert api.http.get("/health", headers={"Host": host}).status_code == 200
+
+
+PROXIES = (
+    *(("Forwarded", "for=203.0.113.9"), ("Via", "1.1 proxy"), ("X-Real-IP", "203.0.113.9"), ("X-Real-Ip", "127.0.0.1")),
+    *(("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "127.0.0.1"), ("X-Forwarded-For", "")),
+    *(("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "autopack.example"), ("X-Forwarded-Server", "proxy")),
+)
+"""What proxies add, each by itself."""
+OTHER_PAGES = (
+    *({"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}),
+    *({"Origin": "https://evil.example"}, {"Origin": "http://localhost.evil.example:8000"}, {"Origin": "null"}),
+    {"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"},
+)
+"""What browsers send for pages that are not the service's own."""
+
+
+@pytest.mark.parametrize(("name", "value"), PROXIES)
+def test_without_a_token_what_comes_through_a_proxy_is_refused(api: Api, name: str, value: str) -> None:
+    for method, path in protected(api):
+        assert "AUTOPACK_API_TOKEN" in said(api.http.request(method, path, headers={name: value}), 403)
+    assert api.http.get("/health", headers={name: value}).status_code == 200
+
+
+def test_without_a_token_a_proxy_that_adds_nothing_is_known_by_its_old_http(api: Api) -> None:
+    host, _, port = urlsplit(str(api.http.base_url)).netloc.partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(f"GET /metrics/runs HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b" 403 " in answer.partition(b"\r\n")[0]
+    assert b"AUTOPACK_API_TOKEN" in answer
+
+
+@pytest.mark.parametrize("headers", OTHER_PAGES)
+def test_without_a_token_pages_of_other_sites_are_refused(api: Api, headers: dict[str, str]) -> None:
+    for method, path in protected(api):
+        assert "AUTOPACK_API_TOKEN" in said(api.http.request(method, path, headers=headers), 403)
+    assert api.http.get("/health", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+@pytest.mark.parametrize("origin", ["http://localhost:8000", "http://127.0.0.1:8000", "http://[::1]:8000"])
+def test_without_a_token_the_services_own_page_may(api: Api, site: str, origin: str) -> None:
+    answer = api.http.get("/metrics/runs", headers={"Sec-Fetch-Site": site, "Origin": origin})
+    assert answer.status_code == 200
+
+
+def test_with_the_token_proxies_and_other_pages_may(guarded: Api) -> None:
+    for headers in (*({name: value} for name, value in PROXIES), *OTHER_PAGES):
+        told = bearer(TOKEN) | {name.encode(): value.encode() for name, value in headers.items()}
+        assert guarded.http.get("/metrics/runs", headers=told).status_code == 200
 
 
 # The form of refusals

@@ -236,7 +236,7 @@ def stored(service: Service) -> Iterator[sa.Engine]:
 def test_whatever_clients_do_the_machines_hold(service: Service, stored: sa.Engine) -> None:
     api = Api(service.url)
     bounds = settings(
-        max_examples=25,
+        max_examples=15,
         stateful_step_count=12,
         derandomize=True,
         deadline=None,

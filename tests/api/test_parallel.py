@@ -64,10 +64,10 @@ def test_one_of_many_who_create_the_same_run_is_told_that_it_did(api: Api) -> No
 
 
 def test_many_runs_are_created_at_once(api: Api) -> None:
-    ids = [new_id() for _ in range(16)]
+    ids = [new_id() for _ in range(8)]
     body = plan([["docs"]])
-    answers = at_once(api, 16, lambda mine, n: Run(mine, ids[n]).start(body))
-    assert [answer.status_code for answer in answers] == [201] * 16
+    answers = at_once(api, 8, lambda mine, n: Run(mine, ids[n]).start(body))
+    assert [answer.status_code for answer in answers] == [201] * 8
     for run_id in ids:
         done(Run(api, run_id).result(), "COMPLETE")
 
@@ -112,13 +112,13 @@ def test_results_of_different_phases_of_one_run_are_all_taken(api: Api) -> None:
 
 
 def test_results_of_different_runs_are_all_taken(api: Api) -> None:
-    runs = [api.begin(["docs", "docs"]).run_id for _ in range(12)]
+    runs = [api.begin(["docs", "docs"]).run_id for _ in range(6)]
 
     def both(mine: Api, n: int) -> list[httpx.Response]:
         run = Run(mine, runs[n])
         return [run.result(tokens_used=n + 1), run.result("P2", tokens_used=1000)]
 
-    for n, answers in enumerate(at_once(api, 12, both)):
+    for n, answers in enumerate(at_once(api, 6, both)):
         for answer in answers:
             done(answer, "COMPLETE")
         read = Run(api, runs[n]).read()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.support import PATCH, PHASE_STATES, PHASE_STEPS, Api, done, said
+from tests.api.support import PATCH, PHASE_STATES, PHASE_STEPS, Api, Run, done, new_id, plan, said
 from tests.support.service import Service
 
 
@@ -91,6 +91,40 @@ def test_a_plan_of_60_phases_runs_as_three_linked_runs(api: Api) -> None:
         assert api.read(f"/runs/{run_id}")["state"] == "DONE_SUCCESS"
     assert done_phases == [f"P{n}" for n in range(1, 61)]
     said(api.http.get(f"/runs/{run.run_id}-part-4"), 404)
+
+
+def test_the_next_linked_run_takes_results_as_soon_as_the_one_before_has_ended(api: Api) -> None:
+    run = api.begin(["docs", "docs", "docs"], max_phases=1)
+    for number, name in enumerate((run.run_id, f"{run.run_id}-part-2", f"{run.run_id}-part-3"), 1):
+        done(Run(api, name).result(phase_id=f"P{number}"), "COMPLETE")
+        assert Run(api, name).states() == ("DONE_SUCCESS", ["COMPLETE"], ["COMPLETE"])
+
+
+@pytest.mark.parametrize("asked", [{"run_scope": "single_tier"}, {"safety_profile": "safety_critical"}])
+def test_a_run_of_a_single_tier_leaves_the_other_tiers_to_linked_runs(api: Api, asked: dict[str, str]) -> None:
+    run = api.begin(["docs", "docs"], ["docs"], **asked)
+    following = f"{run.run_id}-part-2"
+    assert run.read()["linked_runs"] == [{"run_id": following, "part": 2, "phase_ids": ["P3"]}]
+    assert run.read()["run_scope"] == "single_tier"
+    assert f"it comes with the run {following}" in said(run.result(phase_id="P3"), 404)
+    for phase_id in ("P1", "P2"):
+        done(run.result(phase_id=phase_id), "COMPLETE")
+    assert run.states()[0] == "DONE_SUCCESS"
+    assert _phases(Run(api, following).read()) == ["P3"]
+    done(Run(api, following).result(phase_id="P3"), "COMPLETE")
+
+
+def test_a_run_whose_linked_runs_have_no_free_ids_is_refused(api: Api) -> None:
+    first = new_id()
+    api.begin(run_id=f"{first}-part-2")
+    refused = Run(api, first).start(plan([["docs", "docs"]]), max_phases=1)
+    assert f"there is a run {first}-part-2 already" in said(refused, 409)
+    said(api.http.get(f"/runs/{first}"), 404)
+
+
+def test_a_run_may_be_named_like_a_part(api: Api) -> None:
+    run = api.begin(["docs", "docs"], run_id=f"{new_id()}-part-2", max_phases=1)
+    assert [one["run_id"] for one in run.read()["linked_runs"]] == [f"{run.run_id}-part-2"]
 
 
 def _phases(run: dict[str, Any]) -> list[str]:

@@ -2,13 +2,35 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from app.db.engine import Database
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
+
+PLAIN = {"test_backlog", "test_picture"}
+"""What is computed from plain rows is proven on SQLite."""
+PARALLEL = {
+    "test_reports_at_the_same_moment_are_all_kept",
+    "test_a_run_that_ends_while_others_report_loses_nothing",
+}
+"""Of these modules' tests those with parallel writers, which both databases have to stand."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the modules in `PLAIN` only the tests of `PARALLEL` run on PostgreSQL, or all when asked."""
+    if config.getoption("--all-databases"):
+        return
+    left_out = [
+        item
+        for item in items
+        if item.path.parent == Path(__file__).parent
+        and (item.path.stem in PLAIN and "[postgresql" in item.name and item.name.partition("[")[0] not in PARALLEL)
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")
@@ -42,13 +64,12 @@ def copy_of_migrated(
     database = Database(original)
     database.migrate()
     database.close()
-    numbers = count(1)
 
     def copy(folder: Path) -> str:
         if running is None:
             shutil.copy(original.removeprefix("sqlite:///"), folder / "autopack.db")
             return f"sqlite:///{folder / 'autopack.db'}"
-        name, template = f"copy_{next(numbers)}", database.url.database
+        name, template = f"copy_{uuid4().hex}", database.url.database  # the server outlives this fixture
         running.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return running.get_uri(name)
 

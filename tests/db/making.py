@@ -1,18 +1,21 @@
 """Plain values for the database's tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import TypeVar
 
-from app.db import runs
+from app.db import clients, progress, runs
+from app.db.clients import Target
 from app.db.engine import Database
 from app.db.runs import NewRun
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import Phase, Plan, TaskCategory, Tier
+from app.domain.planning import split
+from app.domain.requests import RunStart
 from app.domain.ruleset import RepositorySettings
-from app.domain.strategy import RunOptions, Strategy, compile_strategy
+from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.lifecycle.rules import default_ruleset
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -63,10 +66,48 @@ def strategy_of(plan: Plan = PLAN, *, tokens: int | None = None) -> Strategy:
     return compile_strategy(default_ruleset(), plan, RunOptions(tokens=tokens), RepositorySettings(), vendors)
 
 
-def planned_run(db: Database, run_id: str = "r1", *, tokens: int | None = None) -> str:
+def planned_run(db: Database, run_id: str = "r1", *, issue: int = 7, tokens: int | None = None) -> str:
     """A run with plan and strategy: tiers T1 (P1, P2) and T2 (P3), each phase capped at 200,000 tokens."""
-    runs.create(db, new_run(run_id), NOW)
-    runs.store_strategy(db, run_id, PLAN, strategy_of(tokens=tokens))
+    runs.create(db, new_run(run_id, issue=issue), NOW)
+    progress.store_strategy(db, run_id, PLAN, strategy_of(tokens=tokens), NOW)
+    return run_id
+
+
+def posted_run(
+    db: Database,
+    run_id: str = "r1",
+    tiers: Sequence[Sequence[str]] = (("P1", "P2"),),
+    *,
+    most: int = 25,
+    issue: int = 0,
+) -> str:
+    """A run that was started over the REST API: tiers T1… of these phases, in runs of `most` phases at most.
+
+    With an issue it is one of the repository acme/widgets, else it has none.
+    """
+    body = {
+        "run": {"run_id": run_id, "repository": "acme/widgets" if issue else None, "issue_number": issue or None},
+        "tiers": [
+            {"tier_id": f"T{n}", "tier_index": n, "name": f"Tier {n}", "description": f"About {n}"}
+            for n in range(1, len(tiers) + 1)
+        ],
+        "phases": [
+            {"phase_id": phase_id, "phase_index": n, "tier_id": f"T{tier}", "name": "x", "task_category": "docs"}
+            for n, (tier, phase_id) in enumerate((n, one) for n, held in enumerate(tiers, 1) for one in held)
+        ],
+    }
+    asked, options, settings = (
+        RunStart.model_validate(body),
+        RunOptions(tokens=5_000, phases=most),
+        RepositorySettings(),
+    )
+    parts = split(asked.plan(), most)
+    strategies = [
+        compile_strategy(default_ruleset(), part, options, settings, frozenset(), engine=Engine.EXTERNAL)
+        for part in parts
+    ]
+    target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
+    clients.start(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
     return run_id
 
 

@@ -25,7 +25,7 @@ def start(db: Database, number: int, *, plan: Plan = PLAN, aging: dict[str, int]
     """Run r1, r2, … of the project; each begins an hour after the one before."""
     run_id = f"r{number}"
     runs.create(db, new_run(run_id, issue=number), after(hours=number))
-    runs.store_strategy(db, run_id, plan, strategy_of(plan))
+    progress.store_strategy(db, run_id, plan, strategy_of(plan), after(hours=number))
     if aging:
         with db.writing() as session:
             run = session.get_one(Run, run_id)
@@ -346,7 +346,7 @@ def test_a_run_that_ends_while_others_report_loses_nothing(db: Database) -> None
 def test_every_project_has_a_backlog_of_its_own(db: Database) -> None:
     leave(db, 1)
     runs.create(db, new_run("r2", repository="acme/gadgets"), after(hours=2))
-    runs.store_strategy(db, "r2", PLAN, strategy_of())
+    progress.store_strategy(db, "r2", PLAN, strategy_of(), after(hours=2))
     see(db, "r2", finding("gap"))
     with db.reading() as session:
         every = backlog.all_projects(session)

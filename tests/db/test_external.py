@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.db import audits, builder_results, clients, external, posting, standing
+from app.db import audits, builder_results, clients, external, landing, posting, standing
 from app.db.clients import Target
 from app.db.engine import Database
 from app.db.tables import ModelCall, Run, Submission, Transition
@@ -54,7 +54,7 @@ def begin(
         default_ruleset(), asked.plan(), options, RepositorySettings(), frozenset(), engine=Engine.EXTERNAL
     )
     target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
-    clients.start(db, asked, [asked.plan()], options, strategy, target, NOW)
+    clients.start(db, asked, [asked.plan()], options, [strategy], target, NOW)
     return "r1"
 
 
@@ -71,7 +71,7 @@ def built(db: Database, phase_id: str = "P1", *, at: datetime = NOW, **more: Any
 
 def audited(db: Database, verdict: Recommendation, phase_id: str = "P1", **more: Any) -> PhaseState:
     result = AuditorResult(run_id="r1", phase_id=phase_id, review_notes="", recommendation=verdict, **more)
-    return audits.post(db, "r1", phase_id, result, (), NOW).receipt.phase_state
+    return audits.post(db, "r1", phase_id, result, after(seconds=1)).receipt.phase_state
 
 
 def book(db: Database, amount: int) -> None:
@@ -254,6 +254,39 @@ def test_a_late_audit_that_objects_takes_promotion_away(db: Database) -> None:
         run = session.get_one(Run, "r1")
         assert run.state == RunState.DONE_SUCCESS
         assert "late audit of P1" in run.late_objection
+
+
+def test_a_later_audit_that_approves_takes_the_objection_back(db: Database) -> None:
+    begin(db, ["docs"])
+    built(db)
+    audited(db, Recommendation.REVISE)
+    assert standing.of_run(db, "r1").promotion_blockers == ["a late audit of P1 says: revise"]
+    audited(db, Recommendation.APPROVE, auditor_attempts=2)
+    assert standing.of_run(db, "r1").promotion_eligible_to_main
+
+
+def test_an_approval_that_came_before_the_work_is_none(db: Database) -> None:
+    begin(db, ["security_auth_change"])
+    audited(db, Recommendation.APPROVE)
+    clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE), after(seconds=2))
+    with pytest.raises(Conflict, match="audited first"):
+        clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), after(seconds=3))
+
+
+def test_work_that_something_newer_has_taken_the_place_of_is_left_alone(db: Database) -> None:
+    begin(db, ["docs"], repository=True)
+    built(db)
+    first = landing.work(db, "r1", "P1")
+    assert first is not None
+    landing.pushed(db, "r1", "P1", first, "a" * 40, 0, after(seconds=1))
+    built(db, at=after(seconds=2), builder_attempts=2)
+    audited(db, Recommendation.APPROVE)
+    assert landing.complete(db, "r1", "P1", first, "green", after(seconds=3)) is landing.Verdict.OVERTAKEN
+    landing.refuse(db, "r1", "P1", first, (landing.misfit("P1", "CI is red."),), after(seconds=3))
+    second = landing.work(db, "r1", "P1")
+    assert second is not None
+    assert (second.patch, second.head_sha) == (PATCH, None), "the newer attempt is still to be pushed"
+    assert standing.of_run(db, "r1").tiers[0].phases[0].state is PhaseState.GATE
 
 
 def test_many_results_at_once_are_each_counted_once(db: Database) -> None:

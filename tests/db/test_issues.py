@@ -5,8 +5,9 @@ import sqlalchemy as sa
 
 from app.db import issues
 from app.db.engine import Database
-from app.db.tables import Issue
+from app.db.tables import Issue, Phase, Run
 from app.domain.findings import Finding, Severity
+from app.domain.refusals import Conflict
 from app.domain.view import FindingView
 from tests.db.making import after, finding, planned_run
 
@@ -114,3 +115,81 @@ def test_nothing_found_is_nothing_stored(db: Database, run: str) -> None:
     see(db, "audit 1")
     issues.resolve(db, "r1", "P1", [], "")
     assert issues.of_run(db, "r1") == ()
+
+
+# How much there may be, and what reading it costs
+
+
+def fill(db: Database, run_id: str, keys: int) -> None:
+    """Give the run as many issues, `docs__many__0` and so on, without the work of reporting them."""
+    with db.writing() as session:
+        session.add_all(
+            Issue(
+                run_id=run_id,
+                phase_id="P1",
+                fingerprint=f"{number:064}",
+                issue_key=f"docs__many__{number}",
+                severity=Severity.MINOR,
+                source="test",
+                finding=finding().model_dump(mode="json"),
+                seen_in="audit 1",
+                first_seen_at=after(),
+                last_seen_at=after(),
+            )
+            for number in range(keys)
+        )
+
+
+def test_a_run_has_room_for_so_many_distinct_issues(db: Database, run: str) -> None:
+    fill(db, run, issues.MOST_KEYS - 1)
+    with db.reading() as session:
+        row = session.get_one(Run, run)
+        issues.require_room(session, row, "docs__new__1", "docs__many__3", "docs__new__1")
+        with pytest.raises(Conflict, match="has 999 issues, 1,000 are allowed"):
+            issues.require_room(session, row, "docs__new__1", "docs__new__2")
+
+
+def test_in_a_full_run_only_what_it_has_already_is_reported(db: Database, run: str) -> None:
+    fill(db, run, issues.MOST_KEYS + 1)  # its own audits are not bounded
+    planned_run(db, "r2", issue=8)
+    with db.reading() as session:
+        issues.require_room(session, session.get_one(Run, run), "docs__many__7")
+        issues.require_room(session, session.get_one(Run, run))
+        issues.require_room(session, session.get_one(Run, "r2"), "docs__new__1")
+        with pytest.raises(Conflict):
+            issues.require_room(session, session.get_one(Run, run), "docs__new__1")
+
+
+def test_of_references_the_newest_hundred_are_kept(db: Database, run: str) -> None:
+    told = [f"{number}.log" for number in range(issues.MOST_REFERENCES + 20)]
+    for references in (told[:90], told[90:]):
+        with db.writing() as session:
+            row, phase = session.get_one(Run, run), session.get_one(Phase, (run, "P1"))
+            evidence = {finding().issue_key: references}
+            issues.record_in(session, row, phase, [finding()], "ci 1", after(), evidence=evidence)
+    with db.reading() as session:
+        assert session.scalars(sa.select(Issue.evidence_refs)).one() == told[20:]
+
+
+def test_one_entry_is_the_one_of_the_index(db: Database, run: str) -> None:
+    see(db, "audit 1", finding(), finding(path="b.py"), finding("gap"))
+    see(db, "audit 2", finding(severity=Severity.MAJOR), phase_id="P3", seconds=1)
+    planned_run(db, "r2", issue=8)
+    issues.record(db, "r2", "P2", [finding()], "audit 1", after())
+    with db.reading() as session:
+        index = issues.run_index(session, run)
+        assert {key: issues.index_entry(session, run, key) for key in index} == index
+        assert index["docs__readme__typo"].seen_in_phases == ("P1", "P3")
+        with pytest.raises(KeyError):
+            issues.index_entry(session, run, "docs__readme__none")
+
+
+def test_runs_are_counted_together_as_they_are_alone(db: Database, run: str) -> None:
+    others = [planned_run(db, "r2", issue=8), planned_run(db, "r3", issue=9)]
+    see(db, "audit 1", finding(), finding("gap", severity=Severity.MAJOR))
+    issues.record(db, "r2", "P3", [finding()], "audit 1", after())
+    issues.resolve(db, run, "P1", [finding().fingerprint], "mended")
+    with db.reading() as session:
+        together = issues.counts_of(session, [run, *others])
+        assert together == {run_id: issues.counts(session, run_id) for run_id in (run, *others)}
+        assert [(one.run.minor, one.run.major) for one in together.values()] == [(0, 1), (1, 0), (0, 0)]

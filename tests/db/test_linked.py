@@ -1,17 +1,25 @@
 """The run that does a plan's next part is created once, and only after one that ended well."""
 
-import pytest
+import itertools
 
-from app.db import linked, picture, progress, runs
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.db import clients, linked, picture, progress, runs, standing
 from app.db.engine import Database
-from app.domain.states import RunState
+from app.db.tables import Run
+from app.domain.refusals import Conflict, Unknown
+from app.domain.requests import StatusUpdate
+from app.domain.states import PhaseState, RunState
 from app.domain.view import LinkedRun
-from tests.db.making import NOW, PLAN, at_once, new_run, strategy_of
+from tests.db.making import NOW, PLAN, at_once, new_run, posted_run, strategy_of
 
 
 def first_of_three(db: Database, run_id: str = "r1", intent: str = "build") -> None:
     runs.create(db, new_run(run_id, intent=intent), NOW)
-    runs.store_strategy(db, run_id, PLAN, strategy_of(), [PLAN, PLAN])
+    progress.store_strategy(db, run_id, PLAN, strategy_of(), NOW, [PLAN, PLAN])
     progress.move_run(db, run_id, RunState.RUN_CREATED, "stored", NOW)
 
 
@@ -27,7 +35,7 @@ def test_each_part_follows_the_one_before(db: Database) -> None:
     assert (second.follows, second.part, second.parts, second.rest) == ("r1", 2, 3, (PLAN,))
     assert (second.base_branch, second.target_branch, second.plan) == ("autonomous/r1", "main", PLAN)
     assert (second.issue_number, second.requester, second.options) == (7, "maintainer", runs.get(db, "r1").options)
-    runs.store_strategy(db, "r1-part-2", PLAN, strategy_of())
+    progress.store_strategy(db, "r1-part-2", PLAN, strategy_of(), NOW)
     progress.move_run(db, "r1-part-2", RunState.RUN_CREATED, "stored", NOW)
     succeed(db, "r1-part-2")
     assert linked.create_next(db, "r1-part-2", NOW) == "r1-part-3"
@@ -64,13 +72,30 @@ def test_another_run_that_is_on_for_the_issue_goes_first(db: Database) -> None:
     succeed(db, "r1")
     runs.create(db, new_run("r2"), NOW)
     assert linked.create_next(db, "r1", NOW) is None
+    assert linked.not_begun(db, "r1") == "Part 2 of 3 was not begun: another run is on for this issue."
+
+
+def test_a_part_whose_id_was_taken_meanwhile_is_not_begun_and_says_so(db: Database) -> None:
+    first_of_three(db)
+    succeed(db, "r1")
+    runs.create(db, new_run("r1-part-2", issue=8), NOW)
+    assert linked.create_next(db, "r1", NOW) is None
+    assert "there is another run with its id, r1-part-2" in linked.not_begun(db, "r1")
+
+
+def test_nothing_is_said_where_no_part_is_missing(db: Database) -> None:
+    first_of_three(db)
+    assert linked.not_begun(db, "r1") == ""
+    succeed(db, "r1")
+    assert linked.create_next(db, "r1", NOW) == "r1-part-2"
+    assert linked.not_begun(db, "r1") == ""
 
 
 def test_a_part_that_is_divided_again_makes_more_parts(db: Database) -> None:
     first_of_three(db)
     succeed(db, "r1")
     linked.create_next(db, "r1", NOW)
-    runs.store_strategy(db, "r1-part-2", PLAN, strategy_of(), [PLAN])
+    progress.store_strategy(db, "r1-part-2", PLAN, strategy_of(), NOW, [PLAN])
     second = runs.get(db, "r1-part-2")
     assert (second.part, second.parts, len(second.rest)) == (2, 4, 2)
 
@@ -80,3 +105,83 @@ def test_ids_of_parts_stay_usable(db: Database) -> None:
     assert linked.next_id("issue-7-ab12", 1) == "issue-7-ab12-part-2"
     assert linked.next_id("issue-7-ab12-part-2", 2) == "issue-7-ab12-part-3"
     assert linked.next_id(longest, 1) == "x" * 93 + "-part-2"
+
+
+def test_the_first_runs_id_may_end_like_that_of_a_part() -> None:
+    assert linked.next_id("zz-part-2", 1) == "zz-part-2-part-2"
+    assert linked.next_id("zz-part-2-part-2", 2) == "zz-part-2-part-3"
+
+
+@given(st.from_regex(r"[a-z][a-z0-9-]{0,90}(-part-[0-9]{1,3})?", fullmatch=True), st.integers(2, 300))
+def test_each_parts_id_is_the_one_that_the_first_run_announced(first: str, parts: int) -> None:
+    announced = [linked.id_of(first, 1, part) for part in range(2, parts + 1)]
+    followed = list(itertools.accumulate(range(1, parts), linked.next_id, initial=first))[1:]
+    assert followed == announced
+    assert len({first, *announced}) == parts
+    assert max(map(len, announced)) <= 100
+
+
+# Started over the REST API
+
+
+def complete(db: Database, run_id: str, *phases: str) -> None:
+    for phase_id in phases:
+        for state in (PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE):
+            clients.update_status(db, run_id, phase_id, StatusUpdate(state=state), NOW)
+
+
+def test_the_next_part_of_a_run_without_repository_is_there_with_the_end_of_the_one_before(db: Database) -> None:
+    posted_run(db, "r1", [["P1", "P2", "P3"]], most=1)
+    for run_id, phase_id in (("r1", "P1"), ("r1-part-2", "P2"), ("r1-part-3", "P3")):
+        assert runs.get(db, run_id).state is RunState.RUN_CREATED
+        card = standing.of_run(db, run_id)
+        assert ([one.phase_id for tier in card.tiers for one in tier.phases], card.token_cap) == ([phase_id], 5_000)
+        complete(db, run_id, phase_id)
+        assert runs.get(db, run_id).state is RunState.DONE_SUCCESS
+    assert linked.create_next(db, "r1", NOW) == "r1-part-2", "its workflow finds it there"
+    with db.reading() as session:
+        assert [run.rest_strategies for run in session.scalars(sa.select(Run))] == [[], [], []]
+
+
+def test_a_part_whose_id_is_taken_does_not_hinder_the_end_of_the_one_before(db: Database) -> None:
+    posted_run(db, "r1", [["P1", "P2"]], most=1)
+    posted_run(db, "r1-part-2")
+    complete(db, "r1", "P1")
+    assert runs.get(db, "r1").state is RunState.DONE_SUCCESS
+    assert runs.get(db, "r1-part-2").follows is None
+    assert linked.create_next(db, "r1", NOW) is None
+
+
+def test_a_phase_of_a_later_part_is_unknown_and_its_run_is_named(db: Database) -> None:
+    posted_run(db, "r1", [["P1"], ["P2"], ["P3"]], most=1)
+    with pytest.raises(Unknown, match=r"no phase 'P3'; it comes with the run r1-part-3, once .* it has P1"):
+        complete(db, "r1", "P3")
+    with pytest.raises(Unknown, match="no phase 'P4'; it has P1"):
+        complete(db, "r1", "P4")
+
+
+def test_a_plan_whose_parts_have_no_free_ids_is_not_begun(db: Database) -> None:
+    posted_run(db, "r1-part-3")
+    with pytest.raises(Conflict, match="takes 3 runs, and there is a run r1-part-3 already"):
+        posted_run(db, "r1", [["P1", "P2", "P3"]], most=1)
+    assert [run.run_id for run in runs.open_runs(db)] == ["r1-part-3"]
+    posted_run(db, "r1", [["P1", "P2"]], most=1)
+
+
+def test_a_second_run_on_an_issue_is_refused_by_the_name_of_the_first(db: Database) -> None:
+    posted_run(db, "r1", issue=7)
+    with pytest.raises(Conflict, match="The run r1 is on for the issue acme/widgets#7"):
+        posted_run(db, "r2", issue=7)
+    posted_run(db, "r3", issue=8)
+
+
+def test_of_two_runs_that_are_started_at_once_one_is_refused(db: Database) -> None:
+    def start(number: int) -> str:
+        try:
+            return posted_run(db, f"r{number}", issue=7)
+        except Conflict as refusal:
+            return str(refusal)
+
+    answers = at_once(4, start)
+    (begun,) = [one for one in answers if one.startswith("r")]
+    assert sum(f"The run {begun} is on" in one for one in answers) == 3

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from app.db import aging, issues, ledger, progress, reports, runs, spending, totals
@@ -233,7 +235,7 @@ def test_totals_count_everything(db: Database) -> None:
         session.add(Delivery(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
         session.add(Delivery(id="d2", event="push", payload="{}", received_at=NOW, handed_at=NOW))
     counted = totals.read(db)
-    assert dict(counted.runs) == {"PLAN_BOOTSTRAP": 1}
+    assert dict(counted.runs) == {"RUN_CREATED": 1}
     assert (counted.open_runs, counted.ci_runs, counted.calls_under_way) == (1, 2, {"auditor": 1})
     assert counted.roles["builder"] == totals.RoleTotals(1, 5, 1, 5, Decimal("0.5"))
     assert counted.phases == {("docs", "QUEUED"): 3}
@@ -309,3 +311,20 @@ def test_statements_without_a_condition_and_inserted_rows_are_noted(db: Database
     with db.writing() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Issue)) == 0
     assert not taken(db), "reading notes nothing"
+
+
+def test_a_page_of_many_runs_takes_as_many_queries_as_of_one(db: Database) -> None:
+    asked: list[Any] = []
+
+    def note(*told: Any) -> None:
+        asked.append(told[2])
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    needed: list[int] = []
+    for number in (1, 2, 3, 4):
+        issues.record(db, planned_run(db, f"r{number}", issue=number), "P1", [finding()], "audit 1", NOW)
+        asked.clear()
+        assert reports.run_metrics(db, DEFAULTS)[1][0].minor_issues_count == 1
+        needed.append(len(asked))
+    assert needed[0] > 3
+    assert len(set(needed)) == 1

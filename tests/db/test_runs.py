@@ -132,7 +132,7 @@ def test_an_ended_run_is_found_by_its_issue_but_is_not_open(db: Database) -> Non
 
 def test_plan_and_strategy_are_stored_once_and_whole(db: Database) -> None:
     planned_run(db)
-    runs.store_strategy(db, "r1", PLAN, strategy_of(tokens=1_234))
+    progress.store_strategy(db, "r1", PLAN, strategy_of(tokens=1_234), NOW)
     assert states_of(db) == {"P1": "QUEUED", "P2": "QUEUED", "P3": "QUEUED", "T1": "PENDING", "T2": "PENDING"}
     assert runs.get(db, "r1").token_cap == 5_000_000
     assert runs.get(db, "r1").max_minutes == 120
@@ -160,14 +160,14 @@ def test_a_notice_is_given_once(db: Database) -> None:
 
 def test_every_step_is_recorded_with_its_cause_and_time(db: Database) -> None:
     planned_run(db)
-    progress.move_run(db, "r1", RunState.RUN_CREATED, "plan stored", after(minutes=1))
+    progress.move_run(db, "r1", RunState.PHASE_QUEUEING, "P1 is next", after(minutes=1))
     with db.reading() as session:
         step = session.scalars(sa.select(Transition).order_by(Transition.id.desc())).first()
     assert step is not None
     assert (step.old, step.new, step.cause, step.at) == (
-        "PLAN_BOOTSTRAP",
         "RUN_CREATED",
-        "plan stored",
+        "PHASE_QUEUEING",
+        "P1 is next",
         after(minutes=1),
     )
 
@@ -192,10 +192,10 @@ def test_a_step_that_does_not_exist_changes_nothing(db: Database) -> None:
     with pytest.raises(IllegalTransition):
         progress.move_tier(db, "r1", "T1", TierState.COMPLETE, "too early", NOW)
     run = runs.get(db, "r1")
-    assert (run.state, run.head_sha) == (RunState.PLAN_BOOTSTRAP, None)
+    assert (run.state, run.head_sha) == (RunState.RUN_CREATED, None)
     assert states_of(db)["P1"] == "QUEUED"
     assert states_of(db)["T1"] == "PENDING"
-    assert len(history(db, "run")) == 1
+    assert len(history(db, "run")) == 2
 
 
 def test_columns_move_with_the_state(db: Database) -> None:
@@ -265,7 +265,7 @@ def test_the_first_end_holds(db: Database) -> None:
 def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
     planned_run(db)
     at_once(8, lambda number: progress.end(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
-    assert len(history(db, "run")) == 2
+    assert [new for _, _, new in history(db, "run")] == ["PLAN_BOOTSTRAP", "RUN_CREATED", "DONE_CANCELLED"]
     assert len(history(db, "phase")) == 3
 
 

@@ -136,6 +136,18 @@ def test_an_inconsistent_plan_says_what_is_wrong() -> None:
     assert refused(RunStart, with_run(repository="nobody"))
 
 
+@pytest.mark.parametrize("listed", ["tiers", "phases"])
+def test_a_plan_is_no_longer_than_documented(listed: str) -> None:
+    (tier,), (phase,) = RUN["tiers"], RUN["phases"]
+    plan = {
+        "tiers": [tier, *({**tier, "tier_id": f"T{n}"} for n in range(2, 301))],
+        "phases": [phase, *({**phase, "phase_id": f"P{n}"} for n in range(2, 301))],
+    }
+    assert RunStart.model_validate({**RUN, **plan})
+    more = [*plan[listed], {**plan[listed][0], f"{listed[:-1]}_id": "one-more"}]
+    assert "at most 300 items" in refused(RunStart, {**RUN, **plan, listed: more})
+
+
 def test_a_plan_is_put_in_the_order_of_its_indexes() -> None:
     tiers = [{"tier_id": f"T{n}", "tier_index": n, "name": "x"} for n in (2, 1)]
     phases = [{"phase_id": f"P{n}", "phase_index": n, "tier_id": "T1", "name": "x"} for n in (3, 1, 2)]

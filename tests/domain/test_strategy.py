@@ -1,5 +1,7 @@
 """A plan becomes governed by the ruleset that ships, figure by figure."""
 
+import pickle
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -468,3 +470,14 @@ def test_equal_input_always_gives_an_equal_strategy(plan: Plan, settings: Reposi
     assert once.model_dump_json() == again.model_dump_json()
     assert Strategy.model_validate_json(once.model_dump_json()) == once
     assert compile_strategy(ruleset_of(RULES, settings), plan, RunOptions(), settings, BOTH, engine=engine) == once
+
+
+def test_a_strategy_that_was_searched_is_the_same_as_before() -> None:
+    """It is compared and stored: what is remembered for searching is no part of it."""
+    plan = Plan(tiers=(Tier(tier_id="T1", tier_index=0, name="Base"),), phases=(phase(1), phase(2)))
+    fresh, searched = (compile_strategy(RULES, plan, RunOptions(), RepositorySettings(), BOTH) for _ in range(2))
+    assert [searched.of_phase(one).phase_id for one in ("P2", "P1")] == ["P2", "P1"]
+    assert searched.of_tier("T1") == fresh.tiers[0]
+    assert searched == fresh
+    assert searched.model_dump_json() == fresh.model_dump_json()
+    assert pickle.loads(pickle.dumps(searched)).of_phase("P2") == fresh.of_phase("P2")

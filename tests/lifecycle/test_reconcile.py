@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pytest
 from dbos import DBOS, SetWorkflowID
+from sqlalchemy.exc import NoResultFound
 
 from app.db import inbox
 from app.db.engine import Database
 from app.db.inbox import StoredDelivery
+from app.domain.refusals import Unknown
+from app.domain.requests import AuditRequest
+from app.lifecycle.asked_audit import audit_posted_patch
+from app.lifecycle.ending import end_stranded, reconsider_promotion
 from app.lifecycle.reconcile import MOST_RETRIES, retry_failed_workflows
 from app.lifecycle.rules import default_ruleset
+from app.lifecycle.run import run
 from app.lifecycle.services import NotConfigured, Services, configure
 from app.lifecycle.steps import utcnow
 from app.lifecycle.upkeep import forget_workflows
@@ -72,3 +78,16 @@ async def test_what_ended_long_ago_is_forgotten(services: Services) -> None:
     assert await statuses() == ["SUCCESS"]
     await forget_workflows(utcnow() + timedelta(seconds=1))
     assert await statuses() == []
+
+
+async def test_no_kind_of_workflow_is_kept_for_ever(services: Services) -> None:
+    configure(services)
+    await act_on_it()
+    for begun in (run("nobody"), end_stranded("nobody"), reconsider_promotion("nobody")):
+        with pytest.raises(NoResultFound):
+            await begun
+    with pytest.raises(Unknown):
+        await audit_posted_patch("nobody", "P1", 1, AuditRequest())
+    assert len(await DBOS.list_workflows_async(has_parent=False)) == 5
+    await forget_workflows(utcnow() + timedelta(seconds=1))
+    assert await DBOS.list_workflows_async() == []

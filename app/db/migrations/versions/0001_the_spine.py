@@ -43,6 +43,7 @@ def upgrade() -> None:
         sa.Column("part", sa.Integer(), nullable=False),
         sa.Column("parts", sa.Integer(), nullable=False),
         sa.Column("rest", sa.JSON(), nullable=False),
+        sa.Column("rest_strategies", sa.JSON(), nullable=False),
         sa.Column("repository", sa.String(length=200), nullable=True),
         sa.Column("installation_id", sa.BigInteger(), nullable=True),
         sa.Column("issue_number", sa.Integer(), nullable=True),
@@ -153,7 +154,7 @@ def upgrade() -> None:
 
     op.create_table(
         "model_calls",
-        sa.Column("id", sa.String(length=200), nullable=False),
+        sa.Column("id", sa.String(length=400), nullable=False),
         sa.Column("run_id", sa.String(length=100), nullable=False),
         sa.Column("phase_id", sa.String(length=100), nullable=True),
         sa.Column("role", sa.String(length=20), nullable=False),
