@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
-from app.db import audits, builder_results, external, issues, posting
+from app.db import audits, builder_results, external, issues, posting, runs
 from app.db.engine import Database
 from app.db.posting import AUDIT, WORK
 from app.db.tables import Phase, Run, Submission, Transition
@@ -178,6 +178,11 @@ def tagged(db: Database, run_id: str, phase_id: str) -> None:
     """The phase's commit is green and tagged."""
     with db.writing() as session:
         session.get_one(Phase, (run_id, phase_id)).snapshot = True
+
+
+def deadline_of(db: Database, run_id: str) -> datetime:
+    """Until when something has to be posted for the run."""
+    return deadline(look(db, run_id), runs.strategy(db, run_id).external_deadline_minutes)
 
 
 def deadline(seen: Look, minutes: float) -> datetime:

@@ -140,6 +140,13 @@ def get(db: Database, run_id: str) -> RunRow:
         return RunRow.model_validate(session.get_one(Run, run_id))
 
 
+def untold_runs(db: Database) -> list[RunRow]:
+    """All runs whose end has not been told in full, oldest first; the open ones among them."""
+    with db.reading() as session:
+        query = sa.select(Run).where(Run.told_at.is_(None)).order_by(Run.created_at)
+        return [RunRow.model_validate(row) for row in session.scalars(query)]
+
+
 def strategy(db: Database, run_id: str) -> Strategy:
     """The run's frozen strategy. Raises `sqlalchemy.exc.NoResultFound`; the run has been planned."""
     with db.reading() as session:

@@ -155,8 +155,6 @@ class Thresholds(Rules):
     """Share of a cap from which the status comment warns."""
     repeats_before_escalation: int = Field(ge=2, le=10)
     """The same patch, or the same failure, this many times: the Auditor is asked for a minimal patch."""
-    audit_rounds: int = Field(ge=1, le=10)
-    """Most audits of one phase; then a person decides."""
 
 
 class PromotionRules(Rules):

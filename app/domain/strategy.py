@@ -74,8 +74,6 @@ class PhaseStrategy(_Frozen):
     """How often the Auditor may send the work back."""
     max_ci_runs: int
     """One for each of the Builder's tries; re-runs of jobs that infrastructure failed are not counted."""
-    max_audit_rounds: int
-    """Most audits, whatever they come to; then a person decides."""
     escalate_after: int
     """The same patch or the same failure this often: the Auditor is asked for a minimal patch."""
     ci_profile: CiProfile
@@ -270,7 +268,6 @@ def _phase_strategy(
         builder_tries=category.builder_tries,
         auditor_tries=category.auditor_tries,
         max_ci_runs=category.builder_tries,
-        max_audit_rounds=rules.thresholds.audit_rounds,
         escalate_after=rules.thresholds.repeats_before_escalation,
         ci_profile=CiProfile.STRICT if strict else category.ci,
         auto_apply=category.auto_apply,

@@ -12,8 +12,8 @@ from app.domain.budget import BudgetExhausted, ModelFailed, Role, RunStopped
 from app.domain.findings import AuditReport, distinct
 from app.domain.requests import AuditorResult, AuditRequest
 from app.domain.states import RunState
-from app.lifecycle.patience import wake
 from app.lifecycle.record import RunLedger
+from app.lifecycle.run import go_on
 from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import step, utcnow
 
@@ -58,7 +58,7 @@ async def audit_posted_patch(run_id: str, phase_id: str, number: int, request: A
         await _failed(run_id, phase_id, number, str(trouble))
     else:
         await _post(run_id, phase_id, number, report)
-    await wake(run_id)
+    await go_on(run_id)
 
 
 @step

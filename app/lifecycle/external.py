@@ -6,7 +6,7 @@ repository, it applies, pushes, has CI judge and tags what was posted, phase by 
 
 from pydantic import BaseModel, ConfigDict
 
-from app.db import landing, runs
+from app.db import landing
 from app.db.landing import Look, Verdict, Work
 from app.domain.ci import CiState
 from app.domain.findings import BuilderAnswer, Finding, Severity
@@ -34,8 +34,8 @@ def strategy_for(rules: Ruleset, plan: Plan, options: RunOptions, settings: Repo
 
 async def until_over(run_id: str) -> None:
     """Wait until every phase of a run without a repository has ended. Raises `RunEnded` when nobody posts any more."""
-    while not (look := await _look(run_id)).over:
-        await _sleep(run_id, look)
+    while not (await _look(run_id)).over:
+        await _sleep(run_id)
 
 
 async def build(job: Job, plan: Plan, strategy: Strategy) -> str:
@@ -51,7 +51,7 @@ async def build(job: Job, plan: Plan, strategy: Strategy) -> str:
             until = landing.deadline(look, strategy.external_deadline_minutes)
             await show.say(job.run_id, Headline.WAITING_FOR_YOU, look.awaited, deadline=until)
             said = look.awaited
-        await _sleep(job.run_id, look)
+        await _sleep(job.run_id)
     return look.head_sha or job.base_sha
 
 
@@ -155,10 +155,10 @@ async def _apply(job: Job, start: Start, diffs: tuple[str, ...]) -> _Applied:
     return _Applied(built=Built(answer=answer, patch=await worktree.patch()), count=count, trouble=trouble)
 
 
-async def _sleep(run_id: str, look: Look) -> None:
+async def _sleep(run_id: str) -> None:
     """Wait for something to be posted, or for the deadline. Raises `RunStopped` and `RunEnded`."""
     await check_stop(run_id)
-    left = await _left(run_id, look)
+    left = await _left(run_id)
     if left <= 0:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "no result was posted in time; start another run to go on")
     await sleep_until_woken(left)
@@ -174,10 +174,9 @@ def _look(run_id: str) -> Look:
 
 
 @step
-def _left(run_id: str, look: Look) -> float:
+def _left(run_id: str) -> float:
     """Seconds until something has to be posted."""
-    minutes = runs.strategy(services().db, run_id).external_deadline_minutes
-    return (landing.deadline(look, minutes) - utcnow()).total_seconds()
+    return (landing.deadline_of(services().db, run_id) - utcnow()).total_seconds()
 
 
 @step

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 from typing import TypeVar
 
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS
 
 from app.db import audits, backlog, builder_results, clients, posting, standing
 from app.db.clients import IssueReceipt, Target
@@ -31,9 +31,8 @@ from app.lifecycle.bootstrap import mirror_at, repo_of
 from app.lifecycle.checked_yaml import SettingsError
 from app.lifecycle.ending import reconsider_promotion
 from app.lifecycle.external import strategy_for
-from app.lifecycle.patience import wake
 from app.lifecycle.rules import parse_settings
-from app.lifecycle.run import run
+from app.lifecycle.run import begin, go_on
 from app.lifecycle.services import in_db, services
 from app.lifecycle.steps import utcnow
 from app.workspace.apply import check_diffs
@@ -69,21 +68,16 @@ async def start_run(asked: RunStart) -> RunCard:
     known = parts[:1] if target else parts
     strategies = [_govern(asked, part, rules, options, settings) for part in known]
     card = await in_db(clients.start, asked, parts, options, strategies, target, utcnow())
-    await begin(card.run_id)
+    if target is not None:
+        await begin(card.run_id)
     return card
-
-
-async def begin(run_id: str) -> None:
-    """Set the run's workflow off; a second time changes nothing."""
-    with SetWorkflowID(run_id):
-        await DBOS.start_workflow_async(run, run_id)
 
 
 async def update_status(run_id: str, phase_id: str, update: StatusUpdate) -> PhaseCard:
     """Step a phase. Raises `Unknown` and `Conflict`."""
     card = await in_db(clients.update_status, run_id, phase_id, update, utcnow())
     if card.state.ended:
-        await wake(run_id)
+        await go_on(run_id)
     return card
 
 
@@ -206,7 +200,7 @@ async def _reconsider(run_id: str) -> None:
 async def _answer(run_id: str, posted: Posted[R]) -> R:
     """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
     if posted.at_work is not None or posted.receipt.phase_state.ended:
-        await wake(run_id)
+        await go_on(run_id)
     if posted.at_work is None:
         return posted.receipt
     deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS

@@ -14,7 +14,7 @@ from datetime import timedelta
 from dbos import DBOS, SetWorkflowID, error
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import runs
+from app.db import landing, runs
 from app.github import deliveries
 from app.github.client import GitHubApp
 from app.github.errors import GitHubRefused, GitHubUnavailable
@@ -83,13 +83,17 @@ async def end_stranded_runs() -> None:
 
 
 async def start_forgotten_runs() -> None:
-    """Set off open runs that were stored just before the process ended, as those asked for over the REST API."""
-    for asked in await in_db(runs.open_runs):
-        overdue = utcnow() - asked.created_at > STARTS_WITHIN
-        if overdue and await DBOS.get_workflow_status_async(asked.run_id) is None:
-            log.warning("run %s had no workflow, which is begun now", asked.run_id)
-            with SetWorkflowID(asked.run_id):
-                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, asked.run_id)
+    """Set off runs that were stored, or ended, just before the process ended; and those that nobody builds any more.
+
+    A run without a repository has no workflow while others build it.
+    """
+    for left in await in_db(runs.untold_runs):
+        waiting = not left.repository and left.completed_at is None
+        due = await in_db(landing.deadline_of, left.run_id) if waiting else left.created_at + STARTS_WITHIN
+        if due < utcnow() and await DBOS.get_workflow_status_async(left.run_id) is None:
+            log.warning("run %s had no workflow, which is begun now", left.run_id)
+            with SetWorkflowID(left.run_id):
+                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, left.run_id)
 
 
 async def _first_to_repeat(workflow_id: str) -> int:

@@ -2,6 +2,7 @@
 
 from dbos import DBOS, SetWorkflowID
 
+from app.db import standing
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, RunStopped
 from app.domain.plan import Plan, Tier
 from app.domain.states import RunState, TierState
@@ -13,9 +14,9 @@ from app.lifecycle import bootstrap, ending, external, promote, record, show
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.build import Start
 from app.lifecycle.job import Job, RunEnded
-from app.lifecycle.patience import check_stop, patiently
+from app.lifecycle.patience import check_stop, patiently, wake
 from app.lifecycle.phase import run_phase
-from app.lifecycle.services import NotConfigured, stopping
+from app.lifecycle.services import NotConfigured, in_db, stopping
 from app.lifecycle.steps import effect
 from app.workspace.errors import WorkspaceError
 
@@ -54,9 +55,28 @@ async def run(run_id: str) -> None:
         DBOS.logger.exception("the run %s ended by a defect", run_id)
         end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"internal error, see the log: {type(defect).__name__}")
     following = await ending.finish(run_id, job, end)
-    if following is not None:
+    if following is not None and job is not None:  # without a repository it has no workflow until it is over
         with SetWorkflowID(following):
             await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, following)
+
+
+async def begin(run_id: str) -> None:
+    """Set the run's workflow off; a second time changes nothing."""
+    with SetWorkflowID(run_id):
+        await DBOS.start_workflow_async(run, run_id)
+
+
+async def go_on(run_id: str) -> None:
+    """Have the run's workflow look at what was posted.
+
+    One without a repository has none while it is built: there is nothing to push, and a workflow that waits costs a
+    look at the database five times a second. It is begun when the run is over, to lead it to its end.
+    """
+    place = await in_db(standing.place_of, run_id)
+    if place.repository is not None:
+        await wake(run_id)
+    elif place.over:
+        await begin(run_id)
 
 
 async def _playbook(job: Job, governed: tuple[Plan, Strategy] | None) -> None:

@@ -51,12 +51,13 @@ def test_an_approval_of_earlier_work_does_not_cover_a_newer_result(api: Api) -> 
     done(run.audit(auditor_attempts=2), "COMPLETE")
 
 
-def test_a_high_risk_phase_completes_by_update_status_once_it_is_approved(api: Api) -> None:
+def test_only_an_approval_at_the_gate_completes_a_high_risk_phase(api: Api) -> None:
     run = api.begin(["security_auth_change"])
     run.reach("EXECUTING")
     done(run.audit(), "EXECUTING")
     assert run.status("GATE").status_code == 200
-    assert run.status("COMPLETE").status_code == 200
+    said(run.status("COMPLETE"), 409)
+    done(run.audit(auditor_attempts=2), "COMPLETE")
     assert run.states()[0] == "DONE_SUCCESS"
 
 

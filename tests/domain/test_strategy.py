@@ -146,7 +146,6 @@ def test_thresholds_are_those_of_the_ruleset() -> None:
     strategy = governed()
     assert strategy.warn_at == RULES.thresholds.warn_at == 0.8
     assert only(strategy).escalate_after == RULES.thresholds.repeats_before_escalation == 2
-    assert only(strategy).max_audit_rounds == RULES.thresholds.audit_rounds == 3
     assert RULES.run.minor_issues_per_phase == 3
     assert RULES.tier.major_issues == 0
     assert (RULES.tier.token_factor, RULES.tier.ci_runs_per_phase) == (3, 2)

@@ -7,19 +7,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from dbos import DBOS, SetWorkflowID
+import sqlalchemy as sa
+from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
 from sqlalchemy.exc import NoResultFound
 
-from app.db import inbox
+from app.db import builder_results, inbox, runs
 from app.db.engine import Database
 from app.db.inbox import StoredDelivery
+from app.db.tables import Run, Transition
 from app.domain.refusals import Unknown
-from app.domain.requests import AuditRequest
+from app.domain.requests import AuditRequest, BuilderResult, RunStart
+from app.lifecycle import posted
 from app.lifecycle.asked_audit import audit_posted_patch
 from app.lifecycle.ending import end_stranded, reconsider_promotion
-from app.lifecycle.reconcile import MOST_RETRIES, retry_failed_workflows
+from app.lifecycle.reconcile import MOST_RETRIES, retry_failed_workflows, start_forgotten_runs
 from app.lifecycle.rules import default_ruleset
-from app.lifecycle.run import run
+from app.lifecycle.run import RUNS_QUEUE, run
 from app.lifecycle.services import NotConfigured, Services, configure
 from app.lifecycle.steps import utcnow
 from app.lifecycle.upkeep import forget_workflows
@@ -91,3 +94,50 @@ async def test_no_kind_of_workflow_is_kept_for_ever(services: Services) -> None:
     assert len(await DBOS.list_workflows_async(has_parent=False)) == 5
     await forget_workflows(utcnow() + timedelta(seconds=1))
     assert await DBOS.list_workflows_async() == []
+
+
+ASKED = RunStart.model_validate(
+    {
+        "run": {"run_id": "r1"},
+        "tiers": [{"tier_id": "T1", "tier_index": 0, "name": "All"}],
+        "phases": [{"phase_id": "P1", "phase_index": 0, "tier_id": "T1", "name": "One", "task_category": "docs"}],
+    }
+)
+
+
+async def told(db: Database) -> runs.RunRow:
+    """The run once its end has been told."""
+    async with asyncio.timeout(20):
+        workflow: WorkflowHandleAsync[None] = await DBOS.retrieve_workflow_async("r1")
+        await workflow.get_result()
+    row = runs.get(db, "r1")
+    assert row.told_at is not None
+    return row
+
+
+async def test_a_run_that_nobody_builds_any_more_is_ended(services: Services) -> None:
+    configure(services)
+    await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
+    await posted.start_run(ASKED)
+    await start_forgotten_runs()
+    assert await DBOS.get_workflow_status_async("r1") is None, "while it is built by others, nothing waits for it"
+    long_ago = utcnow() - timedelta(days=2)
+    with services.db.writing() as session:
+        session.execute(sa.update(Run).values(created_at=long_ago))
+        session.execute(sa.update(Transition).values(at=long_ago))
+    await start_forgotten_runs()
+    ended = await told(services.db)
+    assert (ended.state, ended.stop_state) == ("DONE_FAILED_ENVIRONMENT", None)
+
+
+async def test_a_run_whose_end_was_not_told_is_led_to_it(services: Services) -> None:
+    configure(services)
+    await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
+    await posted.start_run(ASKED)
+    result = BuilderResult(run_id="r1", phase_id="P1", status="success")
+    builder_results.post(services.db, "r1", "P1", result, utcnow())  # and then the process was killed
+    assert runs.get(services.db, "r1").state == "DONE_SUCCESS"
+    with services.db.writing() as session:
+        session.execute(sa.update(Run).values(created_at=utcnow() - timedelta(hours=1)))
+    await start_forgotten_runs()
+    assert (await told(services.db)).state == "DONE_SUCCESS"
