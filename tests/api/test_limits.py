@@ -40,14 +40,17 @@ def api(service: Service) -> Iterator[Api]:
 class Files:
     """What lies below the folder of the service and beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, api: Api) -> None:
         self._root = folder.parent
         self._runs = folder / ".autonomous_runs"
+        self._api = api
 
     def folders(self) -> set[str]:
-        """Folders, but for those of runs whose names every test here begins with `run-`."""
-        found = {str(path.relative_to(self._root)) for path in self._root.rglob("*") if path.is_dir()}
-        return {path for path in found if "/.autonomous_runs/run-" not in f"/{path}"}
+        """Folders, but for those of runs that there are, of whatever test: they may be written at any time."""
+        found = [path for path in self._root.rglob("*") if path.is_dir()]
+        own = {self._runs / one.relative_to(self._runs).parts[0] for one in found if self._runs in one.parents}
+        there = {one for one in own if self._api.http.get(f"/runs/{quote(one.name, safe='')}").status_code == 200}
+        return {str(one.relative_to(self._root)) for one in found if not there & {one, *one.parents}}
 
     def wait_for(self, run: Run) -> None:
         """Until the run has its folder: what was asked for before it has had the time for one, too."""
@@ -58,8 +61,8 @@ class Files:
 
 
 @pytest.fixture
-def files(service: Service) -> Files:
-    return Files(service.folder)
+def files(service: Service, api: Api) -> Files:
+    return Files(service.folder, api)
 
 
 # Ids
