@@ -106,7 +106,7 @@ def subject(db: Database, run_id: str, phase_id: str) -> str | None:
 def next_number(db: Database, run_id: str, phase_id: str) -> int:
     """The number of the phase's next audit."""
     with db.reading() as session:
-        return 1 + max((one.attempt for one in posting.submissions(session, run_id, phase_id, Role.AUDITOR)), default=0)
+        return 1 + posting.last_attempt(session, run_id, phase_id, Role.AUDITOR)
 
 
 def note_failure(db: Database, run_id: str, phase_id: str, number: int, why: str, now: datetime) -> None:

@@ -8,8 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import caps, cleanliness, linked, progress
-from app.db.engine import LOCK
+from app.db import caps, cleanliness, linked, progress, standing
 from app.db.tables import ModelCall, Phase, Run, Tier
 from app.domain import budget, states
 from app.domain.budget import Kind, Purpose, Role, Scope
@@ -33,10 +32,7 @@ _LEADS = {
 
 def held_run(session: Session, run_id: str) -> Run:
     """The run, held until the transaction ends. Raises `Unknown`."""
-    run = session.get(Run, run_id, with_for_update=LOCK) if is_identifier(run_id) else None
-    if run is None:
-        raise Unknown(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
-    return run
+    return standing.require(session, run_id, held=True)
 
 
 def the_phase(session: Session, run: Run, phase_id: str) -> Phase:

@@ -127,17 +127,6 @@ def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
         return {Role(role): model for role, model in session.execute(query)}
 
 
-def tokens_by_phase(db: Database, run_id: str) -> dict[str, int]:
-    """Settled tokens of each phase."""
-    query = (
-        sa.select(ModelCall.phase_id, sa.func.sum(ModelCall.input + ModelCall.output))
-        .where(ModelCall.run_id == run_id, ModelCall.phase_id.is_not(None))
-        .group_by(ModelCall.phase_id)
-    )
-    with db.reading() as session:
-        return {phase_id: int(tokens) for phase_id, tokens in session.execute(query) if phase_id is not None}
-
-
 def _locked(session: Session, run_id: str) -> Run:
     """The run, held until the transaction ends: of two requests that only one fits, the second sees the first.
 

@@ -1,11 +1,12 @@
 """The picture of a run: everything that is shown of it, read in one place from the database."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from app.db import caps, issues, ledger, linked
+from app.db import caps, issues, ledger, linked, spent
 from app.db.engine import Database
+from app.db.spent import Spent
 from app.db.tables import Phase, Run, Tier
 from app.domain import promotion
 from app.domain.budget import Cap, Exhausted, Scope
@@ -28,8 +29,10 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         every_cap = caps.read(session, run)
         before, after = linked.neighbours(session, run)
         counts = issues.counts(session, run_id)
-    tokens = ledger.tokens_by_phase(db, run_id)
-    tiers = _tiers(run, tier_rows, phase_rows, tokens, counts)
+        used = spent.by_phase(session, run_id)
+    strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
+    plan = Plan.model_validate(run.plan) if run.plan is not None else None
+    tiers = tier_views(plan, strategy, tier_rows, phase_rows, used, counts)
     state = RunState(run.state)
     return RunView(
         run_id=run_id,
@@ -48,7 +51,7 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         pull_number=run.pull_number,
         head_sha=run.head_sha,
         tiers=tiers,
-        strategy=Strategy.model_validate(run.strategy) if run.strategy is not None else None,
+        strategy=strategy,
         run_cap=every_cap[0],
         caps=_open_caps(every_cap, tiers),
         exhausted=Exhausted.model_validate(run.exhausted) if run.exhausted else None,
@@ -59,15 +62,15 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         usage=ledger.usage_by_role(db, run_id),
         models=ledger.models_by_role(db, run_id),
         findings=findings,
-        promotion_blockers=_blockers(run, tiers, counts) if state.terminal else (),
+        promotion_blockers=blockers(run, tiers, strategy, counts) if state.terminal else (),
         promoted=run.promoted_at is not None,
         server_url=server_url,
         notices=tuple(run.notices),
     )
 
 
-def _blockers(run: Run, tiers: Sequence[TierView], counts: IssueCounts) -> tuple[str, ...]:
-    strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
+def blockers(run: Run, tiers: Sequence[TierView], strategy: Strategy | None, counts: IssueCounts) -> tuple[str, ...]:
+    """Why the run may not be promoted, by what is known now: an audit or issue that came late counts too."""
     state, minor = RunState(run.state), counts.run.minor
     return promotion.blockers(
         state, tiers, strategy, ci_absent=run.ci_absent, minor_issues=minor, late_objection=run.late_objection
@@ -81,17 +84,18 @@ def _open_caps(every: Sequence[Cap], tiers: Sequence[TierView]) -> tuple[Cap, ..
     return tuple(cap for cap in every if (cap.scope, cap.name) not in done)
 
 
-def _tiers(
-    run: Run,
+def tier_views(
+    plan: Plan | None,
+    strategy: Strategy | None,
     tier_rows: Sequence[Tier],
     phase_rows: Sequence[Phase],
-    tokens: dict[str, int],
+    used: Mapping[str, Spent],
     counts: IssueCounts,
 ) -> tuple[TierView, ...]:
-    if run.plan is None or run.strategy is None:
+    """The tiers with their phases; none before the run is planned and governed."""
+    if plan is None or strategy is None:
         return ()
-    specs = {phase.phase_id: phase for phase in Plan.model_validate(run.plan).phases}
-    strategy = Strategy.model_validate(run.strategy)
+    specs = {phase.phase_id: phase for phase in plan.phases}
 
     def phase_view(row: Phase) -> PhaseView:
         return PhaseView(
@@ -102,7 +106,7 @@ def _tiers(
             complexity=specs[row.phase_id].complexity,
             builder_attempts=row.builder_attempts,
             auditor_attempts=row.auditor_attempts,
-            tokens=tokens.get(row.phase_id, 0),
+            tokens=used.get(row.phase_id, Spent()).tokens,
             token_cap=strategy.of_phase(row.phase_id).token_cap,
             head_sha=row.head_sha,
             snapshot=row.snapshot,

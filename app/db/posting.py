@@ -56,6 +56,12 @@ def count(session: Session, run_id: str, phase_id: str, role: Role) -> int:
     return session.scalar(posted) or 0
 
 
+def last_attempt(session: Session, run_id: str, phase_id: str, role: Role) -> int:
+    """The highest number of an attempt that was posted for a phase in one role; 0 when none was."""
+    posted = _of(run_id, phase_id, role).with_only_columns(sa.func.max(Submission.attempt))
+    return session.scalar(posted) or 0
+
+
 def newest(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
     """What was last posted for a phase in one role."""
     return session.scalar(_of(run_id, phase_id, role).order_by(Submission.id.desc()).limit(1))

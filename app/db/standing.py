@@ -1,23 +1,23 @@
 """A run as the REST API shows it, read in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
-from app.db import backlog, issues, linked
-from app.db.engine import Database
-from app.db.tables import ModelCall, Phase, Run, Tier
+from app.db import backlog, issues, linked, picture, spent
+from app.db.engine import LOCK, Database
+from app.db.spent import Spent
+from app.db.tables import Phase, Run, Tier
 from app.domain import promotion
 from app.domain.cards import FollowingRun, PhaseCard, RunCard, TierCard
 from app.domain.issues import IssueCounts
-from app.domain.plan import Complexity, Plan, TaskCategory, is_identifier
 from app.domain.plan import Phase as PlannedPhase
+from app.domain.plan import Plan, is_identifier
 from app.domain.refusals import Unknown
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
-from app.domain.view import PhaseView, TierView
 
 
 class Place(BaseModel):
@@ -55,9 +55,10 @@ def of_run(db: Database, run_id: str) -> RunCard:
         return read(session, require(session, run_id))
 
 
-def require(session: Session, run_id: str) -> Run:
-    """The run. Raises `Unknown`."""
-    run = session.get(Run, run_id) if is_identifier(run_id) else None
+def require(session: Session, run_id: str, *, held: bool = False) -> Run:
+    """The run, on request held until the transaction ends. Raises `Unknown`."""
+    lock = LOCK if held else None
+    run = session.get(Run, run_id, with_for_update=lock) if is_identifier(run_id) else None
     if run is None:
         raise _unknown(run_id)
     return run
@@ -73,13 +74,16 @@ def read(session: Session, run: Run) -> RunCard:
     counts = issues.counts(session, run.run_id)
     plan = Plan.model_validate(run.plan) if run.plan else None
     strategy = Strategy.model_validate(run.strategy) if run.strategy else None
-    phases = _phases(session, run, plan, counts, strategy)
+    used = spent.by_phase(session, run.run_id)
+    rows = _rows(session, run.run_id)
+    phases = _phases(rows, plan, strategy, counts, used)
     held: dict[str, list[PhaseCard]] = {tier.tier_id: [] for tier in tiers}
     for phase in phases:
         held[phase.tier_id].append(phase)
     said = {tier.tier_id: tier.description for tier in plan.tiers} if plan else {}
     tier_cards = [_tier(tier, said.get(tier.tier_id, ""), held[tier.tier_id], counts, strategy) for tier in tiers]
-    blockers = _blockers(run, tier_cards, counts, strategy)
+    views = picture.tier_views(plan, strategy, tiers, rows, used, counts)
+    blockers = list(picture.blockers(run, views, strategy, counts))
     return RunCard(
         id=run.run_id,
         run_id=run.run_id,
@@ -95,7 +99,7 @@ def read(session: Session, run: Run) -> RunCard:
         created_at=run.created_at,
         started_at=run.started_at,
         completed_at=run.completed_at,
-        tokens_used=_tokens(session, run.run_id),
+        tokens_used=spent.by_run(session, [run.run_id]).get(run.run_id, Spent()).tokens,
         token_cap=run.token_cap,
         max_phases=strategy.max_phases if strategy else None,
         max_duration_minutes=run.max_minutes,
@@ -122,25 +126,29 @@ def read(session: Session, run: Run) -> RunCard:
 def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
     """One phase as it stands now."""
     plan, strategy = Plan.model_validate(run.plan), Strategy.model_validate(run.strategy)
-    cards = _phases(session, run, plan, issues.counts(session, run.run_id), strategy)
+    counts, used = issues.counts(session, run.run_id), spent.by_phase(session, run.run_id)
+    cards = _phases(_rows(session, run.run_id), plan, strategy, counts, used)
     return next(card for card in cards if card.phase_id == phase.phase_id)
 
 
+def _rows(session: Session, run_id: str) -> Sequence[Phase]:
+    return session.scalars(
+        sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index, Phase.phase_id)
+    ).all()
+
+
 def _phases(
-    session: Session, run: Run, plan: Plan | None, counts: IssueCounts, strategy: Strategy | None
+    rows: Sequence[Phase],
+    plan: Plan | None,
+    strategy: Strategy | None,
+    counts: IssueCounts,
+    used: Mapping[str, Spent],
 ) -> list[PhaseCard]:
     if plan is None or strategy is None:
         return []
     specs = {phase.phase_id: phase for phase in plan.phases}
-    spent = sa.select(ModelCall.phase_id, sa.func.sum(ModelCall.input + ModelCall.output)).where(
-        ModelCall.run_id == run.run_id, ModelCall.settled
-    )
-    tokens = {phase_id: int(total) for phase_id, total in session.execute(spent.group_by(ModelCall.phase_id))}
-    rows = session.scalars(
-        sa.select(Phase).where(Phase.run_id == run.run_id).order_by(Phase.phase_index, Phase.phase_id)
-    )
     return [
-        _phase(number, row, specs[row.phase_id], strategy, counts, tokens.get(row.phase_id, 0))
+        _phase(number, row, specs[row.phase_id], strategy, counts, used.get(row.phase_id, Spent()).tokens)
         for number, row in enumerate(rows, 1)
     ]
 
@@ -199,42 +207,6 @@ def _tier(
     )
 
 
-def _blockers(run: Run, tiers: Sequence[TierCard], counts: IssueCounts, strategy: Strategy | None) -> list[str]:
-    """Why the run may not be promoted, by what is known now: an audit or issue that came late counts too."""
-    views = [
-        TierView(
-            tier_id=tier.tier_id,
-            name=tier.name,
-            state=tier.state,
-            phases=tuple(_view(phase) for phase in tier.phases),
-            minor_issues=tier.minor_issues_count,
-            major_issues=tier.major_issues_count,
-        )
-        for tier in tiers
-    ]
-    return list(
-        promotion.blockers(
-            RunState(run.state),
-            views,
-            strategy,
-            ci_absent=run.ci_absent,
-            minor_issues=counts.run.minor,
-            late_objection=run.late_objection,
-        )
-    )
-
-
-def _view(phase: PhaseCard) -> PhaseView:
-    return PhaseView(
-        phase_id=phase.phase_id,
-        name=phase.name,
-        state=phase.state,
-        task_category=TaskCategory(phase.task_category),
-        complexity=Complexity(phase.complexity),
-        auditor_attempts=phase.auditor_attempts,
-    )
-
-
 def _following(run: Run) -> list[FollowingRun]:
     return [
         FollowingRun(
@@ -242,8 +214,3 @@ def _following(run: Run) -> list[FollowingRun]:
         )
         for number, (following, plan) in enumerate(zip(linked.ids_after(run), run.rest, strict=True), 1)
     ]
-
-
-def _tokens(session: Session, run_id: str) -> int:
-    spent = sa.select(sa.func.coalesce(sa.func.sum(ModelCall.input + ModelCall.output), 0))
-    return int(session.scalar(spent.where(ModelCall.run_id == run_id, ModelCall.settled)) or 0)

@@ -103,26 +103,13 @@ async def _land(job: Job, strategy: Strategy, phase: Phase, work: Work, head_sha
 
 async def _verify(job: Job, strategy: Strategy, phase: Phase, work: Work, head_sha: str) -> None:
     """CI judges the commit: red goes back to the builder, green waits for its audit or is tagged."""
-    await show.say(
-        job.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
-    )
-    verdict = await verify.await_verdict(
-        job, head_sha, strategy.ci, lambda: _overtaken(job.run_id, phase.phase_id, work)
-    )
+    verdict = await verify.judgement(job, strategy, head_sha, lambda: _overtaken(job.run_id, phase.phase_id, work))
     if verdict.state is CiState.WAITING:
         return
-    if verdict.state is CiState.NEVER_CAME:
-        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
     if verdict.state is CiState.RED:
         await verify.failure_feedback(job, head_sha, verdict)
         await _refuse(job.run_id, phase.phase_id, work, verify.as_findings(verdict.failed))
         return
-    if verdict.state is CiState.ABSENT:
-        if strategy.ci.when_absent == "fail":
-            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
-        await record.notice(
-            job.run_id, f"No CI judged the commits: {verdict.reason}.", ci_absent=strategy.ci.when_absent == "report"
-        )
     cause = f"{head_sha[:7]} is {verdict.state} and audited"
     if await _complete(job.run_id, phase.phase_id, work, cause) is Verdict.COMPLETE and verdict.state is CiState.GREEN:
         await apply.tag_snapshot(job, phase, head_sha)

@@ -133,7 +133,7 @@ async def _judge(
     late = early or await _audit_beside_ci(job, strategy, phase, start, head_sha, audits.rounds + 1)
     await apply.post_review(job, phase, head_sha, late)
     await _close_fixed(job, phase, late, head_sha[:7])
-    verdict = await _await_ci(job, strategy, head_sha)
+    verdict = await verify.judgement(job, strategy, head_sha)
     if verdict.state is CiState.RED:
         return await _red(job, phase, head_sha, verdict, late, audits.after(late))
     await _close_ci_findings(job, phase, head_sha)
@@ -221,23 +221,6 @@ async def _audit_beside_ci(
 ) -> Audit:
     diff = await apply.diff_since(job, start.merging or start.head_sha, head_sha)
     return await audit(job, strategy, phase, number, diff, ci="CI is running on the pushed commit.")
-
-
-async def _await_ci(job: Job, strategy: Strategy, head_sha: str) -> CiVerdict:
-    """Wait for the verdict; a run without one ends. Raises `RunEnded`."""
-    await show.say(
-        job.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
-    )
-    verdict = await verify.await_verdict(job, head_sha, strategy.ci)
-    if verdict.state is CiState.NEVER_CAME:
-        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
-    if verdict.state is CiState.ABSENT:
-        if strategy.ci.when_absent == "fail":
-            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
-        await record.notice(
-            job.run_id, f"No CI judged the commits: {verdict.reason}.", ci_absent=strategy.ci.when_absent == "report"
-        )
-    return verdict
 
 
 async def _red(job: Job, phase: Phase, head_sha: str, verdict: CiVerdict, late: Audit, audits: Audits) -> SentBack:

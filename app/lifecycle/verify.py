@@ -12,13 +12,17 @@ from pydantic import BaseModel, ConfigDict
 from app.agents.tasks import Feedback
 from app.db import runs
 from app.domain.budget import RunStopped
-from app.domain.ci import CheckFact, CiFacts, CiVerdict, CiWait, awaiting, decide, to_run_again
+from app.domain.ci import CheckFact, CiFacts, CiState, CiVerdict, CiWait, awaiting, decide, to_run_again
 from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.logs import trim_log
 from app.domain.ruleset import CiRules
+from app.domain.states import RunState
+from app.domain.strategy import Strategy
+from app.domain.view import Headline
 from app.github import ci, ci_jobs
+from app.lifecycle import record, show
 from app.lifecycle.bootstrap import mirror_at, repo_of
-from app.lifecycle.job import Job
+from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.patience import sleep_until_woken
 from app.lifecycle.services import in_db
 from app.lifecycle.steps import effect, now, utcnow
@@ -62,6 +66,25 @@ async def await_verdict(
             attempts, reruns = attempts | again, reruns + 1
             continue
         await sleep_until_woken(min(LOOK_AGAIN_SECONDS, look.left_seconds))
+
+
+async def judgement(
+    job: Job, strategy: Strategy, head_sha: str, overtaken: Callable[[], Awaitable[bool]] | None = None
+) -> CiVerdict:
+    """Say that CI judges the commit, and wait for the verdict; a run without one ends. Raises `RunEnded`."""
+    await show.say(
+        job.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
+    )
+    verdict = await await_verdict(job, head_sha, strategy.ci, overtaken)
+    if verdict.state is CiState.NEVER_CAME:
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
+    if verdict.state is CiState.ABSENT:
+        if strategy.ci.when_absent == "fail":
+            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
+        await record.notice(
+            job.run_id, f"No CI judged the commits: {verdict.reason}.", ci_absent=strategy.ci.when_absent == "report"
+        )
+    return verdict
 
 
 @effect
