@@ -27,7 +27,8 @@ TOOL_RETRIES = 4
 """How often in a row a model may call one tool with arguments that do not fit."""
 OUTPUT_RETRIES = 2
 
-_FALLS_BACK = {ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT, ModelFailure.REFUSED}
+_FALLS_BACK = {ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT, ModelFailure.REFUSED, ModelFailure.REJECTED}
+"""Another model may answer: a bad key or a request that one vendor turns away says nothing about the next."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ async def converse(
 ) -> AgentRunResult[Answer]:
     """Run the conversation to its answer.
 
-    When a model is down, times out or refuses, the next of the plan goes on where it stopped, with all that was said.
+    When a model is down, times out, refuses or turns the request away, the next of the plan goes on where it stopped,
+    with all that was said.
     Raises `ModelFailed` when no model of the plan gave an answer, `BudgetExhausted` or `RunStopped` from the ledger.
     """
     said: list[ModelMessage] = []

@@ -121,15 +121,35 @@ async def test_retries_count_against_the_time_of_a_request(server: ModelServer, 
     assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("status", [400, 401, 404])
-async def test_rejected_request_is_not_sent_to_another_model(
-    server: ModelServer, ledger: MemoryLedger, status: int
-) -> None:
+REJECTIONS = [400, 401, 403, 404]
+
+
+@pytest.mark.parametrize("status", REJECTIONS)
+async def test_model_that_rejects_gives_way(server: ModelServer, ledger: MemoryLedger, status: int) -> None:
+    turns = [{"text": "Let me think."}, {"status": status, "only_for": "anthropic", "answer": PLAN_ANSWER}]
+    server.play(REPOSITORY, {"planner": {1: turns}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(CLAUDE, GPT)))
+    seen = [(one.vendor, one.turn) for one in server.requests()]
+    assert seen == [("anthropic", 0), ("anthropic", 1), ("openai", 1)], "the next model goes on where the first stopped"
+    assert ledger.settled[1] == Usage(), "a request that was turned away costs nothing"
+
+
+@pytest.mark.parametrize("status", REJECTIONS)
+async def test_rejection_by_every_model_is_reported(server: ModelServer, ledger: MemoryLedger, status: int) -> None:
     server.play(REPOSITORY, {"planner": {1: [{"status": status}]}})
-    with pytest.raises(ModelFailed) as failed:
+    with pytest.raises(ModelFailed, match=str(status)) as failed:
         await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(CLAUDE, GPT)))
     assert failed.value.failure is ModelFailure.REJECTED
-    assert len(server.requests()) == 1
+    assert [one.vendor for one in server.requests()] == ["anthropic", "openai"]
+    assert ledger.open == {}
+
+
+@pytest.mark.parametrize("unusable", ["acme:model", "azure:deployment"])
+async def test_model_without_access_gives_way(server: ModelServer, ledger: MemoryLedger, unusable: str) -> None:
+    """A vendor that does not exist, and one without a key."""
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(unusable, CLAUDE)))
+    assert [one.vendor for one in server.requests()] == ["anthropic"]
 
 
 async def test_malformed_answer_is_asked_for_again(server: ModelServer, ledger: MemoryLedger) -> None:
