@@ -42,7 +42,8 @@ class ModelAccess(BaseModel):
     openai_base_url: str = "https://api.openai.com/v1"
     azure_api_key: SecretStr | None = None
     azure_endpoint: str | None = None
-    azure_api_version: str = "2024-10-21"
+    azure_api_version: str = "2025-04-01-preview"
+    """Responses need 2025-03-01-preview or later; this one is the last with a date."""
     local_base_url: str | None = None
     """Any server that speaks OpenAI's Chat Completions."""
     local_api_key: SecretStr = SecretStr("none")

@@ -5,7 +5,7 @@ import openai
 from pydantic import SecretStr
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel, OpenAIResponsesModelSettings
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.azure import AzureProvider
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -13,20 +13,29 @@ from pydantic_ai.providers.openai import OpenAIProvider
 from app.agents.models import ModelAccess
 
 CONNECT_SECONDS = 10.0
+_NOT_STORED = OpenAIResponsesModelSettings(openai_store=False)
+"""Otherwise the vendor keeps each response for 30 days, and no request needs it: each holds the whole history."""
 
 
 def build(access: ModelAccess, vendor: str, name: str) -> Model:
-    """The model `name` of a vendor for which `access` holds what is needed."""
+    """The model `name` of a vendor for which `access` holds what is needed.
+
+    OpenAI and Azure are asked over Responses: from gpt-5.6 on they take no function tools on Chat Completions.
+    """
     if vendor == "anthropic":
         return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=_anthropic(access)))
     if vendor == "azure":
-        return OpenAIChatModel(name, provider=AzureProvider(openai_client=_azure(access)))
-    return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=_openai(access, local=vendor == "local")))
+        azure = AzureProvider(openai_client=_azure(access))
+        return OpenAIResponsesModel(name, provider=azure, settings=_NOT_STORED)
+    provider = OpenAIProvider(openai_client=_openai(access, local=vendor == "local"))
+    if vendor == "local":
+        return OpenAIChatModel(name, provider=provider)
+    return OpenAIResponsesModel(name, provider=provider, settings=_NOT_STORED)
 
 
 async def close(model: Model) -> None:
     """Close the connections of a model that `build` made."""
-    if isinstance(model, AnthropicModel | OpenAIChatModel):
+    if isinstance(model, AnthropicModel | OpenAIChatModel | OpenAIResponsesModel):
         await model.client.close()
 
 

@@ -32,6 +32,8 @@ class Turn(_Strict):
     """One reply of the model: text, tool calls and a structured answer, or a failure in place of them."""
 
     text: str | None = None
+    reasoning: str | None = None
+    """Sealed thinking before the reply; only on the Responses wire, which wants it back in the next request."""
     tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
     answer: dict[str, Any] | None = None
     """Sent as a call of the output tool that the request offers."""
@@ -62,7 +64,9 @@ class Turn(_Strict):
 
     def without_failure(self) -> "Turn":
         """The reply to a request that the failure is not for. Raises `ValueError` if the turn holds nothing else."""
-        return Turn(text=self.text, tool_calls=self.tool_calls, answer=self.answer, usage=self.usage)
+        return Turn(
+            text=self.text, reasoning=self.reasoning, tool_calls=self.tool_calls, answer=self.answer, usage=self.usage
+        )
 
 
 def _with_text_keys(value: object) -> object:

@@ -15,7 +15,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from app.replay.recording import ANY, Recording, Turn
-from app.replay.wire import BadRequest, Conversation, Vendor, read_request, write_error, write_reply
+from app.replay.refusals import BadRequest, check_azure_version
+from app.replay.wire import Conversation, Vendor, read_request, write_error, write_reply
 
 HEADERS = {"x-autopack-recorded": "true"}
 """On every response, so that nobody takes a recorded answer for a model's."""
@@ -113,7 +114,12 @@ class ModelServer:
 
     @property
     def openai_base_url(self) -> str:
+        """Of OpenAI, and of a local server."""
         return f"{self.url}/v1"
+
+    @property
+    def azure_endpoint(self) -> str:
+        return self.url
 
     def play(self, repository: str, recording: Recording | Mapping[str, Any]) -> None:
         """Answer for `repository` (full name, or `*`) from this recording from now on."""
@@ -136,15 +142,27 @@ class ModelServer:
         async def messages(request: Request) -> Response:
             return await self._answer("anthropic", await request.body())
 
-        async def chat_completions(request: Request) -> Response:
+        async def responses(request: Request) -> Response:
             return await self._answer("openai", await request.body())
 
+        async def azure_responses(request: Request) -> Response:
+            version = request.query_params.get("api-version", "")
+            return await self._answer("azure", await request.body(), version)
+
+        async def chat_completions(request: Request) -> Response:
+            return await self._answer("local", await request.body())
+
         application.add_api_route("/v1/messages", messages, methods=["POST"])
+        application.add_api_route("/v1/responses", responses, methods=["POST"])
+        # Where the SDK's AsyncAzureOpenAI asks: the deployment is in the body, not in the path (openai/lib/azure.py).
+        application.add_api_route("/openai/responses", azure_responses, methods=["POST"])
         application.add_api_route("/v1/chat/completions", chat_completions, methods=["POST"])
         return application
 
-    async def _answer(self, vendor: Vendor, raw: bytes) -> Response:
+    async def _answer(self, vendor: Vendor, raw: bytes, azure_version: str = "") -> Response:
         try:
+            if vendor == "azure":
+                check_azure_version(azure_version)
             asked = read_request(vendor, raw)
             self._note(asked, raw)
             turn = self._find(asked)
@@ -156,7 +174,7 @@ class ModelServer:
                 return _error(vendor, turn.status, "recorded failure")
             return _response(200, write_reply(asked, turn))
         except BadRequest as error:
-            return _error(vendor, 400, str(error))
+            return _response(400, write_error(vendor, 400, str(error), error.param))
 
     def _find(self, asked: Conversation) -> Turn:
         recording = self._recordings.get(asked.repository) or self._recordings.get(ANY)

@@ -1,24 +1,23 @@
-"""The two providers' HTTP formats: what a request says, and how a reply is written."""
+"""The providers' HTTP formats: what a request says, and how a reply is written."""
 
 import json
 import math
 import re
 import uuid
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from app.replay import responses
 from app.replay.recording import TokenUsage, Turn
+from app.replay.refusals import BadRequest, check_chat_tools
 
-Vendor = Literal["anthropic", "openai"]
+Vendor = Literal["anthropic", "openai", "azure", "local"]
+"""Who is asked, by the path of the request: `openai` and `azure` speak Responses, `local` Chat Completions."""
 
 _ROLE = re.compile(r"^You are the (Planner|Builder|Auditor)\.", re.MULTILINE)
 _HEADER = re.compile(r"^(Repository|Phase|Attempt): (.+)$", re.MULTILINE)
 _OUTPUT_TOOLS = ("answer", "final_result")
 CHARACTERS_PER_TOKEN = 3.5
-
-
-class BadRequest(Exception):
-    """The request is not one that a recording can answer; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +54,22 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
         raise BadRequest(f"not JSON: {error}") from error
     if body.get("stream"):
         raise BadRequest("recorded answers are not streamed; ask without stream")
+    if vendor == "local":
+        check_chat_tools(body)
     messages: list[dict[str, Any]] = body.get("messages", [])
+    if vendor in {"openai", "azure"}:
+        messages = responses.as_messages(body)
     if vendor == "anthropic":
-        system = _text(body.get("system"))
-        tools = tuple(str(tool["name"]) for tool in body.get("tools", []))
+        system = responses.text_of(body.get("system"))
     else:
-        system = "\n\n".join(_text(m.get("content")) for m in messages if m.get("role") in {"system", "developer"})
-        tools = tuple(str(tool["function"]["name"]) for tool in body.get("tools", []))
+        system = "\n\n".join(
+            responses.text_of(m.get("content")) for m in messages if m.get("role") in {"system", "developer"}
+        )
+    tools = tuple(str(tool.get("function", tool)["name"]) for tool in body.get("tools", []))
     role = _ROLE.search(system)
     if role is None:
         raise BadRequest("no part of the system prompt opens with 'You are the Planner.', '… Builder.' or '… Auditor.'")
-    first = next((_text(m.get("content")) for m in messages if m.get("role") == "user"), "")
+    first = next((responses.text_of(m.get("content")) for m in messages if m.get("role") == "user"), "")
     header = dict(_HEADER.findall(first.split("\n\n", 1)[0]))
     if "Repository" not in header or not header.get("Attempt", "").isdigit():
         raise BadRequest("the first user message does not begin with 'Repository:' and 'Attempt:' lines")
@@ -83,14 +87,6 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
     )
 
 
-def _text(content: object) -> str:
-    """The text of a message's content, which is a string or a list of blocks."""
-    if isinstance(content, str):
-        return content
-    blocks = cast("list[dict[str, Any]]", content) if isinstance(content, list) else []
-    return "\n\n".join(str(block["text"]) for block in blocks if block.get("type") == "text")
-
-
 def write_reply(asked: Conversation, turn: Turn) -> dict[str, Any]:
     """The provider's response body for a recorded turn."""
     calls = [(call.name, call.args) for call in turn.tool_calls]
@@ -101,22 +97,24 @@ def write_reply(asked: Conversation, turn: Turn) -> dict[str, Any]:
     usage = turn.usage or TokenUsage(
         input=_tokens(asked.body_characters), output=_tokens(len(json.dumps(calls)) + len(turn.text or ""))
     )
-    write = _anthropic if asked.vendor == "anthropic" else _openai
+    write = {"anthropic": _messages, "local": _chat}.get(asked.vendor, responses.write)
     return write(asked.model, turn, calls, usage)
 
 
-def write_error(vendor: Vendor, status: int, message: str) -> dict[str, Any]:
+def write_error(vendor: Vendor, status: int, message: str, param: str | None = None) -> dict[str, Any]:
     """The provider's error body."""
     kind = "overloaded_error" if status == 529 else "invalid_request_error" if status < 500 else "api_error"
     error = {"type": kind, "message": message}
-    return {"type": "error", "error": error} if vendor == "anthropic" else {"error": error | {"code": None}}
+    if vendor == "anthropic":
+        return {"type": "error", "error": error}
+    return {"error": error | {"param": param, "code": None}}
 
 
 def _tokens(characters: int) -> int:
     return max(1, math.ceil(characters / CHARACTERS_PER_TOKEN))
 
 
-def _anthropic(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], usage: TokenUsage) -> dict[str, Any]:
+def _messages(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], usage: TokenUsage) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if not turn.refusal:
         content += [{"type": "text", "text": turn.text}] if turn.text else []
@@ -141,7 +139,7 @@ def _anthropic(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], 
     }
 
 
-def _openai(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], usage: TokenUsage) -> dict[str, Any]:
+def _chat(model: str, turn: Turn, calls: list[tuple[str, dict[str, Any]]], usage: TokenUsage) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None if turn.refusal else turn.text}
     if turn.refusal:
         message["refusal"] = "recorded refusal"

@@ -12,7 +12,7 @@ from tests.agents.support import MemoryLedger, make_repository, open_worktree
 
 @pytest.fixture
 async def server() -> AsyncIterator[ModelServer]:
-    """A model server that this process's agents talk to, as Anthropic, OpenAI and a local server."""
+    """A model server that this process's agents talk to, as Anthropic, OpenAI, Azure and a local server."""
     with ModelServer() as running:
         configure(access_to(running))
         yield running
@@ -26,6 +26,8 @@ def access_to(server: ModelServer) -> ModelAccess:
         anthropic_base_url=server.anthropic_base_url,
         openai_api_key=SecretStr("test-key"),
         openai_base_url=server.openai_base_url,
+        azure_api_key=SecretStr("test-key"),
+        azure_endpoint=server.azure_endpoint,
         local_base_url=server.openai_base_url,
         request_timeout_seconds=20,
         max_retries=0,

@@ -17,6 +17,9 @@ from app.workspace.worktree import Worktree
 REPOSITORY = "acme/slug"
 CLAUDE = "anthropic:claude-sonnet-5-5"
 GPT = "openai:gpt-6.1-terra"
+AZURE = "azure:gpt-6.1-terra"
+LOCAL = "local:gpt-4.1"
+"""A name with a price, which a local server does not ask for."""
 
 PHASE = Phase(
     phase_id="P1",

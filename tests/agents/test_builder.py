@@ -10,7 +10,18 @@ from app.agents.tools import MAX_CHARACTERS, MAX_HITS, MAX_LINES
 from app.domain.budget import Role
 from app.replay import ModelServer
 from app.workspace.worktree import Worktree
-from tests.agents.support import DONE, GPT, REPOSITORY, MemoryLedger, builder_task, deps_of, plan_of
+from tests.agents.support import (
+    AZURE,
+    CLAUDE,
+    DONE,
+    GPT,
+    LOCAL,
+    REPOSITORY,
+    MemoryLedger,
+    builder_task,
+    deps_of,
+    plan_of,
+)
 
 
 def call(name: str, **args: Any) -> dict[str, Any]:
@@ -34,7 +45,7 @@ def _text(content: str | list[dict[str, Any]]) -> str:
     return content if isinstance(content, str) else "".join(block["text"] for block in content)
 
 
-@pytest.mark.parametrize("model", ["anthropic:claude-sonnet-5-5", GPT])
+@pytest.mark.parametrize("model", [CLAUDE, GPT, AZURE, LOCAL])
 async def test_edits_end_up_in_the_patch(
     server: ModelServer, ledger: MemoryLedger, worktree: Worktree, model: str
 ) -> None:

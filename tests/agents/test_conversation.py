@@ -1,5 +1,6 @@
 """Every role through the real vendor clients, against a server that plays recorded answers."""
 
+import base64
 import json
 import time
 from typing import Any
@@ -11,8 +12,10 @@ from app.agents.models import configure, current_access
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, Role, RunStopped, Usage
 from app.replay import ModelServer
 from tests.agents.support import (
+    AZURE,
     CLAUDE,
     GPT,
+    LOCAL,
     PLAN_ANSWER,
     REPOSITORY,
     MemoryLedger,
@@ -23,7 +26,7 @@ from tests.agents.support import (
 )
 
 
-@pytest.mark.parametrize("model", [CLAUDE, GPT, "local:anything"])
+@pytest.mark.parametrize("model", [CLAUDE, GPT, AZURE, LOCAL])
 async def test_structured_answer_arrives(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
     server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
     answer = await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model)))
@@ -36,7 +39,7 @@ async def test_usage_and_price_are_settled(server: ModelServer, ledger: MemoryLe
     server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER, "usage": usage}]}})
     await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
     await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(GPT)))
-    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of("local:gpt-6.1-terra")))
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(LOCAL)))
     assert [(one.input, one.cached, one.output) for one in ledger.settled] == [(10_000, 8_000, 500)] * 3
     claude, gpt, local = (one.cost_usd for one in ledger.settled)
     assert claude is not None
@@ -147,9 +150,14 @@ async def test_rejection_by_every_model_is_reported(server: ModelServer, ledger:
 @pytest.mark.parametrize("unusable", ["acme:model", "azure:deployment"])
 async def test_model_without_access_gives_way(server: ModelServer, ledger: MemoryLedger, unusable: str) -> None:
     """A vendor that does not exist, and one without a key."""
+    no_azure()
     server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
     await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(unusable, CLAUDE)))
     assert [one.vendor for one in server.requests()] == ["anthropic"]
+
+
+def no_azure() -> None:
+    configure(current_access().model_copy(update={"azure_api_key": None}))
 
 
 async def test_malformed_answer_is_asked_for_again(server: ModelServer, ledger: MemoryLedger) -> None:
@@ -212,6 +220,7 @@ async def test_stopped_run_sends_nothing(server: ModelServer, ledger: MemoryLedg
 
 
 async def test_vendor_without_a_key_says_which_variable_to_set(server: ModelServer, ledger: MemoryLedger) -> None:
+    no_azure()
     with pytest.raises(ModelFailed, match="AZURE_OPENAI_API_KEY") as failed:
         await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of("azure:deployment")))
     assert failed.value.failure is ModelFailure.UNAVAILABLE, "setting it may mend the run while it waits"
@@ -225,6 +234,26 @@ async def test_prompt_cache_is_marked_on_the_wire(server: ModelServer, ledger: M
     assert body["system"][-1]["cache_control"]["type"] == "ephemeral"
     assert body["tools"][-1]["cache_control"]["type"] == "ephemeral"
     assert body["cache_control"]["type"] == "ephemeral", "the growing conversation is cached too"
+
+
+@pytest.mark.parametrize("model", [GPT, AZURE])
+async def test_thinking_goes_back_and_nothing_is_stored(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
+    turns = [{"reasoning": "Which phase?", "text": "Let me think."}, {"answer": PLAN_ANSWER}]
+    server.play(REPOSITORY, {"planner": {1: turns}})
+    await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model)))
+    bodies: list[dict[str, Any]] = [json.loads(one.body) for one in server.requests()]
+    assert [body["store"] for body in bodies] == [False, False]
+    (sealed,) = (item for item in bodies[1]["input"] if item.get("type") == "reasoning")
+    assert base64.b64decode(sealed["encrypted_content"]) == b"Which phase?"
+    assert [one.vendor for one in server.requests()] == [model.partition(":")[0]] * 2
+
+
+async def test_azure_version_without_responses_is_rejected(server: ModelServer, ledger: MemoryLedger) -> None:
+    configure(current_access().model_copy(update={"azure_api_version": "2024-10-21"}))
+    server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
+    with pytest.raises(ModelFailed, match="2025-03-01-preview and later") as failed:
+        await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(AZURE)))
+    assert failed.value.failure is ModelFailure.REJECTED
 
 
 async def test_auditor_reports_findings(server: ModelServer, ledger: MemoryLedger) -> None:

@@ -39,7 +39,7 @@ def anthropic_body(*, user: str = HEADER, replies: int = 0, role: str = "Builder
     }
 
 
-def openai_body(replies: int = 0) -> dict[str, Any]:
+def chat_body(replies: int = 0) -> dict[str, Any]:
     messages: list[dict[str, Any]] = [
         {"role": "system", "content": "You are the Builder.\nWork."},
         {"role": "user", "content": HEADER},
@@ -49,12 +49,22 @@ def openai_body(replies: int = 0) -> dict[str, Any]:
     return {"model": "m", "messages": messages, "tools": tools}
 
 
+def responses_body(*more: dict[str, Any]) -> dict[str, Any]:
+    tools = [{"type": "function", "name": name, "parameters": {"type": "object"}} for name in TOOLS]
+    items: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "input_text", "text": HEADER}]}, *more]
+    return {"model": "gpt-6-luna", "instructions": "You are the Builder.\nWork.", "input": items, "tools": tools}
+
+
 def ask(server: ModelServer, body: dict[str, Any], path: str = "/v1/messages") -> httpx.Response:
     return httpx.post(f"{server.url}{path}", json=body, timeout=20)
 
 
-def ask_openai(server: ModelServer, body: dict[str, Any]) -> httpx.Response:
+def ask_chat(server: ModelServer, body: dict[str, Any]) -> httpx.Response:
     return ask(server, body, "/v1/chat/completions")
+
+
+def ask_responses(server: ModelServer, body: dict[str, Any]) -> httpx.Response:
+    return ask(server, body, "/v1/responses")
 
 
 def builder(*turns: dict[str, Any]) -> dict[str, Any]:
@@ -65,14 +75,14 @@ def test_turn_is_chosen_by_the_replies_so_far(server: ModelServer) -> None:
     server.play("acme/slug", builder({"text": "one"}, {"text": "two"}))
     assert ask(server, anthropic_body(replies=1)).json()["content"] == [{"type": "text", "text": "two"}]
     assert ask(server, anthropic_body()).json()["content"] == [{"type": "text", "text": "one"}]
-    assert ask_openai(server, openai_body(replies=1)).json()["choices"][0]["message"]["content"] == "two"
+    assert ask_chat(server, chat_body(replies=1)).json()["choices"][0]["message"]["content"] == "two"
 
 
 def test_answer_is_a_call_of_the_output_tool(server: ModelServer) -> None:
     server.play("acme/slug", builder({"answer": {"status": "done"}}))
     block = ask(server, anthropic_body()).json()["content"][0]
     assert (block["type"], block["name"], block["input"]) == ("tool_use", "answer", {"status": "done"})
-    call = ask_openai(server, openai_body()).json()["choices"][0]["message"]["tool_calls"][0]["function"]
+    call = ask_chat(server, chat_body()).json()["choices"][0]["message"]["tool_calls"][0]["function"]
     assert (call["name"], json.loads(call["arguments"])) == ("answer", {"status": "done"})
 
 
@@ -98,6 +108,48 @@ def test_stars_stand_for_any_repository_phase_and_attempt(server: ModelServer) -
     assert ask(server, anthropic_body()).status_code == 200
 
 
+CALL = {"type": "function_call", "call_id": "c1", "name": "read_file", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c1", "output": "text"}
+
+
+def test_items_of_a_reply_count_as_one_turn(server: ModelServer) -> None:
+    server.play("acme/slug", builder({"text": "one"}, {"answer": {"status": "done"}, "reasoning": "Hm."}))
+    thought: dict[str, Any] = {"type": "reasoning", "summary": [], "encrypted_content": "eA=="}
+    said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Let me read."}]}
+    reply = ask_responses(server, responses_body(thought, said, CALL, OUTPUT)).json()
+    reasoning, call = reply["output"]
+    assert (reasoning["type"], call["type"], call["name"]) == ("reasoning", "function_call", "answer")
+    assert json.loads(call["arguments"]) == {"status": "done"}
+
+
+@pytest.mark.parametrize(
+    ("items", "reason"),
+    [
+        ((OUTPUT,), "No tool call found for function call output with call_id c1."),
+        ((OUTPUT, CALL), "No tool call found for function call output with call_id c1."),
+        ((CALL, {"role": "user", "content": "go on"}), "No tool output found for function call c1."),
+    ],
+)
+def test_unpaired_calls_are_refused(server: ModelServer, items: tuple[dict[str, Any], ...], reason: str) -> None:
+    server.play("acme/slug", builder({"text": "one"}, {"text": "two"}))
+    response = ask_responses(server, responses_body(*items))
+    assert (response.status_code, response.json()["error"]["message"]) == (400, reason)
+
+
+@pytest.mark.parametrize("model", ["gpt-5.6", "gpt-5.6-sol", "gpt-6-luna", "gpt-6.1-terra"])
+def test_newer_models_take_no_tools_in_chat(server: ModelServer, model: str) -> None:
+    server.play("acme/slug", builder({"text": "one"}))
+    response = ask_chat(server, chat_body() | {"model": model})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["message"].startswith(
+        f"Function tools with reasoning_effort are not supported for {model} in /v1/chat"
+    )
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", "reasoning_effort", None)
+    assert ask_chat(server, chat_body() | {"model": model, "reasoning_effort": "none"}).status_code == 200
+    assert ask_chat(server, chat_body() | {"model": "gpt-4.1"}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -119,7 +171,7 @@ def test_failures_are_played(server: ModelServer) -> None:
     )
     assert ask(server, anthropic_body()).json()["error"]["type"] == "overloaded_error"
     assert ask(server, anthropic_body(replies=1)).json()["stop_reason"] == "refusal"
-    assert ask_openai(server, openai_body(replies=1)).json()["choices"][0]["finish_reason"] == "content_filter"
+    assert ask_chat(server, chat_body(replies=1)).json()["choices"][0]["finish_reason"] == "content_filter"
     assert "recorded_as_malformed" in ask(server, anthropic_body(replies=2)).json()["content"][0]["input"]
     assert [ask(server, anthropic_body(replies=3)).status_code for _ in range(3)] == [500, 200, 200]
 
@@ -127,15 +179,17 @@ def test_failures_are_played(server: ModelServer) -> None:
 def test_failure_may_be_for_one_vendor_only(server: ModelServer) -> None:
     server.play("acme/slug", builder({"status": 529, "only_for": "anthropic", "text": "fine"}))
     assert ask(server, anthropic_body()).status_code == 529
-    assert ask_openai(server, openai_body()).json()["choices"][0]["message"]["content"] == "fine"
+    assert ask_chat(server, chat_body()).json()["choices"][0]["message"]["content"] == "fine"
 
 
 def test_usage_is_told_in_each_vendors_way(server: ModelServer) -> None:
     server.play("acme/slug", builder({"text": "one", "usage": {"input": 100, "cached": 80, "output": 5}}))
     usage = ask(server, anthropic_body()).json()["usage"]
     assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]) == (20, 80, 5)
-    usage = ask_openai(server, openai_body()).json()["usage"]
+    usage = ask_chat(server, chat_body()).json()["usage"]
     assert (usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]) == (100, 80)
+    usage = ask_responses(server, responses_body()).json()["usage"]
+    assert (usage["input_tokens"], usage["input_tokens_details"]["cached_tokens"]) == (100, 80)
 
 
 def test_held_request_waits_for_release(server: ModelServer) -> None:

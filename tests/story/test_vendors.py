@@ -9,7 +9,7 @@ from tests.support.answers import approves, command, edit, edits, phase, plan, t
 from tests.support.story import Story
 from tests.support.world import World
 
-PATHS = {"anthropic": b"tool_use", "openai": b"tool_calls"}
+PATHS = {"anthropic": b"tool_use", "openai": b"function_call_output"}
 
 
 @pytest.fixture(params=["anthropic", "openai"])
