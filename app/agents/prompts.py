@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFo
 import app
 from app.agents.diff_lines import number_lines
 from app.agents.tasks import AuditTask, BuilderTask, PlannerTask
+from app.domain.audit_window import WINDOW
 from app.domain.findings import Finding
 
 FOLDER = Path(app.__file__).parent.parent / "prompts"
@@ -94,5 +95,5 @@ def header(task: PlannerTask | BuilderTask | AuditTask) -> str:
 
 def request(role: Literal["planner", "builder", "auditor"], task: PlannerTask | BuilderTask | AuditTask) -> str:
     """The first user message: the header lines, a blank line, and the task."""
-    body = _environment().get_template(f"{role}_task.md.j2").render(task=task).strip()
+    body = _environment().get_template(f"{role}_task.md.j2").render(task=task, audit_window=WINDOW).strip()
     return f"{header(task)}\n\n{body}\n"

@@ -102,7 +102,7 @@ async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> No
         audit.summary,
         phase_id=phase.phase_id,
         builder_model=models.get(Role.BUILDER, "unknown"),
-        auditor_model=models.get(Role.AUDITOR, "unknown"),
+        auditor_model="no model" if audit.unread else models.get(Role.AUDITOR, "unknown"),
     )
     key = f"audit:{job.run_id}:{phase.phase_id}:{audit.number}"
     placement = place(audit.found, diff.parse(await mirror.diff(fork, head_sha)))

@@ -69,9 +69,12 @@ def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> 
         built = posting.submissions(session, run_id, phase_id, Role.BUILDER)
         phase = posting.planned(run, external.the_phase(session, run, phase_id))
         strategy = external.strategy_of(run)
-    diff = built[-1].body.get("patch_content") if built else None
-    if not diff:
+    posted = built[-1].body.get("patch_content") if built else None
+    if not posted:
         return None
+    # What was pushed unread is still to be read: a small patch on top of it does not get it approved.
+    pushed = [one.body["patch_content"] for one in built[:-1] if (one.answer or {}).get("commit_sha")]
+    diff = "\n".join([*(one for one in pushed if one and auditor.unread(one)), posted])
     rules = strategy.of_phase(phase_id)
     task = AuditTask(
         repository=run.repository or run.project_id,

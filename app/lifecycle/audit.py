@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from app.agents import auditor
 from app.agents.conversation import AgentDeps
 from app.agents.tasks import AuditTask, Feedback
+from app.domain.audit_window import OVER_WINDOW
 from app.domain.budget import Role
 from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
 from app.domain.plan import Phase
@@ -37,6 +38,11 @@ class Audit(BaseModel):
         return self.recommendation is Recommendation.APPROVE and not any(
             finding.severity is Severity.MAJOR for finding in self.still_open
         )
+
+    @property
+    def unread(self) -> bool:
+        """The diff was larger than the Auditor's window, and no model was asked."""
+        return any(finding.issue_key == OVER_WINDOW for finding in self.found)
 
     @property
     def feedback(self) -> Feedback:
@@ -87,10 +93,12 @@ async def audit(
         for view in await record.open_findings(job.run_id, phase.phase_id)
         if view.finding.source == Source.AUDITOR
     )
-    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, known, profile))
+    open_ = tuple(finding for finding in known if finding.issue_key != OVER_WINDOW)
+    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, open_, profile))
     found = distinct(one.as_finding() for one in report.findings)
     again = {finding.fingerprint for finding in found}
-    fixed = tuple(f for f in known if f.fingerprint in report.fixed and f.fingerprint not in again)
+    said_fixed = {*report.fixed, *(f.fingerprint for f in known if f.issue_key == OVER_WINDOW)}
+    fixed = tuple(f for f in known if f.fingerprint in said_fixed - again)
     await record.findings(job.run_id, phase.phase_id, found, f"audit {number}")
     closed = {finding.fingerprint for finding in fixed}
     open_still = tuple(f for f in known if f.fingerprint not in closed | again) + found

@@ -30,6 +30,8 @@ class Start(_Frozen):
     head_sha: str
     merging: str | None = None
     """The base commit being merged, when the attempt is to solve its conflicts."""
+    unread_since: str | None = None
+    """The commit after which something was pushed that no Auditor read whole: the next audit starts there."""
     carried: tuple[FileChange, ...] = ()
     feedback: tuple[Feedback, ...] = ()
     findings: tuple[Finding, ...] = ()

@@ -135,10 +135,10 @@ async def _judge(
     await _close_fixed(job, phase, late, head_sha[:7])
     verdict = await verify.judgement(job, strategy, head_sha)
     if verdict.state is CiState.RED:
-        return await _red(job, phase, head_sha, verdict, late, audits.after(late))
+        return await _red(job, phase, _after(start, head_sha, late), verdict, late, audits.after(late))
     await _close_ci_findings(job, phase, head_sha)
     if not late.accepted:
-        return _audited_out(Start(head_sha=head_sha), late, audits.after(late), ())
+        return _audited_out(_after(start, head_sha, late), late, audits.after(late), ())
     return Landed(head_sha=head_sha, ci=verdict)
 
 
@@ -219,19 +219,30 @@ async def _push(
 async def _audit_beside_ci(
     job: Job, strategy: Strategy, phase: Phase, start: Start, head_sha: str, number: int
 ) -> Audit:
-    diff = await apply.diff_since(job, start.merging or start.head_sha, head_sha)
+    diff = await apply.diff_since(job, _audited_from(start), head_sha)
     return await audit(job, strategy, phase, number, diff, ci="CI is running on the pushed commit.")
 
 
-async def _red(job: Job, phase: Phase, head_sha: str, verdict: CiVerdict, late: Audit, audits: Audits) -> SentBack:
+def _audited_from(start: Start) -> str:
+    """The commit that the attempt's audit compares with."""
+    return start.unread_since or start.merging or start.head_sha
+
+
+def _after(start: Start, head_sha: str, done: Audit) -> Start:
+    """Where the next attempt begins on top of a pushed one; what its Auditor did not read is still to be audited."""
+    return Start(head_sha=head_sha, unread_since=_audited_from(start) if done.unread else None)
+
+
+async def _red(job: Job, phase: Phase, after: Start, verdict: CiVerdict, late: Audit, audits: Audits) -> SentBack:
     """CI is red: the failure goes to the Builder, with what the Auditor found in the same commit."""
+    head_sha = after.head_sha
     await record.findings(job.run_id, phase.phase_id, verify.as_findings(verdict.failed), f"ci {head_sha[:7]}")
     feedback = [await verify.failure_feedback(job, head_sha, verdict)]
     if not late.accepted:
         feedback.append(late.feedback)
     return SentBack(
         note=f"CI is red: {verdict.reason}",
-        start=Start(head_sha=head_sha, feedback=tuple(feedback), findings=late.still_open),
+        start=after.model_copy(update={"feedback": tuple(feedback), "findings": late.still_open}),
         audits=audits,
     )
 

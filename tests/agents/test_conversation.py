@@ -9,6 +9,7 @@ import pytest
 
 from app.agents import auditor, planner
 from app.agents.models import configure, current_access
+from app.domain.audit_window import WINDOW
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, Role, RunStopped, Usage
 from app.replay import ModelServer
 from tests.agents.support import (
@@ -274,3 +275,14 @@ async def test_auditor_reports_findings(server: ModelServer, ledger: MemoryLedge
     assert answer.findings[0].as_finding().issue_key == "correctness__slug__drops_digits"
     sent = json.loads(server.requests()[0].body)["messages"][0]["content"][0]["text"]
     assert "R4  def slug(text):\nL5 -    return 1\nR5 +    return 2" in sent
+
+
+async def test_diff_over_the_window_is_not_sent(server: ModelServer, ledger: MemoryLedger) -> None:
+    server.play(REPOSITORY, {"auditor": {"P1": {1: [{"answer": {"recommendation": "approve", "summary": "Fine."}}]}}})
+    fits = "x" * (WINDOW - 1)
+    assert (await auditor.audit(audit_task(diff=fits), deps_of(Role.AUDITOR, ledger))).recommendation == "approve"
+    assert fits in json.loads(server.requests()[0].body)["messages"][0]["content"][0]["text"], "the window is whole"
+    report = await auditor.audit(audit_task(diff="x" * (WINDOW + 1)), deps_of(Role.AUDITOR, ledger))
+    assert (report.recommendation, len(report.findings)) == ("revise", 1)
+    assert "200,001 characters" in report.summary
+    assert len(server.requests()) == len(ledger.reserved) == 1, "nothing is paid for it"

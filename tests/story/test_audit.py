@@ -1,8 +1,10 @@
 """The Auditor's findings: shown on the diff, given back to the Builder, resolved once they are fixed."""
 
-from tests.support.answers import approves, approves_but, edits, finding, finds, phase, plan, write
+from tests.support.answers import approves, approves_but, command, edits, finding, finds, phase, plan, write
 from tests.support.story import Story
 
+LARGE = f"{'x' * 79}\n" * 3_000
+"""More than the Auditor reads, and no more lines than a patch may have."""
 BEFORE = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n"
 
 
@@ -125,3 +127,43 @@ def test_more_minor_findings_than_a_safety_critical_tier_may_have_fail_the_run(s
     story.expect_review("P1")
     story.expect_draft()
     story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1")
+
+
+def test_diff_over_the_auditors_window_is_not_approved(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("large.txt", LARGE)), edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    why = ("the Auditor reads at most 200,000", "Make the change smaller")
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", *why)
+    assert story.requests("auditor") == [], "nothing is paid for it"
+    for number in (1, 2):
+        story.expect_review(
+            f"audit:{story.run_id}:P1:{number}", "The Auditor asks for changes", *why, "audited by `no m"
+        )
+    assert why[0] in story.requests("builder")[-1].body.decode(), "the Builder knows what to change"
+    assert len(story.commits()) == 2, "a small change on top does not get the large one approved"
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    story.expect_draft()
+
+
+def test_diff_that_fits_at_the_second_try_is_audited_whole(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("large.txt", LARGE)), edits(write("large.txt", "small\n"))]})
+    story.label()
+    story.expect_success()
+    story.expect_review("Make the change smaller")
+    story.expect_review("Nothing stands in the way.")
+    (asked,) = story.requests("auditor")
+    assert b"new file mode" in asked.body, "it reads all that the phase changed"
+    assert b"audit__patch__diff_over" not in asked.body
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    assert "Findings: 0 open, 1 settled" in story.status()
+
+
+def test_large_binary_files_hide_no_source_file(story: Story) -> None:
+    hide = "head -c 150000 /dev/urandom > a.png; echo open > login.txt; head -c 150000 /dev/urandom > z.png"
+    story.settings["commands"] = {"allowed": True}
+    attempts = [edits(command(hide)), edits(command(hide))]
+    story.plays(plan(phase(category="security_auth_change", complexity="high")), {"P1": attempts})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "the Auditor reads at most 200,000", "take out binary")
+    assert story.requests("auditor") == []
+    story.expect_nothing_pushed()

@@ -85,6 +85,24 @@ def test_own_auditor_reviews_posted_work_when_asked(client: Client, story: Story
     expect_offered(story, "P1")
 
 
+def test_own_auditor_approves_no_patch_over_its_window(client: Client, story: Story) -> None:
+    story.plays(phases={"P1": []})
+    client.start({})
+    large = "".join(f"{'x' * 79}\n" for _ in range(3_000))
+    assert client.build("P1", new_file("large.txt", large))["commit_sha"]
+    client.ask_for_audit("P1")
+    client.wait_for("P1", state="EXECUTING")
+    client.build("P1", new_file("greeting.txt", "hello\n"), builder_attempts=2)
+    client.ask_for_audit("P1")
+    client.wait_end("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
+    assert client.phase("P1")["auditor_attempts"] == 2, "a small patch on top does not get the large one approved"
+    story.wait_idle()
+    assert "the Auditor reads at most 200,000" in client.run()["failure_reason"]
+    assert story.requests() == []
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    story.expect_draft()
+
+
 def test_protected_paths_of_the_repository_are_refused(client: Client, story: Story) -> None:
     client.start({})
     built = client.build("P1", new_file(".github/workflows/evil.yml", "on: push\n"))
