@@ -23,6 +23,8 @@ PERSON = "maintainer"
 REPOSITORY = "local/{name}"
 DEADLINE_SECONDS = 3 * 3600
 START_SECONDS = 60
+APP_REFS = ("refs/heads/autonomous/", "refs/autopack/")
+"""What the App may write to. The embedded GitHub refuses everything else."""
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AUTOPACK_LOCAL_BASE_URL")
 
 console = Console(highlight=False, soft_wrap=True)
@@ -78,7 +80,7 @@ class Trial:
     def _play(self, stack: ExitStack, recorded: bool) -> int:
         name = REPOSITORY.format(name=self.repository.resolve().name)
         branch = _git(self.repository, "symbolic-ref", "--short", "HEAD")
-        hub = Hub(self.work / "github")
+        hub = Hub(self.work / "github", app_refs=APP_REFS)
         hub.start()
         stack.callback(hub.stop)
         hub.add_user(PERSON)
@@ -98,7 +100,7 @@ class Trial:
             "-q",
             hub.git(name, "rev-parse", "--absolute-git-dir").strip(),
             f"+{run.branch}:{run.branch}",
-            "+refs/tags/autopack/*:refs/tags/autopack/*",
+            "+refs/autopack/*:refs/autopack/*",
         )
         with hub.as_user(PERSON) as github:
             console.print(conversation(github, name, number, run.pull_number))

@@ -174,8 +174,8 @@ def overtaken(db: Database, run_id: str, phase_id: str, work: Work) -> bool:
         return not _stands(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
 
 
-def tagged(db: Database, run_id: str, phase_id: str) -> None:
-    """The phase's commit is green and tagged."""
+def keep_snapshot(db: Database, run_id: str, phase_id: str) -> None:
+    """Record that the phase's commit is green and audited."""
     with db.writing() as session:
         session.get_one(Phase, (run_id, phase_id)).snapshot = True
 

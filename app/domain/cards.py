@@ -39,7 +39,7 @@ class PhaseCard(_Card):
     head_sha: str | None
     """The phase's newest commit on the run's branch."""
     snapshot: bool
-    """Whether that commit is green, audited and tagged."""
+    """Whether that commit is green and audited, which makes it a snapshot."""
     awaiting: str
     """What an externally built phase waits for: `audit`, `work` (the push, or CI), or nothing."""
     note: str

@@ -23,7 +23,7 @@ class RunState(StrEnum):
     CI_RUNNING = "CI_RUNNING"
     """A pushed commit awaits the repository's CI."""
     SNAPSHOT_CREATED = "SNAPSHOT_CREATED"
-    """The phase's commit is green and tagged."""
+    """The phase's commit is green, audited and recorded."""
     DONE_SUCCESS = "DONE_SUCCESS"
     DONE_FAILED_BUDGET_EXHAUSTED = "DONE_FAILED_BUDGET_EXHAUSTED"
     DONE_FAILED_POLICY_VIOLATION = "DONE_FAILED_POLICY_VIOLATION"

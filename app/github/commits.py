@@ -1,6 +1,7 @@
-"""Commits, branches and tags through the Git Data API, so that GitHub signs what Autopack commits.
+"""Commits, branches and snapshots through the Git Data API, so that GitHub signs what Autopack commits.
 
-Only a `WorkBranch` can be written to; no other branch, and so never the default one, can be named to these functions.
+Only a `WorkBranch` and refs under `SNAPSHOTS` can be written to; no other branch, and so never the default one, can be
+named to these functions.
 """
 
 import base64
@@ -16,10 +17,12 @@ from app.domain.patch import ChangeKind, FileChange
 from app.domain.plan import is_identifier
 from app.github.calls import Answer, read
 from app.github.client import Repo
-from app.github.errors import BranchMoved, GitHubRefused, TagTaken
+from app.github.errors import BranchMoved, GitHubRefused
+from app.github.optional import optional
 
 PREFIX = "autonomous/"
-TAG_PREFIX = "autopack/"
+SNAPSHOTS = "refs/autopack/"
+"""Snapshots are neither branches nor tags: GitHub starts `on: push` workflows for those two alone."""
 INLINE_FILE_BYTES = 100_000
 """Text files up to this size travel inside the tree request; larger and binary ones as blobs."""
 INLINE_TOTAL_BYTES = 2_000_000
@@ -91,6 +94,10 @@ class _Ref(Answer):
     object: _Sha
 
 
+class _NamedRef(Answer):
+    ref: str
+
+
 class _Repository(Answer):
     default_branch: str
 
@@ -129,13 +136,28 @@ async def create_branch(repo: Repo, branch: WorkBranch, sha: str) -> str:
     return await repo.create(lambda: branch_head(repo, branch.name), lambda: _make_ref(repo, branch.ref, sha))
 
 
-async def tag(repo: Repo, name: str, sha: str) -> None:
-    """Make the lightweight tag `autopack/…` at `sha`. Raises `TagTaken` when it names another commit."""
-    if not name.startswith(TAG_PREFIX):
-        raise ValueError(f"Autopack's tags begin with {TAG_PREFIX}: {name!r}")
-    actual = await repo.create(lambda: _ref(repo, f"tags/{name}"), lambda: _make_ref(repo, f"tags/{name}", sha))
+@optional("the ref of a snapshot")
+async def keep_snapshot(repo: Repo, run_id: str, phase_id: str, sha: str) -> str | None:
+    """Make the ref `refs/autopack/<run_id>/<phase_id>` at `sha` and return its name; it is never moved.
+
+    None, and a warning in the log, where GitHub refuses it (a rule, the permission) or it names another commit.
+    """
+    if not (is_identifier(run_id) and is_identifier(phase_id)):
+        raise ValueError(f"a snapshot needs the ids of a run and a phase, not {run_id!r} and {phase_id!r}")
+    name = f"{SNAPSHOTS}{run_id}/{phase_id}"
+    ref = name.removeprefix("refs/")
+    actual = await repo.create(lambda: _ref(repo, ref), lambda: _make_ref(repo, ref, sha))
     if actual != sha:
-        raise TagTaken(name, sha, actual)
+        raise GitHubRefused(422, f"{name} names {actual}, not {sha}")
+    return name
+
+
+async def snapshots(repo: Repo, run_id: str) -> list[str]:
+    """The names of the run's snapshot refs, sorted."""
+    prefix = f"{SNAPSHOTS}{run_id}/"
+    path = quote(prefix.removeprefix("refs/"), safe="/")
+    response = await repo.call(lambda: repo.rest.git.async_list_matching_refs(repo.owner, repo.name, path))
+    return sorted(one.ref for one in read(response, list[_NamedRef]) if one.ref.startswith(prefix))
 
 
 async def push_commit(

@@ -39,16 +39,3 @@ class BranchMoved(Exception):
 
     def __str__(self) -> str:
         return f"{self.branch} is at {self.actual or 'no commit'}, expected {self.expected or 'no commit'}"
-
-
-class TagTaken(Exception):
-    """A tag of that name exists and names another commit."""
-
-    def __init__(self, tag: str, expected: str, actual: str) -> None:
-        super().__init__(tag, expected, actual)
-        self.tag = tag
-        self.expected = expected
-        self.actual = actual
-
-    def __str__(self) -> str:
-        return f"the tag {self.tag} names {self.actual}, not {self.expected}"

@@ -9,7 +9,15 @@ from typing import Any, Literal
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Kind = Literal["502", "500", "secondary_limit", "reset_before", "reset_after", "timeout"]
+Kind = Literal["403", "404", "410", "422", "502", "500", "secondary_limit", "reset_before", "reset_after", "timeout"]
+REFUSALS = {
+    "403": "Resource not accessible by integration",
+    "404": "Not Found",
+    "410": "Issues are disabled for this repo",
+    "422": "Validation Failed",
+}
+"""Status and words of refusals; 403 as in https://github.com/github/gh-aw/issues/35726, 410 as in
+https://github.com/ossf/allstar/issues/64."""
 TIMEOUT_SECONDS = 60.0
 
 
@@ -61,7 +69,7 @@ def _problem(kind: Kind) -> JSONResponse:
     if kind == "secondary_limit":
         message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
         return JSONResponse({"message": message, "status": "403"}, 403, {"Retry-After": "1"})
-    return JSONResponse({"message": "Server Error"}, int(kind))
+    return JSONResponse({"message": REFUSALS.get(kind, "Server Error"), "status": kind}, int(kind))
 
 
 async def _drop(receive: Receive, send: Send) -> None:

@@ -46,7 +46,11 @@ def matching_refs(call: Call) -> list[Json]:
 
 @routes.add("POST", f"{GIT}/refs", "contents:write", "write")
 def create_ref(call: Call) -> tuple[int, Json]:
-    """A new branch or tag."""
+    """A new branch, tag or other ref, such as `refs/notes/x`.
+
+    "If it doesn't start with 'refs' and have at least two slashes, it will be rejected":
+    https://docs.github.com/en/rest/git/refs#create-a-reference
+    """
     body = call.body(m.ReposOwnerRepoGitRefsPostBody)
     ref, sha = body["ref"], body["sha"]
     if not ref.startswith("refs/") or ref.count("/") < 2 or call.git.raw("check-ref-format", ref)[0] != 0:

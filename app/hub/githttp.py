@@ -68,7 +68,7 @@ def _announce(hub: HubState, repo: Row, actor: Actor, before: dict[str, str]) ->
     after = git.refs()
     for ref in sorted(before.keys() | after.keys()):
         old, new = before.get(ref, ZERO), after.get(ref, ZERO)
-        if old != new and ref.startswith(("refs/heads/", "refs/tags/")):
+        if old != new:
             forced = ZERO not in (old, new) and not git.is_ancestor(old, new)
             moved(hub, repo, actor, ref, old, new, forced=forced)
 

@@ -23,6 +23,7 @@ def policy(hub: HubState, repo: Row, actor: Actor) -> dict[str, str]:
     exempt = actor.kind == "user" and ROLES[role(hub, repo, actor.user["id"])] >= ROLES["maintain"]
     return {
         "HUB_ACTOR": "user" if actor.kind == "user" else "app",
+        "HUB_APP_REFS": "\n".join(hub.app_refs),
         "HUB_WORKFLOWS": "1" if actor.has("workflows", "write") else "0",
         "HUB_PROTECTED": "" if exempt else "\n".join(f"refs/heads/{row['branch']}" for row in rows),
         "HUB_DEFAULT": f"refs/heads/{repo['default_branch']}",
@@ -30,7 +31,7 @@ def policy(hub: HubState, repo: Row, actor: Actor) -> dict[str, str]:
 
 
 def check(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, *, merging: bool = False) -> None:
-    """Ask the same hook that judges pushes; 422 for a protected ref, 403 for a workflow change by an App."""
+    """Ask the same hook that judges pushes; 422 for a ref under a rule, 403 for a workflow change by an App."""
     variables = policy(hub, repo, actor) | ({"HUB_PROTECTED": ""} if merging else {})
     git = bare(hub, repo)
     done = subprocess.run(
@@ -45,6 +46,9 @@ def check(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, 
     )
     if done.returncode != 0:
         message = done.stderr.strip()
+        if "GH013" in message:  # the words of https://github.com/googleapis/release-please-action/issues/1194
+            detail = "Cannot create ref due to creations being restricted."
+            raise Refusal(422, f"Repository rule violations found\n\n{detail}\n\n")
         raise Refusal(422, "Cannot update this protected ref.") if "GH006" in message else Refusal(403, message)
 
 
@@ -63,8 +67,16 @@ def moved(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, 
     kind = "ref.created" if old == ZERO else "ref.deleted" if new == ZERO else "ref.updated"
     record(hub, actor, repo, kind, ref, sha=new, name=ref)
     hub.store.update("repositories", repo["id"], pushed_at=now())
+    # Other refs raise no event and start nothing: "a push to a repository branch", or a tag, says
+    # https://docs.github.com/en/webhooks/webhook-events-and-payloads#push
+    if not ref.startswith(("refs/heads/", "refs/tags/")):
+        return
     emit(hub, repo, actor, "push", _push(hub, repo, actor, ref, old, new, forced))
-    if not ref.startswith("refs/heads/"):
+    if ref.startswith("refs/tags/"):
+        commit = None if new == ZERO else bare(hub, repo).resolve(new, "commit")
+        if commit is not None:
+            name = ref.removeprefix("refs/tags/")
+            trigger(hub, repo, actor, Trigger("push", name, tag=True), (name, commit), ref)
         return
     branch = ref.removeprefix("refs/heads/")
     if new == ZERO:

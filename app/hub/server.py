@@ -75,10 +75,13 @@ class Hub:
         port: int = 0,
         runners: int = 1,
         token_seconds: float = 3600.0,
+        app_refs: tuple[str, ...] = (),
     ) -> None:
+        """`app_refs`: beginnings of the refs that a rule lets the App write to; none: no such rule."""
         root.mkdir(parents=True, exist_ok=True)
         store = Store(root / "hub.sqlite3")
-        self.state = HubState(root.resolve(), store, load_app(store, app_slug), token_seconds=token_seconds)
+        identity = load_app(store, app_slug)
+        self.state = HubState(root.resolve(), store, identity, token_seconds=token_seconds, app_refs=app_refs)
         self.faults = Faults()
         self.webhooks = Webhooks(self.state)
         self.runner = Runner(self.state)

@@ -60,6 +60,8 @@ class HubState:
     app: AppIdentity
     url: str = ""
     token_seconds: float = 3600.0
+    app_refs: tuple[str, ...] = ()
+    """Beginnings of the refs that a rule lets the App write to; none: no such rule."""
     wake: threading.Condition = field(default_factory=threading.Condition)
     runner_held: bool = False
     deliveries_paused: bool = False

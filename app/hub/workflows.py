@@ -26,11 +26,13 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Trigger:
-    """What happened: `push` to a branch, or an action of `pull_request` into a base branch."""
+    """What happened: `push` to a branch or, with `tag`, of a tag; or an action of `pull_request` into a base branch."""
 
     event: str
     branch: str
+    """Name of the branch, or of the tag."""
     action: str = ""
+    tag: bool = False
 
 
 def find(git: Bare, sha: str, trigger: Trigger) -> list[Workflow]:
@@ -70,15 +72,22 @@ def _starts(on: Any, trigger: Trigger) -> bool:
     rule = mapping(on[trigger.event])
     if trigger.event == "pull_request" and trigger.action not in (rule.get("types") or PULL_TYPES):
         return False
-    if trigger.event == "push" and "branches" not in rule and "branches-ignore" not in rule and "tags" in rule:
+    # Filters of one kind of ref alone keep the other kind out; without any, both start the workflow:
+    # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#onpushbranchestagsbranches-ignoretags-ignore
+    this, other = ("tags", "branches") if trigger.tag else ("branches", "tags")
+    if trigger.event == "push" and not _filters(rule, this) and _filters(rule, other):
         return False
-    if "branches" in rule:
-        return matches(trigger.branch, rule["branches"])
-    return not matches(trigger.branch, rule.get("branches-ignore") or [])
+    if this in rule:
+        return matches(trigger.branch, rule[this])
+    return not matches(trigger.branch, rule.get(f"{this}-ignore") or [])
+
+
+def _filters(rule: Json, kind: str) -> bool:
+    return kind in rule or f"{kind}-ignore" in rule
 
 
 def matches(branch: str, patterns: str | list[str]) -> bool:
-    """GitHub's branch filter: `*` stops at a slash, `**` does not, a later `!pattern` takes a match back."""
+    """GitHub's filter of branches and tags: `*` stops at a slash, `**` does not, `!pattern` takes a match back."""
     result = False
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         negative, text = pattern.startswith("!"), pattern.removeprefix("!")

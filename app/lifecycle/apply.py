@@ -113,10 +113,10 @@ async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> No
 
 
 @effect
-async def tag_snapshot(job: Job, phase: Phase, head_sha: str) -> None:
-    """Tag the phase's green commit `autopack/<run>/<phase>`."""
+async def keep_snapshot(job: Job, phase: Phase, head_sha: str) -> None:
+    """Keep the phase's green commit as `refs/autopack/<run>/<phase>`; where GitHub refuses that, it is left out."""
     repo = await repo_of(job.repository, job.installation_id)
-    await commits.tag(repo, f"autopack/{job.run_id}/{phase.phase_id}", head_sha)
+    await commits.keep_snapshot(repo, job.run_id, phase.phase_id, head_sha)
 
 
 @effect

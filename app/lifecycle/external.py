@@ -1,7 +1,8 @@
 """The external engine: what any other agent posts takes the part of the Builder and the Auditor.
 
 What is posted is judged and stored when it comes (`app.db`). The run's workflow waits for it; where the run has a
-repository, it applies, pushes, has CI judge and tags what was posted, phase by phase, by the same governed path.
+repository, it applies, pushes, has CI judge and keeps as a snapshot what was posted, phase by phase, by the same
+governed path.
 """
 
 from pydantic import BaseModel, ConfigDict
@@ -102,7 +103,7 @@ async def _land(job: Job, strategy: Strategy, phase: Phase, work: Work, head_sha
 
 
 async def _verify(job: Job, strategy: Strategy, phase: Phase, work: Work, head_sha: str) -> None:
-    """CI judges the commit: red goes back to the builder, green waits for its audit or is tagged."""
+    """CI judges the commit: red goes back to the builder, green waits for its audit or is kept as a snapshot."""
     verdict = await verify.judgement(job, strategy, head_sha, lambda: _overtaken(job.run_id, phase.phase_id, work))
     if verdict.state is CiState.WAITING:
         return
@@ -112,8 +113,8 @@ async def _verify(job: Job, strategy: Strategy, phase: Phase, work: Work, head_s
         return
     cause = f"{head_sha[:7]} is {verdict.state} and audited"
     if await _complete(job.run_id, phase.phase_id, work, cause) is Verdict.COMPLETE and verdict.state is CiState.GREEN:
-        await apply.tag_snapshot(job, phase, head_sha)
-        await _tagged(job.run_id, phase.phase_id)
+        await apply.keep_snapshot(job, phase, head_sha)
+        await _snapshot_kept(job.run_id, phase.phase_id)
 
 
 class _Applied(BaseModel):
@@ -202,5 +203,5 @@ def _overtaken(run_id: str, phase_id: str, work: Work) -> bool:
 
 
 @step
-def _tagged(run_id: str, phase_id: str) -> None:
-    landing.tagged(services().db, run_id, phase_id)
+def _snapshot_kept(run_id: str, phase_id: str) -> None:
+    landing.keep_snapshot(services().db, run_id, phase_id)

@@ -35,7 +35,7 @@ class IntegrationStatus(BaseModel):
                     "ahead_of_main": 2,
                     "behind_main": 0,
                     "base_branch": "main",
-                    "tags": ["autopack/run-001/P1.1"],
+                    "snapshots": ["refs/autopack/run-001/P1.1"],
                     "checks": [{"name": "test", "status": "completed", "conclusion": "success"}],
                     "conflicts": False,
                     "conflicting_paths": [],
@@ -55,8 +55,8 @@ class IntegrationStatus(BaseModel):
     ahead_of_main: int | None = None
     behind_main: int | None = None
     base_branch: str | None = None
-    tags: list[str] | None = None
-    """Of the snapshots: green, audited commits."""
+    snapshots: list[str] | None = None
+    """The refs of green, audited commits, as far as GitHub has let them be made."""
     checks: list[CheckState] | None = None
     conflicts: bool | None = None
     """Whether merging the base into the branch would need a decision."""
@@ -94,9 +94,7 @@ async def _read(run: RunCard, repository: str) -> IntegrationStatus:
         ahead_of_main=compared.ahead_by,
         behind_main=compared.behind_by,
         base_branch=base_branch,
-        tags=[
-            f"autopack/{run.run_id}/{phase.phase_id}" for tier in run.tiers for phase in tier.phases if phase.snapshot
-        ],
+        snapshots=await commits.snapshots(repo, run.run_id),
         checks=[CheckState(name=one.name, status=one.status, conclusion=one.conclusion) for one in facts.checks],
         conflicts=bool(clashes),
         conflicting_paths=list(clashes),

@@ -94,7 +94,7 @@ def phase_page(archive: RunArchive, phase: PhaseMetrics) -> str:
             ("Builder mode", code(phase.builder_mode)),
             ("Builder's attempts", str(phase.builder_attempts)),
             ("Audits", str(phase.auditor_attempts)),
-            ("Commit", _commit(archive, head) + (", tagged" if shown and shown.snapshot else "") if head else ""),
+            ("Commit", _commit(archive, head) + (", snapshot" if shown and shown.snapshot else "") if head else ""),
         ),
         *(_asked_for(spec) if spec else ()),
         "## Budgets",

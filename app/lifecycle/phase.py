@@ -260,7 +260,7 @@ async def _close_ci_findings(job: Job, phase: Phase, head_sha: str) -> None:
 async def _snapshot(job: Job, phase: Phase, landed: Landed) -> None:
     green = landed.ci.state is CiState.GREEN
     if green:
-        await apply.tag_snapshot(job, phase, landed.head_sha)
+        await apply.keep_snapshot(job, phase, landed.head_sha)
     await record.complete_phase(
         job.run_id, phase.phase_id, f"{landed.head_sha[:7]} is {landed.ci.state} and audited", snapshot=green
     )

@@ -9,7 +9,7 @@ from app.domain.states import RunState, TierState
 from app.domain.strategy import Engine, Strategy
 from app.domain.view import Headline
 from app.github import comments, text
-from app.github.errors import BranchMoved, GitHubRefused, GitHubUnavailable, TagTaken
+from app.github.errors import BranchMoved, GitHubRefused, GitHubUnavailable
 from app.lifecycle import bootstrap, ending, external, promote, record, show
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.build import Start
@@ -47,7 +47,7 @@ async def run(run_id: str) -> None:
         end = RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(spent), spent.exhausted)
     except ModelFailed as failed:
         end = RunEnded(_state_of(failed), str(failed))
-    except (GitHubUnavailable, GitHubRefused, BranchMoved, TagTaken, WorkspaceError, NotConfigured) as trouble:
+    except (GitHubUnavailable, GitHubRefused, BranchMoved, WorkspaceError, NotConfigured) as trouble:
         end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(trouble))
     except Exception as defect:
         if stopping():

@@ -248,10 +248,12 @@ async def test_the_base_is_merged_in_once_and_conflicts_are_told(hub: Hub, repo:
     assert (await commits.merge_base_into(repo, BRANCH, "main", "Merge main again")).state is MergeState.UP_TO_DATE
 
 
-async def test_somebody_elses_commit_and_tag_stay(hub: Hub, repo: Repo) -> None:
+async def test_somebody_elses_commit_stays_beside_the_snapshot(hub: Hub, repo: Repo) -> None:
     head = await pushed(repo, change("b.txt", "one\n"))
-    await commits.tag(repo, "autopack/r1/P1", head)
-    await commits.tag(repo, "autopack/r1/P1", head)
+    for _ in range(2):
+        await commits.keep_snapshot(repo, "r1", "P1", head)
+    assert await commits.snapshots(repo, "r1") == ["refs/autopack/r1/P1"]
+    assert await commits.snapshots(repo, "r") == []
     theirs = hub.commit_files(NAME, BRANCH.name, {"b.txt": "theirs\n"}, "Mine", as_user="writer")
     with pytest.raises(BranchMoved):
         await commits.push_commit(repo, BRANCH, head, [change("c.txt", "x\n")], "P2: more")

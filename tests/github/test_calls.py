@@ -10,7 +10,7 @@ import respx
 from app.github import comments, issues
 from app.github.calls import Patience
 from app.github.client import GitHubApp, Repo
-from app.github.errors import BranchMoved, GitHubRefused, GitHubUnavailable, TagTaken
+from app.github.errors import BranchMoved, GitHubRefused, GitHubUnavailable
 
 ISSUE = {"number": 1, "title": "Broken", "body": None, "state": "open", "labels": [{"name": "bug"}, "old"]}
 BOT = {"login": "autopack[bot]", "id": 9, "type": "Bot"}
@@ -141,7 +141,6 @@ async def test_lists_are_read_to_their_end(repo: Repo, github: respx.MockRouter)
         GitHubUnavailable("down", 3.5),
         GitHubRefused(422, "no"),
         BranchMoved("autonomous/r", "a" * 40, None),
-        TagTaken("autopack/r/P1", "a", "b"),
     ],
 )
 def test_errors_survive_pickling(error: Exception) -> None:

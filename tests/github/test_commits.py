@@ -11,7 +11,7 @@ from app.domain.patch import ChangeKind, FileChange
 from app.github import commits
 from app.github.client import Repo
 from app.github.commits import MergeState, NotAWorkBranch, WorkBranch
-from app.github.errors import BranchMoved, TagTaken
+from app.github.errors import BranchMoved
 from tests.github.gitdata import GitData
 
 BRANCH = WorkBranch.of_run("r1")
@@ -119,15 +119,18 @@ async def test_text_travels_in_the_tree_and_binary_content_as_a_blob(repo: Repo,
     assert [base64.b64decode(blob) for blob in git.blobs] == [b"\x89PNG\0\xff", b"x" * 200_000]
 
 
-async def test_a_tag_is_made_once_and_never_moved(repo: Repo, git: GitData) -> None:
+async def test_a_snapshot_is_made_once_and_never_moved(
+    repo: Repo, git: GitData, caplog: pytest.LogCaptureFixture
+) -> None:
     git.lose_next = "/refs"
-    await commits.tag(repo, "autopack/r1/P1", git.base)
-    await commits.tag(repo, "autopack/r1/P1", git.base)
+    for _ in range(2):
+        assert await commits.keep_snapshot(repo, "r1", "P1", git.base) == "refs/autopack/r1/P1"
     assert git.writes == ["POST /refs"]
-    with pytest.raises(TagTaken):
-        await commits.tag(repo, "autopack/r1/P1", "f" * 40)
-    with pytest.raises(ValueError, match="begin with autopack/"):
-        await commits.tag(repo, "v1.0", git.base)
+    assert await commits.keep_snapshot(repo, "r1", "P1", "f" * 40) is None
+    assert f"refs/autopack/r1/P1 names {git.base}" in caplog.text
+    assert git.refs["refs/autopack/r1/P1"] == git.base
+    with pytest.raises(ValueError, match="ids of a run and a phase"):
+        await commits.keep_snapshot(repo, "r1", "../heads/main", git.base)
 
 
 async def test_a_base_branch_with_odd_characters_is_found(repo: Repo, github: respx.MockRouter) -> None:

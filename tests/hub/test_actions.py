@@ -36,6 +36,28 @@ def test_green(world: World) -> None:
     assert (check["name"], check["conclusion"], check["app"]["id"]) == ("test", "success", 15368)
 
 
+@pytest.mark.parametrize(
+    ("on", "events"),
+    [
+        ("push", ["push", "push"]),
+        ("{push: {tags: ['v*']}}", ["push"]),
+        ("{push: {tags: ['w*']}}", []),
+        ("{push: {branches: [main], tags: ['v*']}}", ["push"]),
+        ("{push: {branches: [feature]}}", ["push"]),
+        ("{push: {tags-ignore: ['w*']}}", ["push"]),
+        ("pull_request", []),
+    ],
+)
+def test_tags_start_workflows(world: World, on: str, events: list[str]) -> None:
+    sha = world.commit("feature", {FILE: _workflow("      - run: echo $GITHUB_REF\n", on=on)})
+    made = world.user("octo").post(f"{API}/git/refs", json={"ref": "refs/tags/v1", "sha": sha})
+    assert made.status_code == 201
+    world.hub.runner.wait_idle()
+    assert [event for event, _, _ in _runs(world, sha)] == events
+    if len(events) == 2:
+        assert "refs/tags/v1" in _log(world, sha), "the newest run is the tag's"
+
+
 def test_red_then_green_in_the_next_attempt(world: World) -> None:
     flaky = 'test "$GITHUB_RUN_ATTEMPT" = 2\n'
     sha = world.commit("feature", {FILE: WORKFLOW, "check.sh": flaky})

@@ -34,6 +34,30 @@ def test_creating_refs(world: World) -> None:
     assert bot.get(f"{API}/git/matching-refs/heads/none").json() == []
 
 
+def test_refs_beside_branches_and_tags_start_nothing(world: World) -> None:
+    world.commit("main", {".github/workflows/ci.yml": WORKFLOW})
+    world.hub.runner.wait_idle()
+    main, bot = _main(world), world.bot()
+    told = len(world.hub.webhooks.deliveries("push"))
+    runs = bot.get(f"{API}/actions/runs").json()["total_count"]
+    assert bot.post(REFS, json={"ref": "refs/autopack/r1/P1", "sha": main}).status_code == 201
+    assert bot.get(f"{API}/git/ref/autopack/r1/P1").json()["object"]["sha"] == main
+    assert bot.post(REFS, json={"ref": "refs/autopack", "sha": main}).status_code == 422
+    assert len(world.hub.webhooks.deliveries("push")) == told
+    assert bot.get(f"{API}/actions/runs").json()["total_count"] == runs
+
+
+def test_rule_keeps_the_app_to_some_refs(world: World) -> None:
+    world.hub.state.app_refs = ("refs/heads/autonomous/", "refs/autopack/")
+    main, bot = _main(world), world.bot()
+    for name, status in (("heads/autonomous/r1", 201), ("autopack/r1/P1", 201), ("tags/v1", 422), ("heads/x", 422)):
+        made = bot.post(REFS, json={"ref": f"refs/{name}", "sha": main})
+        assert made.status_code == status, name
+    refused = bot.patch(f"{REFS}/heads/main", json={"sha": _commit(world, main)})
+    assert refused.json()["message"].startswith("Repository rule violations found")
+    assert world.user("octo").post(REFS, json={"ref": "refs/tags/v1", "sha": main}).status_code == 201
+
+
 def test_updating_a_ref_is_compare_and_swap(world: World) -> None:
     main, bot = _main(world), world.bot()
     ours, theirs = _commit(world, main), _commit(world, main, "other.txt")

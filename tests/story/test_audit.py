@@ -126,7 +126,7 @@ def test_more_minor_findings_than_a_safety_critical_tier_may_have_fail_the_run(s
     story.expect_review_comment("greeting.txt", 1, "It is dull.")
     story.expect_review("P1")
     story.expect_draft()
-    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1")
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1")
 
 
 def test_diff_over_the_auditors_window_is_not_approved(story: Story) -> None:

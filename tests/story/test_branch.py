@@ -124,7 +124,7 @@ def test_conflict_that_is_not_solved_is_not_pushed(story: Story) -> None:
     assert story.commits() == [first]
     story.expect_draft()
     story.expect_review("P1")
-    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1", first)
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1", first)
 
 
 def test_base_that_breaks_the_branch_becomes_a_phase(story: Story) -> None:

@@ -30,7 +30,7 @@ def test_run_of_fifty_thousand_tokens_stops_before_the_request_that_would_not_fi
     assert story.commits() == [story.head()], "only P1 was pushed"
     story.expect_draft()
     story.expect_review("P1")
-    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1")
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1")
 
 
 def test_repositorys_token_cap_holds_for_the_planner_too(story: Story) -> None:

@@ -28,7 +28,7 @@ def test_posted_work_becomes_commits_that_ci_judges_and_a_pull_request(client: C
     client.wait_end("DONE_SUCCESS")
     status = client.integration()
     assert (status["exists"], status["commit_count"], status["behind_main"]) == (True, 2, 0)
-    assert status["tags"] == [f"autopack/{client.run_id}/P1", f"autopack/{client.run_id}/P2"]
+    assert status["snapshots"] == [f"refs/autopack/{client.run_id}/{phase_id}" for phase_id in ("P1", "P2")]
     assert not status["conflicts"]
     assert story.file("greeting.txt") == "hello all"
     assert client.run()["promotion_eligible_to_main"]

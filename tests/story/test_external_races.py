@@ -68,7 +68,7 @@ def test_last_phase_that_is_skipped_ends_the_run(client: Client, story: Story) -
     client.wait_end("DONE_SUCCESS")
     assert client.run()["promotion_blockers"] == ["skipped: P2"]
     story.wait_idle()
-    story.expect_ref(f"refs/tags/autopack/{client.run_id}/P1")
+    story.expect_ref(f"refs/autopack/{client.run_id}/P1")
     story.expect_comment("Autopack: Done", on=story.pull_number())
     story.expect_draft("success")
 
@@ -92,7 +92,7 @@ def test_base_that_moved_and_clashes_is_left_to_a_person(client: Client, story: 
     client.wait_end("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
     assert "bring autonomous/" in client.run()["failure_reason"]
     story.wait_idle()
-    story.expect_ref(f"refs/tags/autopack/{client.run_id}/P1")
+    story.expect_ref(f"refs/autopack/{client.run_id}/P1")
     story.expect_draft()
 
 

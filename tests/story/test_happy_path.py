@@ -37,7 +37,7 @@ def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
     commits = story.commits()
     assert [story.message(sha).partition(":")[0] for sha in commits] == ["P1", "P2", "P3"]
     for sha, phase_id in zip(commits, ("P1", "P2", "P3"), strict=True):
-        story.expect_ref(f"refs/tags/autopack/{story.run_id}/{phase_id}", sha)
+        story.expect_ref(f"refs/autopack/{story.run_id}/{phase_id}", sha)
         story.expect_review("Nothing stands in the way.", f"`{phase_id}`")
     for sha in commits[:-1]:
         story.expect_check("autopack", "neutral", sha)

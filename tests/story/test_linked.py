@@ -28,7 +28,7 @@ def sixty() -> Plan:
 def expect_linked(story: Story, parts: list[list[str]], *, judged: bool = True) -> None:
     """So many linked runs ended well, each stacked on the one before, with a commit for each of these phases.
 
-    Where CI has `judged` them, each phase has its tag.
+    Where CI has `judged` them, each phase has its snapshot.
     """
     runs = story.run_ids
     assert runs == [runs[0], *(f"{runs[0]}-part-{number}" for number in range(2, len(parts) + 1))]
@@ -123,7 +123,7 @@ def expect_first_part_then_pushed_to(story: Story, run_id: str) -> None:
     story.expect_comment("summary:" + run_id, on=story.pull_number())
     story.expect_review("`P1`")
     story.expect_ref(f"refs/heads/{story.branch}")
-    story.expect_ref(f"refs/tags/autopack/{run_id}/P1", made)
+    story.expect_ref(f"refs/autopack/{run_id}/P1", made)
 
 
 def test_failed_part_does_not_start_the_rest(story: Story) -> None:

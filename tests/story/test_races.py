@@ -26,7 +26,7 @@ def test_commit_of_somebody_else_is_never_offered_though_its_event_is_late(story
     story.expect_check("autopack/promotion", "failure", own)
     assert "autopack/promotion" not in story.checks(theirs)
     story.expect_review("Nothing stands in the way.")
-    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1", own)
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1", own)
     story.expect_ref(f"refs/heads/{story.branch}", theirs)
 
 
@@ -43,7 +43,7 @@ def test_cancel_that_comes_while_the_run_is_ending_is_heard(story: Story) -> Non
     assert story.wait_for_end() == "DONE_CANCELLED"
     assert story.pull()["draft"] is True
     story.expect_review("Nothing stands in the way.")
-    story.expect_ref(f"refs/tags/autopack/{story.run_id}/P1")
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1")
     story.expect_draft("cancelled")
 
 

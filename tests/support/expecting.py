@@ -34,16 +34,16 @@ class Expectations(Reader):
         assert self.comments_of_app(self.number) == []
 
     def expect_success(self, phases: Sequence[str] = ("P1",)) -> str:
-        """The run ends well: its branch is tagged phase by phase, and the pull request is ready. Returns its head."""
+        """The run ends well: each phase has its snapshot, and the pull request is ready. Returns its head."""
         assert self.wait_for_end() == "DONE_SUCCESS"
         return self.expect_offered(phases)
 
     def expect_offered(self, phases: Sequence[str]) -> str:
-        """The run's branch is tagged phase by phase, and its pull request is ready to be merged. Returns its head."""
+        """Each phase of the run has its snapshot, and its pull request is ready to be merged. Returns its head."""
         head = self.head()
         self.expect_ref(f"refs/heads/{self.branch}", head)
         for phase_id in phases:
-            self.expect_ref(f"refs/tags/autopack/{self.run_id}/{phase_id}")
+            self.expect_ref(f"refs/autopack/{self.run_id}/{phase_id}")
         self.expect_check("autopack", "success", head)
         self.expect_check("autopack/promotion", "success", head)
         assert self.pull()["draft"] is False

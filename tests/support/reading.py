@@ -145,6 +145,10 @@ class Reader:
         listed = self._get(f"commits/{sha}/check-runs?filter=all&per_page=100")["check_runs"]
         return {one["name"]: one for one in sorted(listed, key=lambda one: int(one["id"]))}
 
+    def workflow_runs(self) -> list[dict[str, Any]]:
+        """All workflow runs of the repository, newest first."""
+        return list(self._get("actions/runs?per_page=100")["workflow_runs"])
+
     def requests(self, role: str | None = None, phase: str | None = None) -> list[RecordedRequest]:
         """What the models were asked for this repository, in order."""
         of_repository = [one for one in self.world.models.requests() if one.repository == self.full_name]

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app.hub import Hub, webhooks
 from app.replay import ModelServer
+from app.trial import APP_REFS
 from tests.support.service import Service
 from tests.support.tokens import app_jwt
 
@@ -24,7 +25,7 @@ class World:
 
     def __init__(self, folder: Path, database_url: str, *, runners: int = 1, vendors: Sequence[str] = VENDORS) -> None:
         """`vendors` are those for which the service has a key."""
-        self.hub = Hub(folder / "hub", runners=runners)
+        self.hub = Hub(folder / "hub", runners=runners, app_refs=APP_REFS)
         self.models = ModelServer()
         self.vendors = vendors
         self._folder = folder

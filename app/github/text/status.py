@@ -243,7 +243,7 @@ def _phase_row(view: RunView, phase: PhaseView) -> list[str]:
     if phase.auditor_attempts:
         tries += f" + {phase.auditor_attempts} 🔍"
     used = f"{tokens(phase.tokens)} / {tokens(phase.token_cap)}" if phase.token_cap else tokens(phase.tokens)
-    made = commit(view, phase.head_sha) + (" 🏷️" if phase.snapshot else "") if phase.head_sha else ""
+    made = commit(view, phase.head_sha) + (" 📌" if phase.snapshot else "") if phase.head_sha else ""
     issues = ", ".join(
         f"{count} {kind}" for count, kind in ((phase.major_issues, "major"), (phase.minor_issues, "minor")) if count
     )
