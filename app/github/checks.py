@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from app.github.calls import Answer, read
 from app.github.client import Repo
+from app.github.optional import optional
 from app.github.text.checks import CheckText
 
 RUN_CHECK = "autopack"
@@ -38,6 +39,7 @@ class CheckRun(Answer):
     app: _App | None = None
 
 
+@optional("a check run")
 async def upsert_check(
     repo: Repo,
     name: str,
@@ -47,7 +49,7 @@ async def upsert_check(
     *,
     details_url: str | None = None,
 ) -> int:
-    """Make the App's check run `name` on `head_sha` say this; return its id. Sends nothing when it does.
+    """Make the App's check run `name` on `head_sha` say this; its id (None: refused). Sends nothing when it does.
 
     It is found by name, head sha and `external_id` (the run's id). Texts over GitHub's limit are cut.
     """

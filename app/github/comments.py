@@ -1,13 +1,18 @@
-"""Autopack's own comments: each has a hidden marker, by which it is found again and edited in place."""
+"""Autopack's own comments: each has a hidden marker, by which it is found again and edited in place.
+
+On a locked issue GitHub lets no App comment: what it refuses is left out and logged.
+"""
 
 from app.github import issues
 from app.github.client import Repo
+from app.github.optional import optional
 from app.github.text.escape import has_marker, with_marker
 from app.github.turns import turn
 
 
+@optional("a comment")
 async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | None = None) -> int:
-    """Make the comment marked `key` on issue or PR `number` say `body`; return its id.
+    """Make the comment marked `key` on issue or PR `number` say `body`; return its id, or None when GitHub refuses.
 
     Edits only when the text differs, creates when there is none or it was deleted. `known` is the id from an earlier
     call; it saves listing all comments. The marker is added when `body` lacks it.
@@ -20,8 +25,9 @@ async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | N
     return comment.id
 
 
+@optional("a comment")
 async def post_once(repo: Repo, number: int, key: str, body: str) -> int:
-    """Post a comment marked `key` unless there is one; it is never edited. Returns its id."""
+    """Post a comment marked `key` unless there is one; it is never edited. Returns its id; None when refused."""
     async with turn(repo, "comment", str(number), key):
         return (await _found_or_made(repo, number, key, with_marker(body, key))).id
 

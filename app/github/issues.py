@@ -1,15 +1,15 @@
 """Issues: what they say, their comments, reactions and the label that starts a run."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Literal
 from urllib.parse import quote
 
 from pydantic import Field
 
-from app.github.calls import Answer, AnyResponse, read
+from app.github.calls import Answer, read
 from app.github.client import Repo
 from app.github.errors import GitHubRefused
+from app.github.optional import optional
 
 LABEL = "autopack"
 LABEL_COLOR = "5319e7"
@@ -131,33 +131,21 @@ async def update_comment(repo: Repo, comment_id: int, body: str) -> None:
     await repo.call(lambda: repo.rest.issues.async_update_comment(repo.owner, repo.name, comment_id, body=body))
 
 
-async def react_to_issue(repo: Repo, number: int, reaction: Reaction = "eyes") -> bool:
-    """Add the App's reaction; GitHub keeps one of each kind. False where it may not: locked, or gone."""
-    return await _react(
-        repo,
-        lambda: repo.rest.reactions.async_create_for_issue(repo.owner, repo.name, number, content=reaction),
+@optional("a reaction")
+async def react_to_issue(repo: Repo, number: int, reaction: Reaction = "eyes") -> None:
+    """Add the App's reaction; GitHub keeps one of each kind."""
+    await repo.call(lambda: repo.rest.reactions.async_create_for_issue(repo.owner, repo.name, number, content=reaction))
+
+
+@optional("a reaction")
+async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "eyes") -> None:
+    """Add the App's reaction; GitHub keeps one of each kind."""
+    await repo.call(
+        lambda: repo.rest.reactions.async_create_for_issue_comment(repo.owner, repo.name, comment_id, content=reaction)
     )
 
 
-async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "eyes") -> bool:
-    """Add the App's reaction; GitHub keeps one of each kind. False where it may not: locked, or gone."""
-    return await _react(
-        repo,
-        lambda: repo.rest.reactions.async_create_for_issue_comment(repo.owner, repo.name, comment_id, content=reaction),
-    )
-
-
-async def _react(repo: Repo, call: Callable[[], Awaitable[AnyResponse]]) -> bool:
-    """A reaction is a courtesy: nothing that matters may fail for want of one."""
-    try:
-        await repo.call(call)
-    except GitHubRefused as refusal:
-        if refusal.status not in {403, 404, 410, 422}:
-            raise
-        return False
-    return True
-
-
+@optional("a label")
 async def ensure_label(repo: Repo, name: str = LABEL) -> None:
     """Make the repository's label when it is not there."""
 
@@ -181,11 +169,13 @@ async def ensure_label(repo: Repo, name: str = LABEL) -> None:
     await repo.create(look, make)
 
 
+@optional("a label")
 async def add_label(repo: Repo, number: int, name: str = LABEL) -> None:
     """Put a label on an issue; nothing happens when it is there."""
     await repo.call(lambda: repo.rest.issues.async_add_labels(repo.owner, repo.name, number, labels=[name]))
 
 
+@optional("a label")
 async def remove_label(repo: Repo, number: int, name: str = LABEL) -> None:
     """Take a label off an issue; nothing happens when it is not there."""
     try:

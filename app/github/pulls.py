@@ -6,6 +6,7 @@ from app.github.calls import Answer, read
 from app.github.client import Repo
 from app.github.commits import WorkBranch
 from app.github.errors import GitHubRefused
+from app.github.optional import optional
 
 _MARK_READY = """
 mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { pullRequest { isDraft } } }
@@ -102,11 +103,20 @@ async def ensure_pull(repo: Repo, head: WorkBranch, base: str, title: str, body:
         if not draft or refusal.status != 422 or "draft" not in refusal.message.lower():
             raise
         pull = await repo.create(lambda: find_pull(repo, head.name), lambda: make(False))
-    return await update_pull(repo, pull, title=title, body=body) if pull.open else pull
+    return (await update_pull(repo, pull, title=title, body=body) if pull.open else None) or pull
 
 
+@optional("the text of the pull request")
+async def show_text(repo: Repo, number: int, *, title: str, body: str) -> None:
+    """Make title and body of an open pull request say this; sends nothing when they do."""
+    pull = await read_pull(repo, number)
+    if pull.open:
+        await update_pull(repo, pull, title=title, body=body)
+
+
+@optional("the text of the pull request")
 async def update_pull(repo: Repo, pull: Pull, *, title: str, body: str) -> Pull:
-    """Make title and body say this; sends nothing when they do."""
+    """Make title and body say this; sends nothing when they do. None when GitHub refuses."""
     if pull.title == title and pull.body.replace("\r\n", "\n").strip() == body.strip():
         return pull
     response = await repo.call(

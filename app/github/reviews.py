@@ -9,6 +9,7 @@ from pydantic import Field
 from app.github.calls import Answer, read
 from app.github.client import Repo
 from app.github.errors import GitHubRefused
+from app.github.optional import optional
 from app.github.placement import InlineComment, Placement
 from app.github.text.escape import has_marker, with_marker
 from app.github.text.parts import sections
@@ -75,10 +76,12 @@ class _Thread(Answer):
     comments: _Comments
 
 
+@optional("a review")
 async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
     """Post one review (event COMMENT) marked `key` on the commit, unless there is one; known findings are left out.
 
     If GitHub refuses a line (422), all comments move to the body and the review is posted without any: nothing is lost.
+    None when it refuses that too.
     """
     done = await find_review(repo, number, key)
     if done is not None:
@@ -116,6 +119,7 @@ async def shown_findings(repo: Repo, number: int) -> frozenset[str]:
     return frozenset(fingerprint for text in texts for fingerprint in _FINDING.findall(text))
 
 
+@optional("the end of review threads")
 async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], reply: str) -> int:
     """Resolve the App's open threads about these findings, after answering each with `reply` once; return how many.
 
@@ -133,9 +137,13 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
         if thread.is_resolved or root is None or root not in roots:
             continue
         await _reply_once(repo, number, root, f"fixed:{roots[root]}", reply)
-        await repo.graphql(_RESOLVE, {"id": thread.id})
-        resolved += 1
+        resolved += await _resolve(repo, thread.id) is not None
     return resolved
+
+
+@optional("the end of a review thread")
+async def _resolve(repo: Repo, thread_id: str) -> dict[str, Any]:
+    return await repo.graphql(_RESOLVE, {"id": thread_id})
 
 
 async def _post(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
@@ -197,6 +205,7 @@ async def _threads(repo: Repo, number: int) -> list[_Thread]:
     return threads
 
 
+@optional("an answer to a review comment")
 async def _reply_once(repo: Repo, number: int, root: int, key: str, reply: str) -> None:
     async def look() -> _RawReviewComment | None:
         comments = await _own_comments(repo, number)

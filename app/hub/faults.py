@@ -18,6 +18,7 @@ REFUSALS = {
 }
 """Status and words of refusals; 403 as in https://github.com/github/gh-aw/issues/35726, 410 as in
 https://github.com/ossf/allstar/issues/64."""
+GRAPHQL_TYPES = {"403": "FORBIDDEN", "404": "NOT_FOUND"}
 TIMEOUT_SECONDS = 60.0
 
 
@@ -28,8 +29,10 @@ class Fault:
     method: str
     path: str
     kind: Kind
-    times: int = 1
+    times: int | None = 1
+    """None: all of them."""
     after: int = 0
+    met: bool = False
 
 
 @dataclass
@@ -39,8 +42,8 @@ class Faults:
     waiting: list[Fault] = field(default_factory=list[Fault])
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, method: str, path: str, kind: Kind, *, times: int = 1, after: int = 0) -> None:
-        """Order a fault for `times` calls after the first `after` that match method and path."""
+    def add(self, method: str, path: str, kind: Kind, *, times: int | None = 1, after: int = 0) -> None:
+        """Order a fault for `times` calls (None: all) after the first `after` that match method and path."""
         with self.lock:
             self.waiting.append(Fault(method, path, kind, times, after))
 
@@ -58,17 +61,22 @@ class Faults:
                 if fault.after > 0:
                     fault.after -= 1
                     return None
-                fault.times -= 1
-                if fault.times == 0:
-                    self.waiting.remove(fault)
+                fault.met = True
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times == 0:
+                        self.waiting.remove(fault)
                 return fault.kind
         return None
 
 
-def _problem(kind: Kind) -> JSONResponse:
+def _problem(kind: Kind, path: str) -> JSONResponse:
     if kind == "secondary_limit":
         message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
         return JSONResponse({"message": message, "status": "403"}, 403, {"Retry-After": "1"})
+    if path == "/graphql" and kind in REFUSALS:  # as in https://github.com/github/gh-aw/issues/35726
+        error = {"type": GRAPHQL_TYPES.get(kind, "UNPROCESSABLE"), "message": REFUSALS[kind]}
+        return JSONResponse({"data": None, "errors": [error]})
     return JSONResponse({"message": REFUSALS.get(kind, "Server Error"), "status": kind}, int(kind))
 
 
@@ -104,7 +112,7 @@ class FaultMiddleware:
             await self._hang(receive)
             await _drop(receive, send)
         else:
-            await _problem(kind)(scope, receive, send)
+            await _problem(kind, scope["path"])(scope, receive, send)
 
     async def _hang(self, receive: Receive) -> None:
         """Keep silent until the client gives up, for at most a minute."""

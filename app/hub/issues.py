@@ -102,6 +102,10 @@ def _may_triage(call: Call) -> bool:
     )
 
 
+def _may_write(call: Call) -> bool:
+    return ROLES[role(call.hub, call.repo, call.actor.user["id"])] >= ROLES["write"]
+
+
 # Labels
 
 
@@ -201,11 +205,33 @@ def list_comments(call: Call) -> list[Json]:
     return [comment(call.hub, call.repo, row) for row in call.page(rows)]
 
 
+@routes.add("PUT", f"{REPO}/issues/{{issue_number}}/lock", EITHER_WRITE, "write")
+def lock_issue(call: Call) -> tuple[int, None]:
+    """Lock the conversation of an issue or pull request."""
+    return _set_lock(call, locked=True)
+
+
+@routes.add("DELETE", f"{REPO}/issues/{{issue_number}}/lock", EITHER_WRITE, "write")
+def unlock_issue(call: Call) -> tuple[int, None]:
+    """Open the conversation again."""
+    return _set_lock(call, locked=False)
+
+
+def _set_lock(call: Call, *, locked: bool) -> tuple[int, None]:
+    row = find_issue(call)
+    call.hub.store.update("issues", row["id"], locked=locked)
+    _tell(call, row, "locked" if locked else "unlocked")
+    return 204, None
+
+
 @routes.add("POST", f"{REPO}/issues/{{issue_number}}/comments", EITHER_WRITE)
 def create_comment(call: Call) -> tuple[int, Json]:
     """Comment on an issue or pull request."""
     parent, body = find_issue(call), call.body(m.ReposOwnerRepoIssuesIssueNumberCommentsPostBody)
     text = body["body"]
+    # Apps are refused too: https://github.com/renovatebot/renovate/issues/6215
+    if parent["locked"] and (call.actor.kind == "installation" or not _may_write(call)):
+        raise Refusal(403, "Unable to create comment because issue is locked.")
     check_body(text, "IssueComment")
     if not text.strip():
         raise invalid("IssueComment", "body", "unprocessable", "Body can't be blank")
@@ -229,8 +255,7 @@ def _own_comment(call: Call) -> Row:
     """The comment of the path if the caller may change it: its author, or a user who may write."""
     row = _find_comment(call)
     own = row["user_id"] == call.actor.user["id"]
-    writer = call.actor.kind == "user" and ROLES[role(call.hub, call.repo, call.actor.user["id"])] >= ROLES["write"]
-    if not own and not writer:
+    if not own and not (call.actor.kind == "user" and _may_write(call)):
         if call.actor.kind == "installation":
             raise Refusal(403, "Resource not accessible by integration")
         raise Refusal(403, "Must have admin rights to Repository.")

@@ -11,7 +11,8 @@ from app.hub.suites import context_states, required_contexts
 from app.hub.views import association, comment_count, complete, full_name, labels_of, repo_url, repository, user
 from app.hub.webhooks import emit
 
-SELECT = """SELECT p.*, i.number, i.title, i.body, i.state, i.user_id, i.created_at, i.updated_at, i.closed_at
+SELECT = """SELECT p.*, i.number, i.title, i.body, i.state, i.user_id, i.created_at, i.updated_at, i.closed_at,
+  i.locked
   FROM pulls p JOIN issues i ON i.id = p.issue_id"""
 
 
@@ -39,7 +40,8 @@ def _fields(hub: HubState, repo: Row, row: Row) -> Json:
     links |= {"review_comment": f"{base}/pulls/comments{{/number}}", "statuses": f"{base}/statuses/{row['head_sha']}"}
     value: Json = {name: row[name] for name in ("id", "number", "state", "title", "body", "draft", "merge_commit_sha")}
     value |= {name: row[name] for name in ("created_at", "updated_at", "closed_at", "merged_at")}
-    value |= {"node_id": f"PR_{row['id']}", "url": url, "html_url": page, "issue_url": links["issue"], "locked": False}
+    value |= {"node_id": f"PR_{row['id']}", "url": url, "html_url": page, "issue_url": links["issue"]}
+    value["locked"] = bool(row["locked"])
     value |= {"diff_url": f"{page}.diff", "patch_url": f"{page}.patch", "comments_url": links["comments"]}
     value |= {"commits_url": links["commits"], "statuses_url": links["statuses"]}
     value |= {"review_comments_url": links["review_comments"], "review_comment_url": links["review_comment"]}

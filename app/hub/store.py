@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS labels (id INTEGER PRIMARY KEY, repo_id INTEGER, name
 CREATE TABLE IF NOT EXISTS issues (id INTEGER PRIMARY KEY, repo_id INTEGER, number INTEGER, user_id INTEGER,
   app_id INTEGER,
   title TEXT, body TEXT, state TEXT, state_reason TEXT, created_at TEXT, updated_at TEXT, closed_at TEXT,
-  is_pull BOOL,
+  is_pull BOOL, locked BOOL,
   UNIQUE (repo_id, number));
 CREATE TABLE IF NOT EXISTS issue_labels (id INTEGER PRIMARY KEY, issue_id INTEGER, label_id INTEGER,
   UNIQUE (issue_id, label_id));

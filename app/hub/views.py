@@ -133,7 +133,12 @@ def issue(hub: HubState, repo: Row, row: Row) -> Json:
     url, kind = f"{base}/issues/{row['number']}", "pull" if row["is_pull"] else "issues"
     value: Json = {"id": row["id"], "node_id": f"I_{row['id']}", "number": row["number"], "title": row["title"]}
     value |= {"repository_url": base, "html_url": f"{web}/{kind}/{row['number']}", "body": row["body"]}
-    value |= {"state": row["state"], "state_reason": row["state_reason"], "locked": False, "assignees": []}
+    value |= {
+        "state": row["state"],
+        "state_reason": row["state_reason"],
+        "locked": bool(row["locked"]),
+        "assignees": [],
+    }
     value |= {"user": user(hub, row["user_id"]), "labels": labels_of(hub, repo, row["id"])}
     value |= {"comments": comment_count(hub, row["id"]), "closed_at": row["closed_at"]}
     value |= {"created_at": row["created_at"], "updated_at": row["updated_at"]}

@@ -21,7 +21,7 @@ from app.lifecycle.build import Built, Start, base_of
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.services import in_db
 from app.lifecycle.show import take
-from app.lifecycle.steps import effect
+from app.lifecycle.steps import effect, optional_effect
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ async def ensure_pull(job: Job) -> int:
     return pull.number
 
 
-@effect
+@optional_effect
 async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> None:
     """One review for one audit; threads of findings that are fixed are resolved."""
     run = await in_db(runs.get, job.run_id)
@@ -112,7 +112,7 @@ async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> No
         await reviews.resolve_threads(repo, run.pull_number, fixed, f"Fixed in {head_sha[:7]}.")
 
 
-@effect
+@optional_effect
 async def keep_snapshot(job: Job, phase: Phase, head_sha: str) -> None:
     """Keep the phase's green commit as `refs/autopack/<run>/<phase>`; where GitHub refuses that, it is left out."""
     repo = await repo_of(job.repository, job.installation_id)

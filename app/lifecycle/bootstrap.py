@@ -32,7 +32,7 @@ from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.record import RunLedger
 from app.lifecycle.rules import parse_settings
 from app.lifecycle.services import NotConfigured, in_db, services
-from app.lifecycle.steps import effect, step
+from app.lifecycle.steps import effect, optional_effect, step
 from app.workspace.errors import GitError
 from app.workspace.mirror import Mirror
 from app.workspace.sandbox import sandbox_available
@@ -78,7 +78,7 @@ def has_repository(run_id: str) -> bool:
     return runs.get(services().db, run_id).repository != ""
 
 
-@effect
+@optional_effect
 async def acknowledge(run_id: str) -> None:
     """👀 on what asked for the run."""
     run = await in_db(runs.get, run_id)

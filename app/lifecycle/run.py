@@ -17,7 +17,7 @@ from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.patience import check_stop, patiently, wake
 from app.lifecycle.phase import run_phase
 from app.lifecycle.services import NotConfigured, in_db, stopping
-from app.lifecycle.steps import effect
+from app.lifecycle.steps import optional_effect
 from app.workspace.errors import WorkspaceError
 
 RUNS_QUEUE = "runs"
@@ -140,7 +140,7 @@ def _state_of(failed: ModelFailed) -> RunState:
     return RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW if needs_person else RunState.DONE_FAILED_ENVIRONMENT
 
 
-@effect
+@optional_effect
 async def _post_plan(job: Job, plan: Plan, strategy: Strategy, rest: list[Plan]) -> None:
     repo = await repo_of(job.repository, job.installation_id)
     body = text.plan_comment(plan, strategy, rest, run_id=job.run_id)

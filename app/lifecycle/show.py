@@ -8,19 +8,20 @@ from app.db import picture, runs
 from app.domain.view import Headline, RunView
 from app.github import checks, comments, pulls, text
 from app.github.client import Repo
-from app.github.errors import GitHubUnavailable
+from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.github.turns import turn
 from app.lifecycle.bootstrap import repo_of
 from app.lifecycle.job import Job
 from app.lifecycle.services import in_db, services
-from app.lifecycle.steps import effect, utcnow
+from app.lifecycle.steps import optional_effect, utcnow
 
 
 @DBOS.step(name="say")
 async def say(
     run_id: str, headline: Headline, next_action: str, reason: str = "", deadline: datetime | None = None
 ) -> None:
-    """Change the headline, with its next action, and show it. While GitHub is down it is shown at the next change."""
+    """Change the headline, with its next action, and show it. What GitHub does not let us show now is shown at the
+    next change."""
     await in_db(
         runs.update,
         run_id,
@@ -34,12 +35,14 @@ async def say(
     )
     try:
         await refresh(run_id)
-    except GitHubUnavailable as trouble:
+    except (GitHubUnavailable, GitHubRefused) as trouble:
         DBOS.logger.warning("the status of %s is not shown for now: %s", run_id, trouble)
 
 
 async def refresh(run_id: str) -> None:
     """Make GitHub show the run as it is. Sends nothing that is shown already.
+
+    Comment, check run and pull request are independent: where one is refused (a locked issue), the others are shown.
 
     The picture is taken in its turn: a command's handler and the run itself never write an older one over a newer.
     """
@@ -58,12 +61,10 @@ async def _show(repo: Repo, run_id: str) -> None:
     if view.head_sha is not None:
         await checks.upsert_check(repo, checks.RUN_CHECK, view.head_sha, run_id, text.check_output(view))
     if view.pull_number is not None:
-        pull = await pulls.read_pull(repo, view.pull_number)
-        if pull.open:
-            await pulls.update_pull(repo, pull, title=text.pull_title(view), body=text.pull_body(view))
+        await pulls.show_text(repo, view.pull_number, title=text.pull_title(view), body=text.pull_body(view))
 
 
-@effect
+@optional_effect
 async def supersede(job: Job, older_sha: str, newer_sha: str) -> None:
     """End the check run of the branch's head before, so that none is left running for ever."""
     if older_sha != job.base_sha:

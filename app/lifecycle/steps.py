@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from dbos import DBOS
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from app.github.errors import GitHubUnavailable
+from app.github.errors import GitHubRefused, GitHubUnavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +45,23 @@ def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         return await outlast(lambda: stepped(*args, **kwargs), PAUSES, OperationalError)
 
     return persistent
+
+
+def optional_effect(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Make an async function that only shows something on GitHub a step, tried again as `effect` does.
+
+    It never ends a workflow: what GitHub refuses, or does not do within half an hour, is logged and left out.
+    """
+    persistent = effect(function)
+
+    @functools.wraps(function)
+    async def optional(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await persistent(*args, **kwargs)
+        except (GitHubUnavailable, GitHubRefused) as problem:
+            DBOS.logger.warning("%s: %s is left out: %s", DBOS.workflow_id, function.__name__, problem)
+
+    return optional
 
 
 async def outlast(

@@ -102,6 +102,7 @@ async def test_an_issue_is_read_answered_and_labelled(hub: Hub, repo: Repo) -> N
     await issues.react_to_issue(repo, number)
     await issues.react_to_issue(repo, number)
     comment = await comments.upsert(repo, number, "status:r1", "planning")
+    assert comment is not None
     await issues.react_to_comment(repo, comment)
     assert await comments.upsert(repo, number, "status:r1", "building", known=comment) == comment
     read = await issues.read_issue(repo, number)
@@ -173,8 +174,10 @@ async def test_an_audit_is_one_review_and_its_thread_is_resolved(hub: Hub, repo:
     hub.faults.add("POST", r"/reviews$", "reset_after")
     review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place(found, diff))
     assert await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place(found, diff)) == review
+    assert review is not None
     assert (review.posted, review.in_body) == ((found[0].fingerprint,), (found[1].fingerprint,))
     later = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:2", body, place(found, diff))
+    assert later is not None
     assert (later.posted, later.in_body) == ((), ())
     hub.faults.add("POST", r"/replies$", "reset_after")
     assert await reviews.resolve_threads(repo, pull.number, [found[0].fingerprint], "Fixed in abc1234.") == 1
@@ -191,6 +194,7 @@ async def test_lines_that_github_refuses_move_to_the_body(hub: Hub, repo: Repo) 
     shared = {"severity": Severity.MINOR, "source": Source.AUDITOR, "category": "style", "problem": "wrong"}
     found = Finding.model_validate({"issue_key": "a", "path": "b.txt", "line": 9, **shared})
     review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", "body", place([found], stale))
+    assert review is not None
     assert (review.posted, review.in_body) == ((), (found.fingerprint,))
 
 

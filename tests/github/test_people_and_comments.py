@@ -87,6 +87,7 @@ async def test_the_status_comment_is_made_once_and_edited_only_when_it_changes(
     assert await comments.upsert(repo, 1, "status:r1", "one") == number
     assert await comments.upsert(repo, 1, "status:r1", "two", known=number) == number
     assert thread.writes == ["create", "update"]
+    assert number is not None
     assert thread.rows[number]["body"] == "two\n\n<!-- autopack:status:r1 -->"
 
 
@@ -115,6 +116,7 @@ async def test_a_note_is_posted_once_and_never_edited(repo: Repo, github: respx.
     number = await comments.post_once(repo, 1, "summary:r1", "one")
     assert await comments.post_once(repo, 1, "summary:r1", "two") == number
     assert thread.writes == ["create"]
+    assert number is not None
     assert thread.rows[number]["body"].startswith("one")
 
 

@@ -184,6 +184,7 @@ async def test_an_audit_is_one_review_however_often_it_is_posted(repo: Repo, pul
     again = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
     assert first == again
     assert len(pull.reviews) == 1
+    assert first is not None
     assert first.posted == (PLACEMENT.inline[0].finding.fingerprint,)
     assert first.in_body == (PLACEMENT.body[0].fingerprint,)
 
@@ -191,6 +192,7 @@ async def test_an_audit_is_one_review_however_often_it_is_posted(repo: Repo, pul
 async def test_a_later_audit_does_not_repeat_a_finding(repo: Repo, pull: Pull) -> None:
     await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
     second = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:2", "verdict", PLACEMENT)
+    assert second is not None
     assert (second.posted, second.in_body) == ((), ())
     assert len(pull.comments) == 1
 
@@ -199,6 +201,7 @@ async def test_refused_lines_lose_nothing(repo: Repo, pull: Pull) -> None:
     pull.refuse_lines = True
     review = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
     assert pull.tries == 2
+    assert review is not None
     assert review.posted == ()
     assert len(review.in_body) == 2
     assert all(finding_marker(fingerprint) in pull.reviews[0]["body"] for fingerprint in review.in_body)

@@ -82,3 +82,23 @@ def test_journal_has_the_apps_writes_only(world: World) -> None:
         ("reaction.created", 1, "eyes"),
     ]
     assert world.hub.journal("octo/other") == []
+
+
+def test_locked_issue_takes_comments_of_writers_only(world: World) -> None:
+    number = world.user("octo").post(f"/repos/{REPOSITORY}/issues", json={"title": "Quiet"}).json()["number"]
+    issue = f"/repos/{REPOSITORY}/issues/{number}"
+    known = world.bot().post(f"{issue}/comments", json={"body": "before"}).json()["id"]
+    assert world.user("outsider").put(f"{issue}/lock").status_code == 403
+    assert world.user("octo").put(f"{issue}/lock").status_code == 204
+    assert world.bot().get(issue).json()["locked"] is True
+    refused = world.bot().post(f"{issue}/comments", json={"body": "x"})
+    assert (refused.status_code, refused.json()["message"]) == (
+        403,
+        "Unable to create comment because issue is locked.",
+    )
+    assert world.user("outsider").post(f"{issue}/comments", json={"body": "x"}).status_code == 403
+    assert world.user("octo").post(f"{issue}/comments", json={"body": "x"}).status_code == 201
+    edited = world.bot().patch(f"/repos/{REPOSITORY}/issues/comments/{known}", json={"body": "after"})
+    assert edited.status_code == 200
+    assert world.user("octo").delete(f"{issue}/lock").status_code == 204
+    assert world.bot().post(f"{issue}/comments", json={"body": "x"}).status_code == 201

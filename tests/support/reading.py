@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import httpx
+
 from app.hub.git import GitError
 from app.replay import RecordedRequest
 from tests.support import trace
@@ -52,6 +54,12 @@ class Reader:
         self.wait_until(ended, f"{runs} run(s) have ended")
         self.world.wait_idle()
         return self.state()
+
+    def wait_for_state(self, state: str) -> None:
+        """Return when the run is over, and in this state by the REST API."""
+        self.world.wait_idle(2 * WAIT_SECONDS)
+        run = httpx.get(f"{self.world.service.url}/runs/{self.run_id}", timeout=WAIT_SECONDS).json()
+        assert run["state"] == state, run["failure_reason"]
 
     def wait_for_ci(self) -> None:
         """Return when the run waits for CI, its newest commit audited."""
@@ -118,6 +126,11 @@ class Reader:
             return self.hub.git(self.full_name, "rev-parse", "--verify", f"refs/heads/{branch or self.branch}").strip()
         except GitError:
             return ""
+
+    def branches_of_runs(self) -> list[str]:
+        """The names of all branches that runs have made."""
+        listed = self.hub.git(self.full_name, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads/autonomous/")
+        return listed.split()
 
     def commits(self) -> list[str]:
         """The shas of the run's branch that the default branch lacks, oldest first; reads the branch."""

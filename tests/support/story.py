@@ -84,6 +84,10 @@ class Story(Expectations):
         self.begin()
         return int(self._as(by, "POST", f"issues/{on or self.number}/comments", {"body": text})["id"])
 
+    def lock_issue(self, by: str = PERSON) -> None:
+        self.begin()
+        self._as(by, "PUT", f"issues/{self.number}/lock")
+
     def close_issue(self, by: str = PERSON) -> None:
         self._as(by, "PATCH", f"issues/{self.number}", {"state": "closed"})
 
@@ -119,7 +123,7 @@ class Story(Expectations):
         answer = self.world.user(by).post("/graphql", json={"query": mutation, "variables": variables})
         assert "errors" not in answer.json(), answer.text
 
-    def fails_github(self, method: str, path: str, kind: Any, *, times: int = 1, after: int = 0) -> None:
+    def fails_github(self, method: str, path: str, kind: Any, *, times: int | None = 1, after: int = 0) -> None:
         """The App's next calls of this kind for this repository go wrong; `path` is what follows its address."""
         self.hub.faults.add(method, f"^/repos/{self.full_name}/{path}$", kind, times=times, after=after)
 

@@ -1,0 +1,71 @@
+"""What only shows something on GitHub: a refusal of any kind is logged, and raises nothing."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import respx
+
+from app.domain.findings import Recommendation
+from app.github import checks, comments, commits, issues, pulls, reviews, text
+from app.github.client import Repo
+from app.github.commits import WorkBranch
+from app.github.errors import GitHubRefused
+from app.github.placement import Placement
+from app.github.pulls import Pull
+from app.github.text import CheckText
+
+SHA = "a" * 40
+PULL = Pull(
+    number=2,
+    node_id="PR_2",
+    open=True,
+    draft=True,
+    merged=False,
+    merge_commit_sha=None,
+    title="Before",
+    body="",
+    url="",
+    head="autonomous/r1",
+    head_sha=SHA,
+    base="main",
+)
+BODY = text.review_body(Recommendation.APPROVE, "Fine.", phase_id="P1", builder_model="a", auditor_model="b")
+CALLS: dict[str, Callable[[Repo], Awaitable[object]]] = {
+    "comment": lambda repo: comments.upsert(repo, 1, "status:r1", "Planning"),
+    "comment once": lambda repo: comments.post_once(repo, 1, "summary:r1", "Done"),
+    "reaction to an issue": lambda repo: issues.react_to_issue(repo, 1),
+    "reaction to a comment": lambda repo: issues.react_to_comment(repo, 4),
+    "label": issues.ensure_label,
+    "label of an issue": lambda repo: issues.add_label(repo, 1),
+    "check run": lambda repo: checks.upsert_check(
+        repo, "autopack", SHA, "r1", CheckText("in_progress", None, "t", "s")
+    ),
+    "review": lambda repo: reviews.post_review(repo, 2, SHA, "audit:r1", BODY, Placement((), ())),
+    "threads": lambda repo: reviews.resolve_threads(repo, 2, ["f" * 8], "Fixed."),
+    "text of a pull request": lambda repo: pulls.show_text(repo, 2, title="After", body="text"),
+    "text of a pull request that was read": lambda repo: pulls.update_pull(repo, PULL, title="After", body="text"),
+    "snapshot": lambda repo: commits.keep_snapshot(repo, "r1", "P1", SHA),
+}
+
+
+@pytest.mark.parametrize("status", [403, 404, 410, 422])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_refused_call_is_logged_and_left_out(
+    call: Callable[[Repo], Awaitable[object]],
+    status: int,
+    repo: Repo,
+    github: respx.MockRouter,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    github.route(path__startswith="/repos/acme/widgets/").respond(status, json={"message": "Not here"})
+    assert await call(repo) is None
+    assert f"is left out: GitHub refused ({status}): " in caplog.text
+    assert "/repos/acme/widgets/" in caplog.text
+    assert "Not here" in caplog.text
+
+
+@pytest.mark.parametrize("status", [403, 410, 422])
+async def test_refused_branch_is_raised(status: int, repo: Repo, github: respx.MockRouter) -> None:
+    github.route(path__startswith="/repos/acme/widgets/").respond(status, json={"message": "Not here"})
+    with pytest.raises(GitHubRefused):
+        await commits.create_branch(repo, WorkBranch.of_run("r1"), SHA)

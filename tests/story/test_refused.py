@@ -1,0 +1,83 @@
+"""What is only shown on GitHub may be refused: the work goes on, and reaches the same end."""
+
+import pytest
+
+from app.hub.faults import Kind
+from tests.support.answers import approves, edits, finding, finds, phase, plan, write
+from tests.support.story import OUTSIDER, Story
+
+GREETING = edits(write("greeting.txt", "hello\n"))
+SHOWN = (
+    ("POST", "issues/1/reactions", 0),
+    ("PATCH", r"issues/comments/\d+", 0),
+    ("POST", "issues/2/comments", 0),
+    ("POST", "check-runs", 1),
+    ("PATCH", r"check-runs/\d+", 0),
+    ("POST", "pulls/2/reviews", 1),
+    ("POST", r"pulls/2/comments/\d+/replies", 0),
+    ("PATCH", "pulls/2", 0),
+)
+"""All that a run shows, after as many calls as are needed for the next ones to happen."""
+
+
+@pytest.mark.parametrize("status", ["403", "404", "410", "422"])
+def test_run_ends_well_when_everything_that_it_shows_is_refused(story: Story, status: Kind) -> None:
+    wrong = finding("greeting.txt", 1)
+    fixed = edits(write("greeting.txt", "hi\n"))
+    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
+    story.begin()
+    for method, path, after in SHOWN:
+        story.fails_github(method, path, status, times=None, after=after)
+    story.hub.faults.add("POST", "^/graphql$", status, after=1)  # the list of threads is read, none is resolved
+    story.label()
+    story.wait_until(lambda: story.run_ids != [], "the status comment is there")
+    story.wait_for_state("DONE_SUCCESS")
+    first, head = story.commits()
+    assert story.head() == head
+    assert story.pull()["draft"] is False
+    assert [fault for fault in story.hub.faults.waiting if not fault.met] == []
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1", head)
+    story.expect_check("autopack", None, first)
+    story.expect_no_check("autopack", head)
+    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_review_comment("greeting.txt", 1)
+    story.expect_resolved_threads(0)
+    assert story.state() == "PLAN_BOOTSTRAP", "the comment could not be edited"
+    for what in ("a reaction", "a comment", "a check run", "a review"):
+        story.expect_in_log(f"{story.full_name}: {what} is left out: GitHub refused ({status})")
+    story.expect_in_log("the end of a review thread is left out: GitHub refused (")
+
+
+def test_run_for_a_locked_issue_is_shown_on_its_pull_request(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.lock_issue()
+    story.label()
+    story.wait_until(lambda: story.branches_of_runs() != [], "the run has pushed")
+    story.turn_to(story.branches_of_runs()[0].removeprefix("autonomous/"))
+    story.wait_for_state("DONE_SUCCESS")
+    story.expect_offered(["P1"])
+    story.expect_review("P1")
+    story.expect_no_comment()
+    story.expect_in_log("Unable to create comment because issue is locked.")
+
+
+def test_refused_answers_keep_no_event_from_being_acted_on(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.fails_github("POST", r"issues/comments/\d+/reactions", "410", times=None)
+    story.hub.webhooks.pause()
+    story.comment("/autopack run", by=OUTSIDER)
+    story.comment("/autopack run")
+    story.comment("/autopack status")
+    story.lock_issue()
+    story.hub.webhooks.resume()
+    story.wait_handled()
+    assert [fault for fault in story.hub.faults.waiting if not fault.met] == []
+    story.comment("/autopack cancel")
+    assert story.wait_for_end() == "DONE_CANCELLED"
+    story.expect_draft("cancelled")
+    story.expect_review("P1")
+    story.expect_in_log("a comment is left out: GitHub refused (403)")
+    story.expect_in_log("a reaction is left out: GitHub refused (410)")
