@@ -1,12 +1,14 @@
 """Deleting large directories later: a rename is instant, deleting thousands of files can take seconds."""
 
-import os
-import shutil
+import logging
 import stat
 import threading
 import uuid
-from contextlib import suppress
 from pathlib import Path
+
+from app.workspace.trees import delete_tree
+
+log = logging.getLogger(__name__)
 
 
 def put_aside(root: Path, path: Path) -> None:
@@ -25,10 +27,16 @@ def put_aside(root: Path, path: Path) -> None:
 
 
 def empty_trash(root: Path) -> None:
-    """Delete everything that was put aside, including what a killed process left. Blocks until done."""
+    """Delete everything that was put aside, including what a killed process left. Blocks until done.
+
+    What cannot be deleted is logged and stays for the next time; the rest goes.
+    """
     trash = root / "trash"
     for entry in list(trash.iterdir()) if trash.is_dir() else []:
-        _delete(entry)
+        try:
+            delete_tree(entry)
+        except OSError as error:
+            log.warning("%s cannot be deleted, the next try is at the next round: %s", entry.name, error)
 
 
 def empty_trash_soon(root: Path) -> threading.Thread:
@@ -36,16 +44,3 @@ def empty_trash_soon(root: Path) -> threading.Thread:
     thread = threading.Thread(target=empty_trash, args=(root,), name="workspace-trash", daemon=True)
     thread.start()
     return thread
-
-
-def _delete(entry: Path) -> None:
-    """Delete a tree, unreadable directories too; what cannot be deleted stays for the next time."""
-    if entry.is_symlink() or not entry.is_dir():
-        entry.unlink(missing_ok=True)
-        return
-    with suppress(FileNotFoundError):  # another process deletes it as well
-        for directory, _, _ in os.walk(entry):  # top down: each is opened up before it is entered
-            for child in os.scandir(directory):
-                if child.is_dir(follow_symlinks=False):
-                    Path(child.path).chmod(stat.S_IRWXU)
-    shutil.rmtree(entry, ignore_errors=True)

@@ -2,13 +2,13 @@
 
 import errno
 import os
-import shutil
 import stat
 from pathlib import Path, PurePosixPath
 
 from app.domain.patch import ChangeKind, FileChange
 from app.workspace.errors import PathError
 from app.workspace.paths import kind_of, open_parent, safe_path
+from app.workspace.trees import delete_entry
 
 _SYMLINK = "120000"
 _EXECUTABLE = "100755"
@@ -86,6 +86,6 @@ def _make_way(root: Path, path: str) -> None:
         return
     with open_parent(root, path) as (parent, name):
         if kind == stat.S_IFDIR:
-            shutil.rmtree(name, dir_fd=parent)
+            delete_entry(name, parent)
         else:
             os.unlink(name, dir_fd=parent)

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from app.workspace.errors import GitError, WorkspaceError
 from app.workspace.git import GitOutput, Remote, git
 from app.workspace.locks import file_lock
 from app.workspace.paths import safe_path
+from app.workspace.trees import delete_tree
 
 LOCK_DEADLINE = 900.0
 FETCH_DEADLINE = 600.0
@@ -245,7 +245,7 @@ class Mirror:
         """Make the repository beside its place and move it there, so that it is never seen half made."""
         new = self.root / "mirrors" / ".new" / self.path.relative_to(self.root / "mirrors")
         if new.exists():
-            shutil.rmtree(new)  # a killed process's: this one holds the lock
+            delete_tree(new)  # a killed process's: this one holds the lock
         for place in (new, self.path):
             place.parent.mkdir(parents=True, exist_ok=True)
         await git("init", "--quiet", "--bare", "--template=", str(new), cwd=new.parent)

@@ -4,6 +4,7 @@ Every operation is a function of the base commit and the edits before it, so a r
 """
 
 import asyncio
+import logging
 import re
 import stat
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -30,6 +31,8 @@ MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 OPEN_DEADLINE: Final = 300.0
 _RUN_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?(?<!\.lock)")
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +228,16 @@ class Worktree:
 
 
 async def sweep(root: Path, keep: Collection[str]) -> None:
-    """Put aside the worktrees of all runs not in `keep`, then delete everything put aside. Call at start and daily."""
+    """Put aside the worktrees of all runs not in `keep`, then delete everything put aside. Call at start and daily.
+
+    A worktree that cannot be moved is logged and stays for the next time.
+    """
     for path in sorted((root / "worktrees").glob("*")):
         if path.name not in keep:
-            for git_dir in (root / "mirrors").glob(f"*/*.git/worktrees/{path.name}"):
-                put_aside(root, git_dir)
-            put_aside(root, path)
+            try:
+                for git_dir in (root / "mirrors").glob(f"*/*.git/worktrees/{path.name}"):
+                    put_aside(root, git_dir)
+                put_aside(root, path)
+            except OSError as error:
+                log.warning("the worktree %s cannot be moved, the next try is at the next round: %s", path.name, error)
     await asyncio.to_thread(empty_trash, root)

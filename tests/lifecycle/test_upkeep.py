@@ -1,4 +1,4 @@
-"""Mirrors are repacked once a day, but not under a run that works."""
+"""Mirrors are repacked once a day, but not under a run that works; no chore stops another."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from app.db.engine import Database
 from app.lifecycle.rules import default_ruleset
 from app.lifecycle.services import Services, configure
 from app.lifecycle.steps import utcnow
-from app.lifecycle.upkeep import REPACK_AFTER, repack_mirrors
+from app.lifecycle.upkeep import REPACK_AFTER, contained, repack_mirrors
 from app.workspace.mirror import Mirror
 from tests.db.making import new_run
 
@@ -68,3 +68,26 @@ async def test_idle_mirrors_are_repacked_once_a_day(services: Services) -> None:
     os.utime(services.data_dir / "mirrors" / ".repacked", (yesterday, yesterday))
     await repack_mirrors()
     assert not loose(idle)
+
+
+async def test_broken_mirrors_stop_no_other(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    (services.data_dir / "mirrors" / "Acme" / "-broken.git").mkdir(parents=True)
+    (services.data_dir / "mirrors" / "-wrong" / "Garden.git").mkdir(parents=True)
+    sound = await mirror_of(services, "Acme", "Shed")
+    await repack_mirrors()
+    assert not loose(sound)
+    assert "mirror -wrong/Garden: not tidied up" in caplog.text
+    grow(sound, "other")
+    await repack_mirrors()
+    assert not loose(sound), "what failed is tried again at the next round"
+
+
+async def test_defects_of_a_chore_stop_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    """`pathlib` raises this for a path that is too deep."""
+
+    async def too_deep() -> None:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    assert not await contained("sweep", too_deep)
+    assert "sweep: not tidied up" in caplog.text
+    assert "RecursionError" in caplog.text

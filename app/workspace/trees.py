@@ -1,0 +1,121 @@
+"""Trees of folders that a command made: of any depth, with any modes. All works by descriptors and follows no link."""
+
+import os
+import stat
+import uuid
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def delete_tree(path: Path) -> None:
+    """Delete a file, a link itself, or a folder with all that is in it, as `delete_entry` does."""
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        delete_entry(path.name, parent)
+    finally:
+        os.close(parent)
+
+
+def delete_entry(name: str, parent: int) -> None:
+    """Delete what has this name in the open folder `parent`. Nothing happens when it is gone.
+
+    A folder found inside moves up to the top of the tree before it is emptied, so no path gets longer however deep the
+    tree is. All that can be deleted is deleted; then the first error is raised (OSError).
+    """
+    try:
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+            os.unlink(name, dir_fd=parent)
+            return
+        with _opened(name, parent) as top:
+            _clear(top)
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass  # another process deletes it as well
+
+
+def _clear(top: int) -> None:
+    """Delete all that is in a folder."""
+    errors: list[OSError] = []
+    while not errors and (waiting := _empty(top, top, errors)):  # again: another process may have moved folders here
+        while waiting:
+            waiting += _delete_folder(waiting.pop(), top, errors)
+    if errors:
+        raise errors[0]
+
+
+def _delete_folder(name: str, top: int, errors: list[OSError]) -> list[str]:
+    """Delete a folder in `top`; return the names of the folders that moved from it to `top`."""
+    moved: list[str] = []
+    try:
+        with _opened(name, top) as folder:
+            moved = _empty(folder, top, errors)
+        os.rmdir(name, dir_fd=top)
+    except FileNotFoundError:
+        pass  # another process deletes it as well
+    except OSError as error:
+        errors.append(error)
+    return moved
+
+
+def _empty(folder: int, top: int, errors: list[OSError]) -> list[str]:
+    """Delete the files in a folder and move its folders to `top`; return the names that these have there."""
+    moved: list[str] = []
+    for entry in _entries(folder):
+        try:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=folder)
+            elif folder == top:
+                moved.append(entry.name)
+            else:
+                moved.append(_move(entry.name, folder, top))
+        except FileNotFoundError:
+            pass  # another process deletes it as well
+        except OSError as error:
+            errors.append(error)
+    return moved
+
+
+def _move(name: str, folder: int, top: int) -> str:
+    with _opened(name, folder):
+        pass  # a folder must be writable to get a new parent
+    new = uuid.uuid4().hex
+    os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+    return new
+
+
+def _entries(folder: int) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return list(entries)
+
+
+@contextmanager
+def _opened(name: str, parent: int) -> Generator[int]:
+    """Open a folder for reading and writing, whatever its mode was."""
+    with _handle(name, parent) as handle:
+        allow_owner(handle)
+        folder = os.open(".", os.O_RDONLY | _FOLDER, dir_fd=handle)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _handle(name: str, parent: int) -> Generator[int]:
+    """A descriptor that names the folder and needs no permission on it."""
+    handle = os.open(name, os.O_PATH | _FOLDER, dir_fd=parent)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def allow_owner(handle: int) -> None:
+    """Let the owner read, write and enter a folder."""
+    mode = stat.S_IMODE(os.fstat(handle).st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        with suppress(PermissionError):  # another user's: opening it tells
+            os.chmod(f"/proc/self/fd/{handle}", mode | stat.S_IRWXU)  # noqa: PTH101 - fchmod refuses such a descriptor
