@@ -55,3 +55,7 @@ class LockTimeoutError(WorkspaceError):
 
 class SandboxError(WorkspaceError):
     """A command was refused because it could not be run in the sandbox."""
+
+
+class RecordError(WorkspaceError):
+    """What a command left cannot be recorded, so its changes were undone; the message says why."""

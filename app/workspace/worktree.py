@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 import stat
+import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from app.workspace.apply import apply_diff
 from app.workspace.changes import count_lines, tree_changes, unified_diff
 from app.workspace.disposal import empty_trash, empty_trash_soon, put_aside
 from app.workspace.edits import replace_once
-from app.workspace.errors import EditError, GitError, WorkspaceError
+from app.workspace.errors import EditError, GitError, RecordError, WorkspaceError
 from app.workspace.files import apply_change, delete_file, write_file
 from app.workspace.git import MAX_OUTPUT_BYTES, GitOutput, git
 from app.workspace.locks import file_lock
@@ -25,6 +26,7 @@ from app.workspace.mirror import Mirror
 from app.workspace.paths import kind_of, read_bytes, safe_path
 from app.workspace.search import SearchResult, pathspecs, search
 from app.workspace.snapshot import exclude_options, write_tree
+from app.workspace.trees import delete_tree
 
 MAX_READ_BYTES: Final = 4 * 1024 * 1024
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
@@ -152,12 +154,36 @@ class Worktree:
         return Patch(base_sha=self.base_sha, diff=diff, changes=changes, lines_added=added, lines_removed=removed)
 
     async def record(self, action: Callable[[], Awaitable[T]]) -> tuple[T, tuple[FileChange, ...]]:
-        """Run `action` while no edit may happen; return its result and the files that it changed."""
+        """Run `action` while no edit may happen; return its result and the files that it changed.
+
+        Raises RecordError when these cannot be recorded: a name is not UTF-8, say, or there is too much of them.
+        """
         async with self._turn:
             before = await self._tree()
             result = await action()
-            after = await self._tree()
-        return result, await tree_changes(self.mirror.path, before, after)
+            try:
+                after = await self._tree()
+                return result, await tree_changes(self.mirror.path, before, after)
+            except Exception as error:
+                await self._restore(before)
+                why = error.stderr.strip() if isinstance(error, GitError) else str(error)
+                raise RecordError(f"What the command left cannot be recorded, so it is undone: {why[:500]}") from error
+
+    async def _restore(self, tree: str) -> None:
+        """Have the files of a tree and nothing else, not even ignored files."""
+        await asyncio.to_thread(self._clear)
+        index = self._git_dir / f"snapshot-{uuid.uuid4().hex}"
+        try:
+            await self._git("read-tree", tree, index=index)
+            await self._git("checkout-index", "--all", "--force", "--quiet", index=index, deadline=OPEN_DEADLINE)
+        finally:
+            index.unlink(missing_ok=True)
+        await self._git("update-index", "-q", "--refresh", accept=(0, 1))
+
+    def _clear(self) -> None:
+        for path in list(self.path.iterdir()):
+            if path.name != ".git":
+                delete_tree(path)
 
     async def close(self) -> None:
         """Give the worktree up. It is out of the way at once and deleted in the background."""

@@ -1,19 +1,30 @@
 """The Builder's tools, each used by a recorded conversation over a real worktree."""
 
+import asyncio
+import errno
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from dbos import error as engine
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry
+from pydantic_ai.models.test import TestModel
+from pydantic_ai.tools import RunContext
+from pydantic_ai.usage import RunUsage
 
 from app.agents.builder import build
-from app.agents.tools import MAX_CHARACTERS, MAX_HITS, MAX_LINES
-from app.domain.budget import Role
+from app.agents.conversation import AgentDeps
+from app.agents.tools import MAX_CHARACTERS, MAX_HITS, MAX_LINES, answering
+from app.domain.budget import Role, RunStopped
 from app.replay import ModelServer
+from app.workspace.errors import GitError
 from app.workspace.worktree import Worktree
 from tests.agents.support import (
     AZURE,
     CLAUDE,
     DONE,
+    FILES,
     GPT,
     LOCAL,
     REPOSITORY,
@@ -82,6 +93,130 @@ async def test_mistakes_are_answered_not_fatal(server: ModelServer, ledger: Memo
     await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
     assert [text.startswith("error: ") for text in results(server)] == [True] * len(mistakes)
     assert (await worktree.patch()).empty
+
+
+PLACES = ("/data/", "worktrees", "/tmp", ".autopack")
+LONG = 200_000
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        call("list_files", glob="../*"),
+        call("list_files", glob="../../**"),
+        call("list_files", glob="src/../../*"),
+        call("list_files", glob="x" * LONG),
+        call("list_files", glob="{a,b}" * 12),
+        call("search", regex="x" * LONG),
+        call("search", regex="x", glob="../*"),
+        call("search", regex="x", glob="y" * LONG),
+        call("search", regex="(?<=a+)b"),
+        call("read_file", path="n" * 300),
+        call("read_file", path="d/" * 3_000 + "x"),
+        call("read_file", path="latin.txt"),
+        call("write_file", path="slug.py/x", content=""),
+        call("run_command", command="x" * LONG),
+        call("run_command", command=r"""printf x > "$(printf 'caf\351.txt')"; echo y > slug.py"""),
+        call("run_command", command="echo '* working-tree-encoding=nonsense' > .gitattributes; echo y > slug.py"),
+    ],
+    ids=lambda mistake: f"{mistake['name']}-{str(list(mistake['args'].values()))[:24]}",
+)
+async def test_whatever_a_tool_raises_is_answered(
+    server: ModelServer, ledger: MemoryLedger, worktree: Worktree, mistake: dict[str, Any]
+) -> None:
+    (worktree.path / "latin.txt").write_bytes(b"caf\xe9")
+    before = await worktree.patch()
+    play(
+        server,
+        [mistake],
+        [call("write_file", path="next.txt", content="next\n"), call("run_command", command="rm next.txt")],
+    )
+    await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree, commands_allowed=True))
+    answer, *following = results(server)
+    assert answer.startswith("error: ")
+    assert len(answer) < 2_500
+    assert not [place for place in PLACES if place in answer], answer
+    assert following == ["written", "exit code 0\n"]
+    assert await worktree.patch() == before
+
+
+@pytest.mark.parametrize("glob", [".", "./", "/", "././"])
+async def test_globs_of_the_root_list_all_files(
+    server: ModelServer, ledger: MemoryLedger, worktree: Worktree, glob: str
+) -> None:
+    play(server, [call("write_file", path="new.txt", content="x"), call("list_files", glob=glob)])
+    await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
+    assert results(server)[1].splitlines() == ["new.txt", *sorted(FILES)]
+
+
+async def test_deep_folders_of_a_command_are_survived(
+    server: ModelServer, ledger: MemoryLedger, worktree: Worktree
+) -> None:
+    deep = "import os\nfor _ in range(5_000):\n    os.mkdir('d')\n    os.chdir('d')\nopen('leaf', 'w').close()\n"
+    await worktree.write_file("deep.py", deep)
+    play(server, [call("run_command", command="python3 deep.py")], [call("run_command", command="echo x > x.txt; ls")])
+    await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree, commands_allowed=True))
+    assert len(results(server)) == 2
+    assert "x.txt" in (await worktree.patch()).paths
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/data/.autopack/worktrees/run-1/a.txt"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        ValueError("empty pattern"),
+        RecursionError("maximum recursion depth exceeded"),
+        GitError(("grep",), 128, "fatal: cannot use it"),
+        ExceptionGroup("unhandled errors in a TaskGroup", [KeyError("x")]),
+    ],
+    ids=lambda raised: type(raised).__name__,
+)
+async def test_errors_of_all_kinds_are_answered(
+    worktree: Worktree, raised: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    context = context_of(worktree)
+    answer = await answering(raising(raised))(context)
+    assert answer.startswith("error: ")
+    assert "/data" not in answer
+    foreseen = isinstance(raised, OSError | UnicodeError | GitError)
+    assert ("Traceback" in caplog.text) is not foreseen
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        RunStopped("cancelled"),
+        asyncio.CancelledError(),
+        engine.DBOSWorkflowCancelledError("cancelled"),
+        engine.DBOSException("the step does not fit"),
+        ModelRetry("try again"),
+        CallDeferred(),
+        ApprovalRequired(),
+    ],
+    ids=lambda raised: type(raised).__name__,
+)
+async def test_what_governs_the_run_is_not_answered(worktree: Worktree, raised: BaseException) -> None:
+    with pytest.raises(type(raised)):
+        await answering(raising(raised))(context_of(worktree))
+
+
+async def test_answers_name_no_place_of_this_machine(worktree: Worktree) -> None:
+    text = f"cannot open {worktree.path}/a.txt, {worktree.mirror.path} or https://user:secret@github.com/x"
+    answer = await answering(raising(GitError(("add",), 128, text)))(context_of(worktree))
+    assert answer == "error: git could not do this: cannot open ./a.txt, (git) or https://***@github.com/x"
+
+
+def raising(error: BaseException) -> Callable[[RunContext[AgentDeps]], Awaitable[str]]:
+    async def tool(ctx: RunContext[AgentDeps]) -> str:
+        raise error
+
+    return tool
+
+
+def context_of(worktree: Worktree) -> RunContext[AgentDeps]:
+    deps = deps_of(Role.BUILDER, MemoryLedger(), worktree=worktree)
+    return RunContext(deps=deps, model=TestModel(), usage=RunUsage())
 
 
 async def test_broken_unicode_does_not_end_the_attempt(
