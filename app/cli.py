@@ -1,6 +1,7 @@
 """The command line of Autopack: the service, trials, and what can be looked at without either."""
 
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -125,6 +126,7 @@ def rebuild(
     from app.settings import Settings
 
     settings = Settings()
+    os.umask(0o077)
     try:
         count = artefacts.rebuild(settings, run)
     except NoResultFound:

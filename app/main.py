@@ -29,10 +29,13 @@ from app.web.drainer import Drainer
 from app.web.intake import Intake
 from app.web.limits import BodyLimit
 from app.web.state import State
+from app.workspace.trees import restrict
 
 ENGINE_POLLING_SECONDS = 0.2
 """How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies."""
 
+OWNER_ONLY = 0o077
+"""No other user of the machine reads what the service writes: code, prompts, the database."""
 
 WORKFLOWS_VERSION = "1"
 """Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
@@ -56,6 +59,10 @@ def engine_config(db: Database) -> DBOSConfig:
 async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     """Open the database, launch the workflow engine (which takes up what a crash left), drain the inbox."""
     settings = Settings()
+    os.umask(OWNER_ONLY)
+    for folder in (settings.data_dir, settings.autonomous_runs_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(restrict, folder)
     db = Database(settings.database)
     await asyncio.to_thread(db.claim)
     await asyncio.to_thread(db.migrate)

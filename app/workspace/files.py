@@ -23,7 +23,7 @@ def write_file(root: Path, path: str, content: bytes, *, executable: bool | None
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with open_parent(root, path, make=True) as (parent, name):
         try:
-            descriptor = os.open(name, flags, 0o644, dir_fd=parent)
+            descriptor = os.open(name, flags, 0o600, dir_fd=parent)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 raise PathError(f"{path} is a symlink, directory or special file; delete it first") from error
@@ -36,7 +36,7 @@ def write_file(root: Path, path: str, content: bytes, *, executable: bool | None
             file.write(content)
             if executable is None:
                 executable = bool(mode & stat.S_IXUSR)
-            os.fchmod(file.fileno(), 0o755 if executable else 0o644)
+            os.fchmod(file.fileno(), 0o700 if executable else 0o600)
 
 
 def delete_file(root: Path, path: str) -> None:

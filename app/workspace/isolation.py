@@ -33,7 +33,21 @@ def isolation(tmp_mib: int) -> list[str]:
     for name, value in _ENVIRONMENT.items():
         options += ["--setenv", name, value]
     size = str(tmp_mib * _MIB)
-    options += ["--proc", "/proc", "--dev", "/dev", "--size", size, "--tmpfs", _SHM, "--size", size]
+    # Read-only: settings of the kernel ask for the user's id alone, so root could write them without any capability.
+    options += [
+        "--proc",
+        "/proc",
+        "--remount-ro",
+        "/proc",
+        "--dev",
+        "/dev",
+        "--size",
+        size,
+        "--tmpfs",
+        _SHM,
+        "--size",
+        size,
+    ]
     return [*options, "--tmpfs", _TMP]
 
 

@@ -26,12 +26,14 @@ from app.workspace.errors import SandboxError
 from app.workspace.isolation import STUBS, isolation, system, workspace
 from app.workspace.namespace import Namespace
 from app.workspace.output import HeadAndTail
+from app.workspace.trees import restrict
 from app.workspace.worktree import Worktree
 
 TIMEOUT_EXIT_CODE = 124  # that of timeout(1)
 _MIB = 1024 * 1024
 _TICK_SECONDS = 0.05
 _NICENESS = 10
+_UMASK = 0o022  # that of most machines, whatever the service's: tests of projects look at modes
 _START_SECONDS = 20.0
 _END_SECONDS = 30.0
 _CHUNK = 64 * 1024
@@ -109,7 +111,14 @@ async def run_command(
         raise SandboxError("The command was not run: it contains a NUL character")
     options = [*isolation(bounds.tmp_mib), *system(read_only), *workspace(worktree.path, variables or {})]
     program = bwrap or bwrap_path()
-    run, changes = await worktree.record(lambda: _run(program, options, command, bounds, worktree.path))
+
+    async def action() -> _Run:
+        try:
+            return await _run(program, options, command, bounds, worktree.path)
+        finally:  # a program of the service's user must not lie there for other users of the machine
+            await asyncio.to_thread(restrict, worktree.path)
+
+    run, changes = await worktree.record(action)
     return CommandResult(
         exit_code=run.exit_code,
         output=run.output,
@@ -214,6 +223,7 @@ async def _start(program: Path, options: list[str], command: str, pipes: _Pipes)
         stderr=STDOUT,
         pass_fds=pipes.inherited(),
         start_new_session=True,
+        umask=_UMASK,
     )
     pipes.info_writer.close()  # so that reading `info` ends when bubblewrap does
     return process

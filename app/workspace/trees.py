@@ -92,10 +92,10 @@ def _entries(folder: int) -> list[os.DirEntry[str]]:
 
 
 @contextmanager
-def _opened(name: str, parent: int) -> Generator[int]:
+def _opened(name: str, parent: int | None) -> Generator[int]:
     """Open a folder for reading and writing, whatever its mode was."""
     with _handle(name, parent) as handle:
-        allow_owner(handle)
+        _chmod(handle, stat.S_IMODE(os.fstat(handle).st_mode) | stat.S_IRWXU)
         folder = os.open(".", os.O_RDONLY | _FOLDER, dir_fd=handle)
     try:
         yield folder
@@ -104,7 +104,7 @@ def _opened(name: str, parent: int) -> Generator[int]:
 
 
 @contextmanager
-def _handle(name: str, parent: int) -> Generator[int]:
+def _handle(name: str, parent: int | None) -> Generator[int]:
     """A descriptor that names the folder and needs no permission on it."""
     handle = os.open(name, os.O_PATH | _FOLDER, dir_fd=parent)
     try:
@@ -113,9 +113,86 @@ def _handle(name: str, parent: int) -> Generator[int]:
         os.close(handle)
 
 
-def allow_owner(handle: int) -> None:
-    """Let the owner read, write and enter a folder."""
-    mode = stat.S_IMODE(os.fstat(handle).st_mode)
-    if mode & stat.S_IRWXU != stat.S_IRWXU:
-        with suppress(PermissionError):  # another user's: opening it tells
-            os.chmod(f"/proc/self/fd/{handle}", mode | stat.S_IRWXU)  # noqa: PTH101 - fchmod refuses such a descriptor
+def restrict(path: Path) -> None:
+    """Keep a folder and all in it to its owner: nothing for others, no setuid, setgid or sticky bit.
+
+    Of files the owner's bits stay, so git sees no change. Nothing happens without the folder; what belongs to another
+    user stays as it is.
+    """
+    try:
+        here = _enter(str(path.resolve()), None)
+    except FileNotFoundError:
+        return
+    above: list[tuple[int, int]] = []  # device and inode of each folder above: a descriptor each would be too many
+    waiting = [_restrict_entries(here)]
+    try:
+        while waiting:
+            if waiting[-1]:
+                inside = _try_to_enter(waiting[-1].pop(), here)
+                if inside is None:
+                    continue
+                above.append(_identity(here))
+                here = _close_for(here, inside)
+                waiting.append(_restrict_entries(here))
+            else:
+                waiting.pop()
+                if not above:
+                    return
+                here = _close_for(here, os.open("..", os.O_RDONLY | _FOLDER, dir_fd=here))
+                if _identity(here) != above.pop():
+                    raise OSError(f"{path.name}: a folder moved meanwhile")
+    finally:
+        os.close(here)
+
+
+def _restrict_entries(folder: int) -> list[str]:
+    """Restrict a folder and the files in it; return the names of its folders."""
+    _chmod(folder, stat.S_IMODE(os.fstat(folder).st_mode) & stat.S_IRWXU)
+    folders: list[str] = []
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        elif not entry.is_symlink():
+            with suppress(FileNotFoundError):
+                _restrict_file(entry, folder)
+    return folders
+
+
+def _restrict_file(entry: os.DirEntry[str], folder: int) -> None:
+    mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+    if mode & ~stat.S_IRWXU:
+        file = os.open(entry.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            if not stat.S_ISLNK(os.fstat(file).st_mode):
+                _chmod(file, mode & stat.S_IRWXU)
+        finally:
+            os.close(file)
+
+
+def _enter(name: str, parent: int | None) -> int:
+    with _opened(name, parent) as folder:
+        return os.dup(folder)
+
+
+def _try_to_enter(name: str, parent: int) -> int | None:
+    try:
+        return _enter(name, parent)
+    except (FileNotFoundError, PermissionError):
+        return None
+
+
+def _identity(folder: int) -> tuple[int, int]:
+    status = os.fstat(folder)
+    return status.st_dev, status.st_ino
+
+
+def _close_for(old: int, new: int) -> int:
+    os.close(old)
+    return new
+
+
+def _chmod(handle: int, mode: int) -> None:
+    """Change the mode of what a descriptor names, also of one that is open for nothing else."""
+    if stat.S_IMODE(os.fstat(handle).st_mode) != mode:
+        with suppress(PermissionError):  # another user's
+            os.chmod(f"/proc/self/fd/{handle}", mode)  # noqa: PTH101 - fchmod refuses such a descriptor

@@ -58,6 +58,26 @@ def test_it_starts_again_on_what_it_left(tmp_path: Path) -> None:
         service.stop()
 
 
+def test_what_it_keeps_is_its_users_alone(tmp_path: Path) -> None:
+    old = [tmp_path / name for name in (".autopack/worktrees/old/tool", ".autonomous_runs/r1/run_summary.md")]
+    for path in old:
+        path.parent.mkdir(parents=True)
+        path.touch()
+        path.chmod(0o4755)
+    service = Service(tmp_path, {})
+    service.start()
+    try:
+        kept = [
+            path
+            for name in (".autopack", ".autonomous_runs")
+            for path in (tmp_path / name, *(tmp_path / name).rglob("*"))
+        ]
+        assert {"autopack.db", "autopack.db-wal", "autopack.db-shm", "run_summary.md"} <= {path.name for path in kept}
+        assert {path.name: oct(path.stat().st_mode) for path in kept if path.stat().st_mode & 0o7077} == {}
+    finally:
+        service.stop()
+
+
 def test_of_two_that_are_given_one_database_the_second_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
     told = {"DATABASE_URL": f"sqlite:///{tmp_path / 'autopack.db'}"}
     first, second = Service(tmp_path / "first", told), Service(tmp_path / "second", told)

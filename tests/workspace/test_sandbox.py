@@ -1,5 +1,6 @@
 """Commands see the worktree and the system's programs, nothing else; limits end all their processes."""
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from app.workspace.mirror import Mirror
 from app.workspace.output import HeadAndTail
 from app.workspace.sandbox import TIMEOUT_EXIT_CODE, Limits, run_command, sandbox_available
 from app.workspace.worktree import Worktree
+from tests.workspace.remote import Remote
 
 
 def processes_with(word: str) -> list[bytes]:
@@ -124,6 +126,73 @@ async def test_privileges_cannot_be_had(worktree: Worktree) -> None:
     )
     assert result.output.split()[:4] == ["CapEff:", "0000000000000000", "NoNewPrivs:", "1"]
     assert result.exit_code != 0
+
+
+PROBE = """
+import os
+for top in ("/proc", "/sys"):
+    for folder, folders, files in os.walk(top):
+        if folder == "/proc":
+            folders[:] = [name for name in folders if not name.isdigit()]
+        for path in (os.path.join(folder, name) for name in files):
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW))
+                print("writable", path)
+            except OSError:
+                pass
+print("probed", len(os.listdir("/proc/sys/kernel")) > 10)
+"""
+
+
+async def test_no_setting_of_the_kernel_can_be_written(worktree: Worktree) -> None:
+    """As root all of /proc/sys could be, by the user's id alone."""
+    (worktree.path / "probe.py").write_text(PROBE)
+    probed = await run_command(worktree, "python3 probe.py")
+    assert probed.output == "probed True\n"
+
+
+async def test_what_a_command_leaves_is_its_owners(worktree: Worktree, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("x")
+    outside.chmod(0o666)
+    await run_command(
+        worktree,
+        f"mkdir -p build/deep; cp /bin/sh build/deep/sh; chmod 6755 build/deep/sh; mkdir -m 2777 build/shared; "
+        f"cp /bin/sh build/locked; chmod 4755 build/locked; chmod 000 build/shared; ln -s {outside} link; "
+        "umask > umask; mkfifo -m 666 pipe; chmod +x src/app.py",
+    )
+    modes = {path.name: path.lstat().st_mode & 0o7777 for path in worktree.path.rglob("*") if not path.is_symlink()}
+    assert (modes["sh"], modes["locked"], modes["shared"], modes["pipe"], modes["deep"]) == (
+        *(0o700, 0o700, 0o700, 0o600),
+        0o700,
+    )
+    assert {name for name, mode in modes.items() if mode & 0o7077} <= {".git"}
+    assert (worktree.path / "umask").read_text() == "0022\n"
+    assert outside.stat().st_mode & 0o777 == 0o666
+    patch = await worktree.patch()
+    assert [(change.path, change.mode) for change in patch.changes] == [
+        ("link", "120000"),
+        ("src/app.py", "100755"),
+        ("umask", "100644"),
+    ]
+
+
+async def test_an_owner_only_umask_changes_no_mode_for_git(mirror: Mirror, remote: Remote) -> None:
+    before = os.umask(0o077)
+    try:
+        (remote.work / "run.sh").touch(0o755)
+        remote.commit({"run.sh": "#!/bin/sh\necho ran\n"})
+        await mirror.fetch(None, "main")
+        base = await mirror.resolve("main")
+        await mirror.hydrate(None, base)
+        worktree = await Worktree.open(mirror, "run-1", base)
+        await worktree.write_file("run.sh", "#!/bin/sh\necho ran well\n")
+        result = await run_command(worktree, "./run.sh; cat README.md")
+        assert result.output == "ran well\n# Demo\n"
+        assert [(change.path, change.mode) for change in (await worktree.patch()).changes] == [("run.sh", "100755")]
+        assert not [path for path in worktree.path.rglob("*") if path.stat().st_mode & 0o7077]
+    finally:
+        os.umask(before)
 
 
 async def test_a_timeout_ends_all_processes(worktree: Worktree) -> None:
