@@ -9,7 +9,9 @@ from typing import Any, Literal
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Kind = Literal["403", "404", "410", "422", "502", "500", "secondary_limit", "reset_before", "reset_after", "timeout"]
+Kind = Literal[
+    "401", "403", "404", "410", "422", "502", "500", "secondary_limit", "reset_before", "reset_after", "timeout"
+]
 REFUSALS = {
     "403": "Resource not accessible by integration",
     "404": "Not Found",
@@ -74,6 +76,8 @@ def _problem(kind: Kind, path: str) -> JSONResponse:
     if kind == "secondary_limit":
         message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
         return JSONResponse({"message": message, "status": "403"}, 403, {"Retry-After": "1"})
+    if kind == "401":  # a token that was revoked, for REST and for git
+        return JSONResponse({"message": "Bad credentials", "status": "401"}, 401, {"WWW-Authenticate": "Basic"})
     if path == "/graphql" and kind in REFUSALS:  # as in https://github.com/github/gh-aw/issues/35726
         error = {"type": GRAPHQL_TYPES.get(kind, "UNPROCESSABLE"), "message": REFUSALS[kind]}
         return JSONResponse({"data": None, "errors": [error]})

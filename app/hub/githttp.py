@@ -18,6 +18,8 @@ from app.hub.store import Row
 
 SERVICES = {"git-upload-pack": ("contents:read", "read"), "git-receive-pack": ("contents:write", "write")}
 SECONDS = 120
+# In these words for expired tokens: https://github.com/suzuki-shunsuke/ghtkn/issues/165
+UNAUTHORIZED = "Invalid username or token. Password authentication is not supported for Git operations."
 
 
 def mount(app: FastAPI, hub: HubState) -> None:
@@ -41,8 +43,9 @@ def _serve(hub: HubState, request: Request, raw: bytes) -> Response:
             actor = _actor(hub, request, repo, service)
             variables = policy(hub, repo, actor) if actor else {}
     except Refusal as refusal:
-        ask = {"WWW-Authenticate": 'Basic realm="GitHub"'} if refusal.status == 401 else {}
-        return PlainTextResponse(refusal.body["message"], refusal.status, ask)
+        if refusal.status == 401:
+            return PlainTextResponse(UNAUTHORIZED, 401, {"WWW-Authenticate": 'Basic realm="GitHub"'})
+        return PlainTextResponse(refusal.body["message"], refusal.status)
     before = bare(hub, repo).refs()
     response = _backend(hub, request, raw, repo, variables)
     if service == "git-receive-pack" and request.method == "POST" and actor:

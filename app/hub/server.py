@@ -200,6 +200,20 @@ class Hub:
         with self._repository(full_name) as repo:
             return setup.install_app(self.state, repo, permissions, events)
 
+    def revoke_tokens(self, permissions: dict[str, str] | None = None) -> int:
+        """Take no installation token any more, or none with exactly these permissions; how many there were.
+
+        As `DELETE /installation/token` does for one, and time for all: both answer 401 from then on
+        (https://docs.github.com/en/rest/apps/installations#revoke-an-installation-access-token).
+        """
+        store = self.state.store
+        with store.transaction():
+            rows = store.rows("SELECT * FROM tokens WHERE installation_id IS NOT NULL")
+            chosen = [row["token"] for row in rows if permissions in (None, row["permissions"])]
+            for token in chosen:
+                store.execute("DELETE FROM tokens WHERE token = ?", token)
+        return len(chosen)
+
     def set_role(self, full_name: str, login: str, role: str) -> None:
         """Give a user admin, maintain, write, triage, read or none."""
         with self._repository(full_name) as repo:

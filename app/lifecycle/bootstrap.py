@@ -26,7 +26,7 @@ from app.domain.strategy import (
 )
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
-from app.github.errors import GitHubUnavailable
+from app.github.errors import GitHubRefused, GitHubUnavailable
 from app.lifecycle.checked_yaml import SettingsError
 from app.lifecycle.job import Job, RunEnded
 from app.lifecycle.record import RunLedger
@@ -53,23 +53,31 @@ async def repo_of(repository: str, installation_id: int) -> Repo:
 async def mirror_at(repository: str, installation_id: int, *shas: str) -> Mirror:
     """The repository's mirror with the contents of these commits on disk, so that all reads of them are local.
 
-    Nothing is fetched that is there. Raises `GitHubUnavailable` when the network or the server fails.
+    Nothing is fetched that is there. Raises `GitHubUnavailable` when the network or the server fails, `GitHubRefused`
+    when GitHub takes neither the kept token nor a new one.
     """
     owner, _, name = repository.partition("/")
     mirror = Mirror(services().data_dir, owner, name, services().server_url)
     missing = [sha for sha in shas if not await mirror.holds(sha)]
     if missing:
         repo = await repo_of(repository, installation_id)
-        token = (await repo.app.git_token(repo)).token.get_secret_value()
-        try:
-            await mirror.fetch(token, *missing)
-            for sha in missing:
-                await mirror.hydrate(token, sha)
-        except GitError as error:
-            if error.network:
-                raise GitHubUnavailable(str(error)) from error
-            raise
+        await repo.app.renewing(lambda: _fetch(repo, mirror, missing))
     return mirror
+
+
+async def _fetch(repo: Repo, mirror: Mirror, shas: list[str]) -> None:
+    token = (await repo.app.git_token(repo)).token.get_secret_value()
+    try:
+        await mirror.fetch(token, *shas)
+        for sha in shas:
+            await mirror.hydrate(token, sha)
+    except GitError as error:
+        if error.unauthorized:
+            check = "check that the App is installed there and may read contents, then start the run again"
+            raise GitHubRefused(401, f"git may not fetch {repo.full_name} with a new token either: {check}") from error
+        if error.network:
+            raise GitHubUnavailable(str(error)) from error
+        raise
 
 
 @step

@@ -10,6 +10,11 @@ _NETWORK = re.compile(
 )
 
 
+# git asks for a user's name when the server refuses the token of `http.extraHeader`, and may not ask:
+# https://github.com/actions/checkout/issues/26 ("the error means getting 401 from github.com"), /issues/997 (expired).
+_UNAUTHORIZED = re.compile(r"could not read username for|authentication failed for|returned error: 401", re.IGNORECASE)
+
+
 class WorkspaceError(Exception):
     """Base of all errors that this room raises on purpose."""
 
@@ -35,6 +40,11 @@ class GitError(WorkspaceError):
     def network(self) -> bool:
         """Whether the network or the server failed, so that it may go better later."""
         return bool(_NETWORK.search(self.stderr))
+
+    @property
+    def unauthorized(self) -> bool:
+        """Whether the server no longer takes the token (401)."""
+        return bool(_UNAUTHORIZED.search(self.stderr))
 
 
 class PathError(WorkspaceError):

@@ -4,6 +4,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import httpx
+
 from app.hub.githttp import basic
 from tests.hub.world import REPOSITORY, WORKFLOW, Receiver, World
 
@@ -98,3 +100,16 @@ def test_a_push_moves_the_pull_and_starts_ci(world: World, tmp_path: Path) -> No
     world.hub.runner.wait_idle()
     runs = world.bot().get(f"/repos/{REPOSITORY}/actions/runs", params={"head_sha": sha}).json()
     assert {run["event"] for run in runs["workflow_runs"]} == {"push", "pull_request"}
+
+
+def test_tokens_that_were_revoked_are_refused_by_git(world: World, tmp_path: Path) -> None:
+    url, token, kept = f"{world.hub.url}/{REPOSITORY}.git", world.token(), world.token(permissions={"contents": "read"})
+    assert _git(tmp_path, "ls-remote", url, token=token)[0] == 0
+    world.hub.revoke_tokens({"contents": "read"})
+    status, text = _git(tmp_path, "ls-remote", url, token=kept)
+    assert (status, "could not read Username" in text) == (128, True)
+    assert _git(tmp_path, "ls-remote", url, token=token)[0] == 0
+    world.hub.revoke_tokens()
+    assert _git(tmp_path, "ls-remote", url, token=token)[0] == 128
+    refused = httpx.get(f"{url}/info/refs?service=git-upload-pack", headers={"Authorization": basic(token)})
+    assert (refused.status_code, refused.text.split(".")[0]) == (401, "Invalid username or token")

@@ -114,3 +114,25 @@ def test_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
     story.hub.runner.release()
     story.expect_success()
     story.expect_review("P1")
+
+
+def test_git_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
+    story.plays(plan(phase(), phase()), {"P1": [GREETING], "P2": [edits(write("farewell.txt", "bye\n"))]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.revoke_git_tokens()
+    story.hub.runner.release()
+    story.expect_success(["P1", "P2"])
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    story.expect_review("P1")
+    story.expect_review("P2")
+
+
+def test_git_that_takes_no_token_ends_the_run_clearly(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.fails_git("info/refs", "401", times=2)
+    story.label()
+    story.expect_failure("DONE_FAILED_ENVIRONMENT", "git may not fetch", "check that the App is installed")
+    assert story.hub.faults.waiting == []

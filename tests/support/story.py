@@ -135,8 +135,11 @@ class Story(Expectations):
 
     def revoke_tokens(self) -> None:
         """GitHub takes none of the App's tokens any more; new ones can be had."""
-        with self.hub.state.store.transaction():
-            self.hub.state.store.execute("DELETE FROM tokens WHERE token LIKE 'ghs_%'")
+        self.hub.revoke_tokens()
+
+    def revoke_git_tokens(self) -> None:
+        """GitHub takes none of the tokens with which the App fetches any more."""
+        assert self.hub.revoke_tokens({"contents": "read"}) > 0
 
     def _as(self, login: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Do something as a person."""
