@@ -90,19 +90,19 @@ def schema(
     write: Annotated[bool, typer.Option("--write", help="Write the published files anew.")] = False,
 ) -> None:
     """Print the JSON schema of rulesets, or of a repository's settings."""
-    from app.lifecycle import rules
+    from app.config import loader
 
     if write:
-        rules.publish_schemas()
+        loader.publish_schemas()
     elif check:
-        outdated = rules.outdated_schemas()
+        outdated = loader.outdated_schemas()
         if outdated:
             typer.echo(
                 f"{', '.join(map(str, outdated))}: not what the models say; run: autopack schema --write", err=True
             )
             raise typer.Exit(1)
     else:
-        typer.echo(rules.schema_text("settings.schema.json" if settings else "schema.json"), nl=False)
+        typer.echo(loader.schema_text("settings.schema.json" if settings else "schema.json"), nl=False)
 
 
 artifacts = typer.Typer(help="The files that tell of runs (AUTONOMOUS_RUNS_DIR).", no_args_is_help=True)
@@ -121,14 +121,14 @@ def rebuild(
     """Write all files anew from the database; the service may be at work meanwhile."""
     from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 
+    from app.artifacts import writer
     from app.db.engine import DatabaseUnusable
-    from app.lifecycle import artefacts
     from app.settings import Settings
 
     settings = Settings()
     os.umask(0o077)
     try:
-        count = artefacts.rebuild(settings, run)
+        count = writer.rebuild(settings, run)
     except NoResultFound:
         sys.exit(f"There is no run {run}")
     except (DatabaseUnusable, SQLAlchemyError, OSError) as trouble:

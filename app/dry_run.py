@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from app.domain.planning import parts_of
+from app.config.loader import default_ruleset, parse_plan, parse_ruleset, parse_settings
+from app.config.yaml_errors import SettingsError
+from app.domain.plan_splitting import parts_of
 from app.domain.ruleset import RepositorySettings, Ruleset, RunScope, SafetyProfile
 from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
-from app.lifecycle.checked_yaml import SettingsError
-from app.lifecycle.rules import default_ruleset, parse_plan, parse_ruleset, parse_settings
 
 T = TypeVar("T")
 SAFETY = {"normal": SafetyProfile.NORMAL, "critical": SafetyProfile.SAFETY_CRITICAL}

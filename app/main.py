@@ -13,22 +13,33 @@ from fastapi import Depends, FastAPI
 from app import __version__
 from app.agents import models
 from app.agents.models import ModelAccess
-from app.db import progress
+from app.artifacts import writer
+from app.config.loader import default_ruleset
 from app.db.engine import Database
 from app.github.client import GitHubApp
-from app.lifecycle import artefacts, reconcile, upkeep
-from app.lifecycle.rules import default_ruleset
-from app.lifecycle.run import RUNS_QUEUE
-from app.lifecycle.services import Services, begin_shutdown, configure
-from app.lifecycle.steps import utcnow
+from app.runs import transitions
 from app.settings import Settings
-from app.web import documentation, health, issues, metrics, problems, reports, results, runs, webhooks
+from app.web import (
+    finding_routes,
+    health,
+    metric_routes,
+    openapi,
+    problems,
+    report_routes,
+    result_routes,
+    run_routes,
+    webhooks,
+)
 from app.web.access import require_access
 from app.web.background import Background
+from app.web.body_limit import BodyLimit
+from app.web.dependencies import State
 from app.web.drainer import Drainer
 from app.web.intake import Intake
-from app.web.limits import BodyLimit
-from app.web.state import State
+from app.workflows import cleanup, reconcile
+from app.workflows.run import RUNS_QUEUE
+from app.workflows.services import Services, begin_shutdown, configure
+from app.workflows.steps import utcnow
 from app.workspace.trees import restrict
 
 ENGINE_POLLING_SECONDS = 0.2
@@ -68,6 +79,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     await asyncio.to_thread(db.migrate)
     access = ModelAccess.from_environment(os.environ)
     models.configure(access)
+    ruleset = default_ruleset()
     github = GitHubApp(settings.github) if settings.github else None
     configure(
         Services(
@@ -75,11 +87,11 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             github=github,
             server_url=settings.github_server_url,
             data_dir=settings.data_dir,
-            ruleset=default_ruleset(),
+            ruleset=ruleset,
             vendors=frozenset(access.vendors()),
         )
     )
-    progress.note_restart(db, utcnow())
+    transitions.note_restart(db, utcnow())
     DBOS(config=engine_config(db))
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)
@@ -88,8 +100,8 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             "intake": intake.run,
             "drainer": drainer.run,
             "reconciler": reconcile.keep_reconciling,
-            "upkeep": upkeep.keep_tidy,
-            "artefacts": functools.partial(artefacts.keep_projected, settings),
+            "upkeep": cleanup.keep_tidy,
+            "artefacts": functools.partial(writer.keep_projected, db, settings, ruleset),
         }
     )
     api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
@@ -123,11 +135,17 @@ def _assemble() -> FastAPI:
         lifespan=lifespan,
     )
     problems.install(api)
-    documentation.install(api)
+    openapi.install(api)
     api.add_middleware(BodyLimit)
     for router in (health.router, webhooks.router):
         api.include_router(router)
-    for router in (runs.router, issues.router, results.router, metrics.router, reports.router):
+    for router in (
+        run_routes.router,
+        finding_routes.router,
+        result_routes.router,
+        metric_routes.router,
+        report_routes.router,
+    ):
         api.include_router(router, dependencies=[Depends(require_access)])
     return api
 

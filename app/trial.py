@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.hub import Hub
+from app.replay.model_server import ModelServer
 from app.replay.recording import load_recordings
-from app.replay.server import ModelServer
 from app.trial_report import Progress, conversation, what_next
 
 PERSON = "maintainer"

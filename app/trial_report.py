@@ -13,11 +13,12 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from app.db import picture, runs
+from app.db import run_rows
 from app.db.engine import Database
-from app.db.runs import RunRow
+from app.db.run_rows import RunRow
 from app.db.tables import Issue, Transition
-from app.domain.view import RunView
+from app.domain.status_view import RunView
+from app.queries import run_view
 
 POLL_SECONDS = 0.1
 _MARKS = {
@@ -50,11 +51,11 @@ class Progress:
         """Print until the run has ended and said so. Raises `TooLong`."""
         deadline = time.monotonic() + deadline_seconds
         while time.monotonic() < deadline:
-            run = runs.latest_run(self._db, self._repository, self._issue)
+            run = run_rows.latest_run(self._db, self._repository, self._issue)
             if run is not None:
                 self._print_new(run.run_id)
                 if run.told_at is not None:
-                    self._console.print(_table(picture.take(self._db, run.run_id, "")))
+                    self._console.print(_table(run_view.take(self._db, run.run_id, "")))
                     return run
             time.sleep(POLL_SECONDS)
         raise TooLong("the run did not end before the deadline")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from app.workspace.disposal import empty_trash
 from app.workspace.mirror import Mirror
+from app.workspace.trash import empty_trash
 from app.workspace.worktree import Worktree
 
 COMMITS = 40

@@ -1,9 +1,9 @@
 """`check_run`, `check_suite`, `workflow_run`, `status`: they only wake the run whose head commit they are about."""
 
-from app.db import runs
+from app.db import run_rows
 from app.github.events import CheckRunEvent, CheckSuiteEvent, StatusEvent, WorkflowRunEvent
-from app.lifecycle.services import in_db, services
-from handlers.actions import Action, WakeRun
+from app.workflows.services import in_db, services
+from handlers.outcomes import Action, WakeRun
 
 
 async def check_run(event: CheckRunEvent) -> list[Action]:
@@ -27,5 +27,5 @@ async def status(event: StatusEvent) -> list[Action]:
 
 
 async def _wake(repository: str, head_sha: str) -> list[Action]:
-    run = await in_db(runs.run_of_head, repository, head_sha)
+    run = await in_db(run_rows.run_of_head, repository, head_sha)
     return [] if run is None else [WakeRun(run.run_id)]

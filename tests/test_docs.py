@@ -13,13 +13,13 @@ from pydantic import BaseModel
 
 from app.agents.models import ModelAccess
 from app.cli import cli
-from app.domain.policy import ALWAYS_PROTECTED
+from app.config.loader import default_ruleset, parse_settings
+from app.domain.patch_policy import ALWAYS_PROTECTED
 from app.domain.ruleset import RepositorySettings, ruleset_of
-from app.lifecycle.rules import default_ruleset, parse_settings
 from app.settings import Settings
 from handlers.commands import COMMANDS
-from handlers.commands.parse import OPTIONS
-from handlers.deliveries import HANDLERS
+from handlers.commands.parser import OPTIONS
+from handlers.dispatch import HANDLERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli import cli
+from app.config.loader import FOLDER, SCHEMAS
 from app.domain.strategy import Strategy
-from app.lifecycle.rules import FOLDER, SCHEMAS
 
 PLAN = """\
 tiers:
@@ -175,7 +175,7 @@ def test_the_schemas_are_printed(tmp_path: Path) -> None:
 def test_schemas_that_are_out_of_date_are_found_and_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.lifecycle.rules.FOLDER", tmp_path)
+    monkeypatch.setattr("app.config.loader.FOLDER", tmp_path)
     assert CliRunner().invoke(cli, ["schema", "--check"]).exit_code == 1
     assert CliRunner().invoke(cli, ["schema", "--write"]).exit_code == 0
     assert {path.name for path in tmp_path.iterdir()} == set(SCHEMAS)

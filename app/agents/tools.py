@@ -33,9 +33,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.agents.conversation import AgentDeps
 from app.domain.budget import BudgetExhausted, ModelFailed, RunStopped
 from app.workspace import sandbox
-from app.workspace.errors import EditError, GitError, WorkspaceError
 from app.workspace.git import redact
 from app.workspace.sandbox import CommandResult, Limits
+from app.workspace.workspace_errors import EditError, GitError, WorkspaceError
 from app.workspace.worktree import Worktree
 
 MAX_LISTED = 400

@@ -1,1 +1,1 @@
-"""Autopack's tables, sessions, queries and migrations, on SQLite or PostgreSQL."""
+"""Storage: engine, tables, migrations, and queries of one table each."""

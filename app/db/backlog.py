@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK
 from app.db.tables import Backlog, Issue, Phase, Project, Run, Sighting
-from app.domain import backlog
-from app.domain.backlog import BacklogEntry, BacklogStatus, CompletedPhase, Place, Thresholds
+from app.domain import aging
+from app.domain.aging import BacklogEntry, BacklogStatus, CompletedPhase, Place, Thresholds
 from app.domain.findings import Severity
 from app.domain.ruleset import SafetyProfile
 from app.domain.states import PhaseState, RunState
@@ -143,8 +143,8 @@ def _note_sighting(
     kept.complexity = new[-1].complexity or kept.complexity or ""
     kept.seen_in_tiers = list(dict.fromkeys([*kept.seen_in_tiers, phase.tier_id]))
     kept.last_seen_run_id, kept.last_seen_at, kept.resolved_by_run_id = run.run_id, now, None
-    age = backlog.age(_set_age(kept, _sightings(session, kept)))
-    kept.status = backlog.status_after_sighting(before, age, thresholds_of(run))
+    age = aging.age(_set_age(kept, _sightings(session, kept)))
+    kept.status = aging.status_after_sighting(before, age, thresholds_of(run))
     sighting.aged = kept.status == BacklogStatus.NEEDS_CLEANUP
 
 
@@ -164,25 +164,25 @@ def _close_entry(session: Session, run: Run, kept: Backlog, completed: Sequence[
         own.left_open = False
     closed = frozenset(row.fingerprint for row in rows)
     left = _left(session, run, kept, [one.run_id for one in sightings if one.left_open])
-    if backlog.resolved_by(kept.issue_key, left, completed, closed):
+    if aging.resolved_by(kept.issue_key, left, completed, closed):
         for one in sightings:
             one.left_open = one.left_open and one.run_id in _runs_at_work(session, run)
     elif own is None:
         return
-    age = backlog.age(_set_age(kept, sightings))
+    age = aging.age(_set_age(kept, sightings))
     if age.runs == 0:
         kept.status, kept.resolved_by_run_id = BacklogStatus.RESOLVED, run.run_id
     else:
         still = kept.status == BacklogStatus.NEEDS_CLEANUP and (own is None or own.aged_before)
-        kept.status = backlog.status_after_sighting(
+        kept.status = aging.status_after_sighting(
             BacklogStatus.NEEDS_CLEANUP if still else None, age, thresholds_of(run)
         )
 
 
-def _set_age(kept: Backlog, sightings: Iterable[Sighting]) -> list[backlog.Sighting]:
+def _set_age(kept: Backlog, sightings: Iterable[Sighting]) -> list[aging.Sighting]:
     """Write the ages that follow from the sightings, and return these as plain values."""
-    plain = [backlog.Sighting.model_validate(one) for one in sightings]
-    age = backlog.age(plain)
+    plain = [aging.Sighting.model_validate(one) for one in sightings]
+    age = aging.age(plain)
     kept.age_in_runs, kept.age_in_tiers = age.runs, age.tiers
     return plain
 

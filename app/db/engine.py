@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.db.changes import Changes, NotingSession
-from app.db.claim import Claim, FileClaim, SessionClaim
+from app.db.change_tracking import Changes, NotingSession
+from app.db.process_lock import Claim, FileClaim, SessionClaim
 
 BUSY_SECONDS = 30
 CLAIM_SECONDS = 30.0

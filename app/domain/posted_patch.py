@@ -1,9 +1,9 @@
 """A diff that an external agent posted, read as a patch without the repository's files."""
 
 from app.domain import diff
+from app.domain.api_errors import Unusable
 from app.domain.diff import DiffSyntaxError, FileDiff
 from app.domain.patch import ChangeKind, FileChange, Patch
-from app.domain.refusals import Unusable
 
 _GITLINK = "160000"
 _FILE = "100644"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from app.domain.backlog import BacklogEntry, BacklogStatus
+from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.budget import Cap
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.status_view import PhaseView, TierView
 from app.domain.strategy import Strategy
-from app.domain.view import PhaseView, TierView
 
 
 def blockers(

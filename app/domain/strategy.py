@@ -184,7 +184,7 @@ def compile_strategy(
     The repository's settings are merged into `ruleset` here; one that holds them already gives the same strategy.
 
     Raises `NoModel` when none of the ruleset's models can be reached (never for the external engine) and
-    `TooManyPhases` when the plan is over the cap: `app.domain.planning` splits it before.
+    `TooManyPhases` when the plan is over the cap: `app.domain.plan_splitting` splits it before.
     """
     scope, max_phases = scope_of(ruleset, options, settings), max_phases_of(ruleset, options, settings)
     rules = ruleset_of(ruleset, settings)

@@ -2,10 +2,10 @@
 
 from typing import Any, cast
 
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
 from app.github.optional import optional
-from app.github.text.checks import CheckText
+from app.github.text.check_text import CheckText
 
 RUN_CHECK = "autopack"
 PROMOTION_CHECK = "autopack/promotion"

@@ -1,11 +1,11 @@
 """Jobs of a failed CI: their logs, and running them again."""
 
 from app.domain.ci import PASSING, CiFacts
-from app.github.calls import Answer, AnyResponse, read
+from app.github.api_calls import Answer, AnyResponse, read
 from app.github.checks import CheckRun
-from app.github.ci import WorkflowRun
+from app.github.ci_facts import WorkflowRun
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 
 LOG_TAIL_BYTES = 200_000
 LOG_READ_BYTES = 100_000_000

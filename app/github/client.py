@@ -18,8 +18,8 @@ from githubkit.cache import MemCacheStrategy
 from githubkit_schemas.v2026_03_10.rest import RestNamespace
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from app.github.calls import Answer, Page, Patience, create, pages, read, repeat
-from app.github.errors import GitHubRefused
+from app.github.api_calls import Answer, Page, Patience, create, pages, read, repeat
+from app.github.github_errors import GitHubRefused
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds for one request; how long it is tried again is `Patience`."""
@@ -101,7 +101,7 @@ class _InstallationAuth(AppInstallationAuthStrategy):
 class Repo:
     """A repository as the App reaches it. Holds a live client: pass ids across workflow steps, not this.
 
-    `call`, `pages` and `create` are the ways to send a request; they try again as `app.github.calls` says.
+    `call`, `pages` and `create` are the ways to send a request; they try again as `app.github.api_calls` says.
     """
 
     app: "GitHubApp" = field(repr=False)
@@ -248,7 +248,7 @@ class GitHubApp:
             timeout=TIMEOUT,
             cache_strategy=self._tokens,
             http_cache=False,  # a stale answer would hide what the level-triggered reads look for
-            auto_retry=False,  # `app.github.calls` decides what may be sent again
+            auto_retry=False,  # `app.github.api_calls` decides what may be sent again
         )
 
 

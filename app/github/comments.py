@@ -7,7 +7,7 @@ from app.github import issues
 from app.github.client import Repo
 from app.github.optional import optional
 from app.github.text.escape import has_marker, with_marker
-from app.github.turns import turn
+from app.github.write_locks import turn
 
 
 @optional("a comment")

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.domain.patch import ChangeKind, FileChange
 from app.domain.plan import is_identifier
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
-from app.github.errors import BranchMoved, GitHubRefused
+from app.github.github_errors import BranchMoved, GitHubRefused
 from app.github.optional import optional
 
 PREFIX = "autonomous/"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from app.github.calls import Answer
+from app.github.api_calls import Answer
 
 
 class Account(Answer):

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 from app.github.optional import optional
 
 LABEL = "autopack"

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar
 
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 
 P = ParamSpec("P")
 R = TypeVar("R")

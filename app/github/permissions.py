@@ -2,9 +2,9 @@
 
 from urllib.parse import quote
 
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 
 STEERING = frozenset({"admin", "maintain", "write"})
 

@@ -7,7 +7,7 @@ from typing import Literal
 from app.domain.diff import FileDiff
 from app.domain.findings import Finding, Side
 from app.domain.patch import ChangeKind
-from app.github.text.review import review_comment, suggestible
+from app.github.text.review_text import review_comment, suggestible
 
 MOST_INLINE = 50
 """Inline comments of one review; what is beyond goes to the body."""

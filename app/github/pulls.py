@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
 from app.github.commits import WorkBranch
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 from app.github.optional import optional
 
 _MARK_READY = """

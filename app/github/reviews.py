@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 from app.github.optional import optional
 from app.github.placement import InlineComment, Placement
 from app.github.text.escape import has_marker, with_marker
-from app.github.text.parts import sections
-from app.github.text.review import leftover_section
+from app.github.text.markdown import sections
+from app.github.text.review_text import leftover_section
 
 _FINDING = re.compile(r"<!-- autopack:finding:([0-9a-f]{1,64}) -->")
 _MOST_THREAD_PAGES = 20

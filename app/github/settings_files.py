@@ -4,9 +4,9 @@ import base64
 import binascii
 from urllib.parse import quote
 
-from app.github.calls import Answer, read
+from app.github.api_calls import Answer, read
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 
 SETTINGS = ".github/autopack.yml"
 INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md")

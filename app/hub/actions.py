@@ -8,14 +8,14 @@ from githubkit_schemas.v2026_03_10 import models as m
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from app.hub.auth import Actor
-from app.hub.git import bare
+from app.hub.git_repos import bare
 from app.hub.routing import Call, Routes, dump
+from app.hub.serializers import complete, full_name, pull_minimal, repo_url, repository, simple_commit, user
 from app.hub.state import ACTIONS_APP_ID, HubState, Json, Refusal, now
 from app.hub.store import Row
 from app.hub.suites import open_suite, settle_suite, tell_run, tell_suite
-from app.hub.views import complete, full_name, pull_minimal, repo_url, repository, simple_commit, user
-from app.hub.webhooks import emit
-from app.hub.workflows import Trigger, Workflow, find
+from app.hub.webhook_sender import emit
+from app.hub.workflow_files import Trigger, Workflow, find
 
 routes = Routes()
 RUNS = "/repos/{owner}/{repo}/actions/runs"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from app.hub.git import Bare
+from app.hub.git_repos import Bare
 from app.hub.state import Json
 
 STATUS = {"A": "added", "M": "modified", "D": "removed", "R": "renamed", "C": "copied", "T": "changed"}

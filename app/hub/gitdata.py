@@ -7,12 +7,12 @@ from pathlib import Path
 
 from githubkit_schemas.v2026_03_10 import models as m
 
-from app.hub.commits import git_commit, identity, mark_verified
-from app.hub.git import ZERO, GitError
+from app.hub.commits_api import git_commit, identity, mark_verified
+from app.hub.git_repos import ZERO, GitError
 from app.hub.refs import move
 from app.hub.routing import Call, Routes, dump
+from app.hub.serializers import repo_url
 from app.hub.state import Json, Refusal, invalid, items
-from app.hub.views import repo_url
 
 routes = Routes()
 GIT = "/repos/{owner}/{repo}/git"

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from app.hub.auth import Actor, allow, authenticate, credentials
-from app.hub.git import ZERO, bare, environment
+from app.hub.git_repos import ZERO, bare, environment
 from app.hub.refs import moved, policy
 from app.hub.routing import find_repository
 from app.hub.state import HubState, Refusal

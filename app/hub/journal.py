@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.hub.auth import Actor
+from app.hub.serializers import full_name
 from app.hub.state import HubState
 from app.hub.store import Row
-from app.hub.views import full_name
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ import subprocess
 
 from app.hub.actions import trigger
 from app.hub.auth import ROLES, Actor, role
-from app.hub.git import ZERO, Bare, bare, environment
+from app.hub.git_repos import ZERO, Bare, bare, environment
 from app.hub.journal import record
-from app.hub.pullrows import find, follow
+from app.hub.pull_queries import find, follow
+from app.hub.serializers import simple_commit, user
 from app.hub.state import HubState, Json, Refusal, now
 from app.hub.store import Row
 from app.hub.suites import open_push_suites
-from app.hub.views import simple_commit, user
-from app.hub.webhooks import emit
-from app.hub.workflows import Trigger
+from app.hub.webhook_sender import emit
+from app.hub.workflow_files import Trigger
 
 MAX_PUSH_COMMITS = 2048
 

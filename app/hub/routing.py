@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.hub.auth import Actor, allow, authenticate, credentials
-from app.hub.git import Bare, GitError, bare
+from app.hub.git_repos import Bare, GitError, bare
 from app.hub.state import HubState, Json, Refusal
 from app.hub.store import Row
 

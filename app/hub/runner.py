@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.hub.actions import actor_of, latest_jobs, tell
-from app.hub.git import Bare, GitError, bare
+from app.hub.git_repos import Bare, GitError, bare
 from app.hub.state import HubState, Json, items, mapping, now
 from app.hub.store import Row
 from app.hub.suites import settle_suite, tell_run
-from app.hub.workflows import expand
+from app.hub.workflow_files import expand
 
 JOB_SECONDS = 600.0  # when a job names no `timeout-minutes`
 MAX_LOG_CHARACTERS = 4_000_000

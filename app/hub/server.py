@@ -17,20 +17,20 @@ from starlette.responses import Response
 from app.hub import (
     actions,
     apps,
-    checks,
+    checks_api,
     gitdata,
     githttp,
     graphql,
-    issues,
-    pulls,
-    repos,
-    reviews,
+    issues_api,
+    pulls_api,
+    repos_api,
+    reviews_api,
     runner,
     setup,
-    webhooks,
+    webhook_sender,
 )
 from app.hub.faults import FaultMiddleware, Faults
-from app.hub.git import bare
+from app.hub.git_repos import bare
 from app.hub.journal import JournalEntry, entries
 from app.hub.refs import write_hook
 from app.hub.routing import find_repository, mount, refuse
@@ -45,7 +45,18 @@ def build_app(hub: HubState) -> FastAPI:
     """The web application over one hub's state."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     # `actions` and `checks` come before `repos`: their paths are longer forms of `commits/{ref}`.
-    for module in (apps, webhooks, graphql, issues, gitdata, actions, checks, reviews, pulls, repos):
+    for module in (
+        apps,
+        webhook_sender,
+        graphql,
+        issues_api,
+        gitdata,
+        actions,
+        checks_api,
+        reviews_api,
+        pulls_api,
+        repos_api,
+    ):
         mount(app, hub, module.routes)
     githttp.mount(app, hub)
 
@@ -131,7 +142,7 @@ class Hub:
         config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none")
         server = self._server = uvicorn.Server(config)
         self._thread("hub-web", lambda: server.run(sockets=[listener]))
-        self._thread("hub-webhooks", lambda: webhooks.work(self.state))
+        self._thread("hub-webhooks", lambda: webhook_sender.work(self.state))
         for index in range(self._runners):
             self._thread(f"hub-runner-{index}", lambda: runner.work(self.state))
         deadline = time.monotonic() + START_SECONDS
@@ -284,18 +295,18 @@ class Webhooks:
 
     def repeat(self, delivery_id: int, times: int = 1) -> list[int]:
         """Deliver again under the same guid; the ids of the new deliveries."""
-        return [webhooks.redeliver(self._state, delivery_id) for _ in range(times)]
+        return [webhook_sender.redeliver(self._state, delivery_id) for _ in range(times)]
 
     def reverse(self) -> None:
         """Turn the order of the pending deliveries around."""
-        webhooks.reverse_pending(self._state)
+        webhook_sender.reverse_pending(self._state)
 
     def wait_drained(self, seconds: float = 10.0) -> None:
         """Return when nothing is pending; TimeoutError otherwise."""
         deadline = time.monotonic() + seconds
-        while webhooks.pending(self._state):
+        while webhook_sender.pending(self._state):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{webhooks.pending(self._state)} deliveries are still pending")
+                raise TimeoutError(f"{webhook_sender.pending(self._state)} deliveries are still pending")
             with self._state.wake:
                 self._state.wake.wait(0.02)
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from app.hub.auth import ROLES, Actor, make_user_token
-from app.hub.commits import identity
-from app.hub.git import ZERO, bare, create_bare
+from app.hub.commits_api import identity
+from app.hub.git_repos import ZERO, bare, create_bare
 from app.hub.refs import moved
+from app.hub.serializers import full_name
 from app.hub.state import HubState, Json, now
 from app.hub.store import Row
-from app.hub.views import full_name
-from app.hub.webhooks import store as store_delivery
+from app.hub.webhook_sender import store as store_delivery
 
 # What Autopack's manifest asks for.
 PERMISSIONS = {

@@ -4,10 +4,10 @@ from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.auth import Actor
 from app.hub.routing import dump
+from app.hub.serializers import app, complete, pull_minimal, repo_url, repository, simple_commit
 from app.hub.state import HubState, Json, now
 from app.hub.store import Row
-from app.hub.views import app, complete, pull_minimal, repo_url, repository, simple_commit
-from app.hub.webhooks import emit, installation_of
+from app.hub.webhook_sender import emit, installation_of
 
 # Worst first: a suite concludes as the worst of its runs.
 CONCLUSIONS = ("failure", "timed_out", "cancelled", "action_required", "stale", "startup_failure", "success", "neutral")

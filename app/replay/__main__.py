@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from app.replay.model_server import ModelServer
 from app.replay.recording import load_recordings
-from app.replay.server import ModelServer
 
 
 def main() -> None:

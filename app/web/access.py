@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.web.dependencies import State, state
 from app.web.problems import Problem
-from app.web.state import State, state
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What a client on this machine calls it. Another name that leads here is a browser page's trick (DNS rebinding)."""

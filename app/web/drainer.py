@@ -7,10 +7,10 @@ import logging
 from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync, error
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import inbox
+from app.db import deliveries
 from app.db.engine import Database
-from app.lifecycle.steps import utcnow
-from handlers.deliveries import handle_delivery
+from app.workflows.steps import utcnow
+from handlers.dispatch import handle_delivery
 
 LOOK_SECONDS = 5.0
 """Without being woken, the inbox is looked at this often: another process may have stored something."""
@@ -48,7 +48,7 @@ class Drainer:
     async def _drain(self) -> None:
         """Hand over, oldest first, `AT_ONCE` at a time, until the inbox is empty."""
         slots = asyncio.Semaphore(AT_ONCE)
-        while waiting := await asyncio.to_thread(inbox.waiting, self._db, AT_ONCE):
+        while waiting := await asyncio.to_thread(deliveries.waiting, self._db, AT_ONCE):
             for delivery_id in waiting:
                 await slots.acquire()
                 with SetWorkflowID(delivery_id):
@@ -56,7 +56,7 @@ class Drainer:
                 task = asyncio.create_task(_occupy(slots, handle))
                 self._acting.add(task)
                 task.add_done_callback(self._acting.discard)
-            await asyncio.to_thread(inbox.mark_handed, self._db, waiting, utcnow())
+            await asyncio.to_thread(deliveries.mark_handed, self._db, waiting, utcnow())
 
 
 async def _occupy(slots: asyncio.Semaphore, handle: WorkflowHandleAsync[None]) -> None:

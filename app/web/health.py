@@ -8,8 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
 import app
-from app.lifecycle.services import services
-from app.web.state import State, state
+from app.web.dependencies import State, state
+from app.workflows.services import services
 
 router = APIRouter()
 

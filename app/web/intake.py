@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from app.db import inbox
+from app.db import deliveries
+from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.db.inbox import StoredDelivery
-from app.lifecycle.steps import utcnow
+from app.workflows.steps import utcnow
 
 BATCH = 200
 """Deliveries of one transaction, at most."""
@@ -42,7 +42,7 @@ class Intake:
     async def _store(self, batch: list[_Arrived]) -> None:
         by_id = {one.delivery.id: one.delivery for one in reversed(batch)}
         try:
-            new = await asyncio.to_thread(inbox.store, self._db, list(by_id.values()), utcnow())
+            new = await asyncio.to_thread(deliveries.store, self._db, list(by_id.values()), utcnow())
         except Exception as error:  # noqa: BLE001  every sender of the batch is told, by the error in its own request
             for one in batch:
                 if not one.stored.done():

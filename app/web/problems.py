@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from app.domain.refusals import Conflict, Refusal, Unavailable, Unknown, Unusable
+from app.domain.api_errors import Conflict, Refusal, Unavailable, Unknown, Unusable
 
 log = logging.getLogger(__name__)
 

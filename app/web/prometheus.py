@@ -8,14 +8,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.db import totals
 from app.db.engine import Database
-from app.db.totals import Totals
-from app.domain.backlog import BacklogStatus
+from app.domain.aging import BacklogStatus
 from app.domain.budget import Role
 from app.domain.findings import Severity
 from app.domain.plan import TaskCategory
 from app.domain.states import RunState
+from app.queries import prometheus_totals
+from app.queries.prometheus_totals import Totals
 
 OTHER = "other"
 """Label for a value that is none of the known ones, so that nothing foreign becomes a label."""
@@ -32,7 +32,7 @@ def exposition(db: Database, now: datetime, wait_seconds: float) -> bytes:
         raise Busy("another scrape is still under way")
     try:
         registry = CollectorRegistry()
-        registry.register(_Totals(totals.read(db), now))
+        registry.register(_Totals(prometheus_totals.read(db), now))
         return generate_latest(registry)
     finally:
         ONE_AT_A_TIME.release()

@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from app.db.inbox import StoredDelivery
+from app.db.deliveries import StoredDelivery
+from app.web.dependencies import State, state
 from app.web.problems import answer, problems
-from app.web.state import State, state
-from handlers.deliveries import HANDLERS
+from handlers.dispatch import HANDLERS
 
 LIMIT_BYTES = 25 * 1024 * 1024
 """GitHub's own cap on a payload."""

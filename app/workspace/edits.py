@@ -2,7 +2,7 @@
 
 import difflib
 
-from app.workspace.errors import EditError
+from app.workspace.workspace_errors import EditError
 
 _HINT_LINES = 12
 _HINT_FILE_LINES = 20_000

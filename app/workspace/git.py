@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.workspace.errors import GitError
+from app.workspace.workspace_errors import GitError
 
 DEFAULT_DEADLINE = 60.0
 MAX_OUTPUT_BYTES = 256 * 1024 * 1024

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.domain.patch import FileChange
-from app.workspace.changes import tree_changes, unified_diff
-from app.workspace.disposal import put_aside
-from app.workspace.errors import GitError, WorkspaceError
+from app.workspace.file_locks import file_lock
 from app.workspace.git import GitOutput, Remote, git
-from app.workspace.locks import file_lock
 from app.workspace.paths import safe_path
+from app.workspace.trash import put_aside
+from app.workspace.tree_diff import tree_changes, unified_diff
 from app.workspace.trees import delete_tree
+from app.workspace.workspace_errors import GitError, WorkspaceError
 
 LOCK_DEADLINE = 900.0
 FETCH_DEADLINE = 600.0

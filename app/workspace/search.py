@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from app.workspace.errors import EditError, GitError
-from app.workspace.snapshot import RunGit
+from app.workspace.workspace_errors import EditError, GitError
+from app.workspace.write_tree import RunGit
 
 MAX_MATCHES = 200
 SEARCH_DEADLINE = 20.0

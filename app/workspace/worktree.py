@@ -14,19 +14,19 @@ from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
 
 from app.domain.patch import ChangeKind, FileChange, Patch
-from app.workspace.apply import apply_diff
-from app.workspace.changes import count_lines, tree_changes, unified_diff
-from app.workspace.disposal import empty_trash, empty_trash_soon, put_aside
 from app.workspace.edits import replace_once
-from app.workspace.errors import EditError, GitError, RecordError, WorkspaceError
-from app.workspace.files import apply_change, delete_file, write_file
+from app.workspace.file_locks import file_lock
+from app.workspace.file_writes import apply_change, delete_file, write_file
 from app.workspace.git import MAX_OUTPUT_BYTES, GitOutput, git
-from app.workspace.locks import file_lock
 from app.workspace.mirror import Mirror
+from app.workspace.patch_apply import apply_diff
 from app.workspace.paths import kind_of, read_bytes, safe_path
 from app.workspace.search import SearchResult, pathspecs, search
-from app.workspace.snapshot import exclude_options, write_tree
+from app.workspace.trash import empty_trash, empty_trash_soon, put_aside
+from app.workspace.tree_diff import count_lines, tree_changes, unified_diff
 from app.workspace.trees import delete_tree
+from app.workspace.workspace_errors import EditError, GitError, RecordError, WorkspaceError
+from app.workspace.write_tree import exclude_options, write_tree
 
 MAX_READ_BYTES: Final = 4 * 1024 * 1024
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024

@@ -2,15 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from handlers.actions import Action
-from handlers.commands import cancel, help_command, plan, run, status
-from handlers.commands.parse import Asked, Command, Unknown, parse_comment
+from handlers.commands import cancel_command, help_command, plan_command, run_command, status_command
+from handlers.commands.parser import Asked, Command, Unknown, parse_comment
+from handlers.outcomes import Action
 
 COMMANDS: Mapping[str, Callable[[Asked], Awaitable[list[Action]]]] = {
-    "run": run.handle,
-    "plan": plan.handle,
-    "status": status.handle,
-    "cancel": cancel.handle,
+    "run": run_command.handle,
+    "plan": plan_command.handle,
+    "status": status_command.handle,
+    "cancel": cancel_command.handle,
     "help": help_command.handle,
 }
 

@@ -3,8 +3,8 @@
 from app.github import comments, text
 from app.github.client import Repo
 from app.github.events import IssueCommentEvent
-from handlers.actions import Action
-from handlers.commands.parse import Asked, Unknown
+from handlers.commands.parser import Asked, Unknown
+from handlers.outcomes import Action
 
 
 async def handle(asked: Asked) -> list[Action]:

@@ -18,7 +18,7 @@ from app.agents.conversation import AgentDeps
 from app.agents.tools import MAX_CHARACTERS, MAX_HITS, MAX_LINES, answering
 from app.domain.budget import Role, RunStopped
 from app.replay import ModelServer
-from app.workspace.errors import GitError
+from app.workspace.workspace_errors import GitError
 from app.workspace.worktree import Worktree
 from tests.agents.support import (
     AZURE,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.web.limits import LIMIT_BYTES
+from app.web.body_limit import LIMIT_BYTES
 from tests.api.support import Api, new_id, plan, said, serving
 from tests.support.service import Service
 

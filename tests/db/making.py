@@ -6,17 +6,18 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import TypeVar
 
-from app.db import clients, progress, runs
-from app.db.clients import Target
+from app.config.loader import default_ruleset
+from app.db import run_rows
 from app.db.engine import Database
-from app.db.runs import NewRun
+from app.db.run_rows import NewRun
+from app.domain.api_requests import RunStart
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import Phase, Plan, TaskCategory, Tier
-from app.domain.planning import split
-from app.domain.requests import RunStart
+from app.domain.plan_splitting import split
 from app.domain.ruleset import RepositorySettings
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
-from app.lifecycle.rules import default_ruleset
+from app.runs import api_commands, transitions
+from app.runs.api_commands import Target
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 T = TypeVar("T")
@@ -68,8 +69,8 @@ def strategy_of(plan: Plan = PLAN, *, tokens: int | None = None) -> Strategy:
 
 def planned_run(db: Database, run_id: str = "r1", *, issue: int = 7, tokens: int | None = None) -> str:
     """A run with plan and strategy: tiers T1 (P1, P2) and T2 (P3), each phase capped at 200,000 tokens."""
-    runs.create(db, new_run(run_id, issue=issue), NOW)
-    progress.store_strategy(db, run_id, PLAN, strategy_of(tokens=tokens), NOW)
+    run_rows.create(db, new_run(run_id, issue=issue), NOW)
+    transitions.store_strategy(db, run_id, PLAN, strategy_of(tokens=tokens), NOW)
     return run_id
 
 
@@ -107,7 +108,7 @@ def posted_run(
         for part in parts
     ]
     target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
-    clients.start(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
+    api_commands.start(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
     return run_id
 
 

@@ -6,14 +6,15 @@ from datetime import datetime
 import pytest
 import sqlalchemy as sa
 
-from app.db import backlog, issues, progress, runs
+from app.db import backlog, finding_rows, run_rows
 from app.db.engine import Database
 from app.db.tables import Issue, Phase, Run
-from app.domain.backlog import BacklogEntry, BacklogStatus
+from app.domain.aging import BacklogEntry, BacklogStatus
+from app.domain.finding_counts import IssueState
 from app.domain.findings import Finding, Severity
-from app.domain.issues import IssueState
 from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState
+from app.runs import transitions
 from tests.db.making import PLAN, after, at_once, finding, new_run, phase, strategy_of
 
 PROJECT = "acme/widgets"
@@ -24,8 +25,8 @@ OPEN, DUE, RESOLVED = BacklogStatus.OPEN, BacklogStatus.NEEDS_CLEANUP, BacklogSt
 def start(db: Database, number: int, *, plan: Plan = PLAN, aging: dict[str, int] | None = None) -> str:
     """Run r1, r2, … of the project; each begins an hour after the one before."""
     run_id = f"r{number}"
-    runs.create(db, new_run(run_id, issue=number), after(hours=number))
-    progress.store_strategy(db, run_id, plan, strategy_of(plan), after(hours=number))
+    run_rows.create(db, new_run(run_id, issue=number), after(hours=number))
+    transitions.store_strategy(db, run_id, plan, strategy_of(plan), after(hours=number))
     if aging:
         with db.writing() as session:
             run = session.get_one(Run, run_id)
@@ -34,21 +35,21 @@ def start(db: Database, number: int, *, plan: Plan = PLAN, aging: dict[str, int]
 
 
 def see(db: Database, run_id: str, *found: Finding, phase_id: str = "P1", seen_in: str = "audit 1") -> None:
-    issues.record(db, run_id, phase_id, found or [finding()], seen_in, _now(run_id))
+    finding_rows.record(db, run_id, phase_id, found or [finding()], seen_in, _now(run_id))
 
 
 def end(db: Database, run_id: str, state: RunState = RunState.DONE_SUCCESS, *, merged: bool = True) -> None:
     """The run ends, every phase of it complete, and is merged soon after."""
     for target in (RunState.RUN_CREATED, RunState.PHASE_QUEUEING, RunState.PHASE_EXECUTION):
-        progress.move_run(db, run_id, target, "a test", _now(run_id))
+        transitions.move_run(db, run_id, target, "a test", _now(run_id))
     for phase_id in _phases(db, run_id):
         for step in (PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE):
-            progress.move_phase(db, run_id, phase_id, step, "a test", _now(run_id))
+            transitions.move_phase(db, run_id, phase_id, step, "a test", _now(run_id))
     for target in (RunState.GATE, RunState.CI_RUNNING, RunState.SNAPSHOT_CREATED):
-        progress.move_run(db, run_id, target, "a test", _now(run_id))
-    progress.end(db, run_id, state, "a test", _now(run_id))
+        transitions.move_run(db, run_id, target, "a test", _now(run_id))
+    transitions.end(db, run_id, state, "a test", _now(run_id))
     if merged:
-        runs.update(db, run_id, {"promoted_at": _now(run_id)})
+        run_rows.update(db, run_id, {"promoted_at": _now(run_id)})
 
 
 def _now(run_id: str) -> datetime:
@@ -83,7 +84,7 @@ def ages(db: Database) -> tuple[int, int, BacklogStatus]:
 
 def counts_of(db: Database, run_id: str, tier_id: str = "T1") -> tuple[int, int]:
     with db.reading() as session:
-        found = issues.counts(session, run_id).of_tier(tier_id)
+        found = finding_rows.counts(session, run_id).of_tier(tier_id)
     return found.minor, found.major
 
 
@@ -136,7 +137,7 @@ def test_what_a_run_mends_itself_does_not_age(db: Database) -> None:
     run_id = start(db, 2)
     see(db, run_id, finding(path="b.py"))
     assert ages(db) == (2, 1, OPEN)
-    issues.resolve(db, run_id, "P1", [finding(path="b.py").fingerprint], "fixed")
+    finding_rows.resolve(db, run_id, "P1", [finding(path="b.py").fingerprint], "fixed")
     end(db, run_id)
     assert ages(db) == (1, 1, OPEN)
 
@@ -144,7 +145,7 @@ def test_what_a_run_mends_itself_does_not_age(db: Database) -> None:
 def test_what_only_one_run_had_and_mended_is_resolved(db: Database) -> None:
     run_id = start(db, 1)
     see(db, run_id)
-    issues.resolve(db, run_id, "P1", [finding().fingerprint], "fixed")
+    finding_rows.resolve(db, run_id, "P1", [finding().fingerprint], "fixed")
     end(db, run_id)
     assert ages(db) == (0, 0, RESOLVED)
     assert entry(db).resolved_by_run_id == run_id
@@ -161,8 +162,8 @@ def test_an_expected_failure_does_not_age_and_is_never_major(db: Database) -> No
     with db.writing() as session:
         run, where = session.get_one(Run, run_id), session.get_one(Phase, (run_id, "P1"))
         found = [finding(severity=Severity.MAJOR)]
-        issues.record_in(session, run, where, found, "ci 1", after(hours=1), expected_fail=True)
-        told = issues.phase_file(session, run, where)
+        finding_rows.record_in(session, run, where, found, "ci 1", after(hours=1), expected_fail=True)
+        told = finding_rows.phase_file(session, run, where)
     assert (told.minor_issue_count, told.major_issue_count) == (1, 0)
     assert told.issues[0].expected_fail
     assert ages(db) == (0, 0, OPEN)
@@ -174,7 +175,7 @@ def test_a_failure_that_nobody_expects_any_more_ages(db: Database) -> None:
         with db.writing() as session:
             run, where = session.get_one(Run, run_id), session.get_one(Phase, (run_id, "P1"))
             found = [finding(severity=Severity.MAJOR)]
-            issues.record_in(session, run, where, found, f"ci {number}", after(hours=1), expected_fail=expected)
+            finding_rows.record_in(session, run, where, found, f"ci {number}", after(hours=1), expected_fail=expected)
     assert ages(db) == (1, 1, OPEN)
     assert counts_of(db, run_id) == (0, 1)
 
@@ -188,7 +189,7 @@ def test_what_comes_of_age_in_a_run_is_minor_to_it_and_major_to_the_next(db: Dat
     third, fourth = leave(db, 3), leave(db, 4)
     assert (counts_of(db, third), counts_of(db, fourth)) == ((1, 0), (0, 1))
     with db.reading() as session:
-        told = issues.phase_file(session, session.get_one(Run, third), session.get_one(Phase, (third, "P1")))
+        told = finding_rows.phase_file(session, session.get_one(Run, third), session.get_one(Phase, (third, "P1")))
     assert told.issues[0].effective_severity is Severity.MAJOR
     assert told.issue_state is IssueState.HAS_MINOR_ISSUES
 
@@ -196,7 +197,7 @@ def test_what_comes_of_age_in_a_run_is_minor_to_it_and_major_to_the_next(db: Dat
 def test_reported_numbers_are_added_where_no_key_covers_them(db: Database) -> None:
     run_id = start(db, 1)
     see(db, run_id)
-    runs.update_phase(db, run_id, "P1", {"reported_minor": 3, "reported_major": 1})
+    run_rows.update_phase(db, run_id, "P1", {"reported_minor": 3, "reported_major": 1})
     assert counts_of(db, run_id) == (3, 1)
 
 
@@ -205,8 +206,8 @@ def test_evidence_is_kept_once(db: Database) -> None:
     for references in (["a.log"], ["a.log", "b.log"]):
         with db.writing() as session:
             run, where = session.get_one(Run, run_id), session.get_one(Phase, (run_id, "P1"))
-            issues.record_in(session, run, where, [finding()], "ci 1", after(hours=1), evidence={KEY: references})
-            told = issues.phase_file(session, run, where)
+            finding_rows.record_in(session, run, where, [finding()], "ci 1", after(hours=1), evidence={KEY: references})
+            told = finding_rows.phase_file(session, run, where)
     assert told.issues[0].evidence_refs == ("a.log", "b.log")
     assert told.issues[0].occurrence_count == 1
 
@@ -236,7 +237,7 @@ def test_what_an_earlier_phase_still_saw_is_closed_by_the_phase_that_mends_it(db
     assert counts_of(db, run_id) == (1, 0)
     end(db, run_id)
     assert ages(db) == (0, 0, RESOLVED)
-    (found,) = issues.of_run(db, run_id)
+    (found,) = finding_rows.of_run(db, run_id)
     assert (found.open, found.resolution) == (False, "mended by DEBT-1")
 
 
@@ -260,7 +261,7 @@ def test_a_run_that_did_not_succeed_resolves_nothing(db: Database, state: RunSta
 def test_a_run_that_touched_its_file_and_did_not_see_it_resolves_it(db: Database) -> None:
     leave(db, 1)
     run_id = start(db, 2)
-    runs.phase_pushed(db, run_id, "P2", "1a2b3c4", ["b.py", "a.py"])
+    run_rows.phase_pushed(db, run_id, "P2", "1a2b3c4", ["b.py", "a.py"])
     end(db, run_id)
     assert ages(db) == (0, 0, RESOLVED)
 
@@ -271,7 +272,7 @@ def test_a_run_that_could_not_see_it_resolves_nothing(db: Database, paths: list[
     see(db, first)
     end(db, first, merged=merged)
     second = start(db, 2)
-    runs.phase_pushed(db, second, "P1", "1a2b3c4", paths)
+    run_rows.phase_pushed(db, second, "P1", "1a2b3c4", paths)
     end(db, second)
     assert ages(db) == (1, 1, OPEN)
 
@@ -280,7 +281,7 @@ def test_a_run_that_began_before_it_was_merged_could_not_see_it(db: Database) ->
     first, second = start(db, 2), start(db, 1)
     see(db, first)
     end(db, first)
-    runs.phase_pushed(db, second, "P1", "1a2b3c4", ["a.py"])
+    run_rows.phase_pushed(db, second, "P1", "1a2b3c4", ["a.py"])
     end(db, second)
     assert ages(db) == (1, 1, OPEN)
 
@@ -335,7 +336,7 @@ def test_a_run_that_ends_while_others_report_loses_nothing(db: Database) -> None
 
     def act(number: int) -> None:
         if number % 2:
-            progress.end(db, ids[number // 2], RunState.DONE_CANCELLED, "a test", after(hours=9))
+            transitions.end(db, ids[number // 2], RunState.DONE_CANCELLED, "a test", after(hours=9))
         else:
             see(db, ids[number // 2], seen_in="client")
 
@@ -345,8 +346,8 @@ def test_a_run_that_ends_while_others_report_loses_nothing(db: Database) -> None
 
 def test_every_project_has_a_backlog_of_its_own(db: Database) -> None:
     leave(db, 1)
-    runs.create(db, new_run("r2", repository="acme/gadgets"), after(hours=2))
-    progress.store_strategy(db, "r2", PLAN, strategy_of(), after(hours=2))
+    run_rows.create(db, new_run("r2", repository="acme/gadgets"), after(hours=2))
+    transitions.store_strategy(db, "r2", PLAN, strategy_of(), after(hours=2))
     see(db, "r2", finding("gap"))
     with db.reading() as session:
         every = backlog.all_projects(session)

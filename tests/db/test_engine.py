@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
-from app.db import runs
+from app.db import run_rows
 from app.db.engine import Database, DatabaseUnusable
 from app.db.tables import Base, Delivery, Phase
 from tests.db.making import NOW, at_once, new_run
@@ -32,10 +32,10 @@ def test_migrations_make_exactly_the_tables_of_the_models(db: Database) -> None:
 
 
 def test_migrating_again_changes_nothing_and_keeps_what_is_stored(db: Database) -> None:
-    runs.create(db, new_run(), NOW)
+    run_rows.create(db, new_run(), NOW)
     db.migrate()
     assert differences(db) == []
-    assert runs.get(db, "r1").issue_title == "Greet people"
+    assert run_rows.get(db, "r1").issue_title == "Greet people"
 
 
 def test_several_processes_may_migrate_at_once(url: str) -> None:

@@ -8,21 +8,22 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.db import audits, builder_results, clients, external, landing, posting, standing
-from app.db.clients import Target
+from app.config.loader import default_ruleset
 from app.db.engine import Database
 from app.db.tables import ModelCall, Run, Submission, Transition
 from app.db.tables import Phase as PhaseRow
 from app.domain import states
+from app.domain.api_errors import Conflict, Unknown, Unusable
+from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, RunStart, StatusUpdate
+from app.domain.api_run import RunCard
 from app.domain.budget import Role
-from app.domain.cards import RunCard
 from app.domain.findings import Recommendation
-from app.domain.refusals import Conflict, Unknown, Unusable
-from app.domain.requests import AuditorResult, AuditRequest, BuilderResult, RunStart, StatusUpdate
 from app.domain.ruleset import RepositorySettings
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
-from app.lifecycle.rules import default_ruleset
+from app.queries import run_details
+from app.runs import api_commands, audits, builder_results, pending_work, phase_moves, submissions
+from app.runs.api_commands import Target
 from tests.db.making import NOW, after, at_once
 
 PATCH = "--- /dev/null\n+++ b/g.txt\n@@ -0,0 +1 @@\n+hello\n"
@@ -54,13 +55,13 @@ def begin(
         default_ruleset(), asked.plan(), options, RepositorySettings(), frozenset(), engine=Engine.EXTERNAL
     )
     target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
-    clients.start(db, asked, [asked.plan()], options, [strategy], target, NOW)
+    api_commands.start(db, asked, [asked.plan()], options, [strategy], target, NOW)
     return "r1"
 
 
 def bring(db: Database, state: PhaseState, phase_id: str = "P1") -> None:
     for step in WAYS[state]:
-        clients.update_status(db, "r1", phase_id, StatusUpdate(state=step), NOW)
+        api_commands.update_status(db, "r1", phase_id, StatusUpdate(state=step), NOW)
 
 
 def built(db: Database, phase_id: str = "P1", *, at: datetime = NOW, **more: Any) -> PhaseState:
@@ -76,12 +77,12 @@ def audited(db: Database, verdict: Recommendation, phase_id: str = "P1", **more:
 
 def book(db: Database, amount: int) -> None:
     with db.writing() as session:
-        run = external.held_run(session, "r1")
-        external.book(session, run, external.the_phase(session, run, "P1"), Role.BUILDER, amount, "status", NOW)
+        run = phase_moves.held_run(session, "r1")
+        phase_moves.book(session, run, phase_moves.the_phase(session, run, "P1"), Role.BUILDER, amount, "status", NOW)
 
 
 def card(db: Database) -> RunCard:
-    return standing.of_run(db, "r1")
+    return run_details.of_run(db, "r1")
 
 
 def steps(db: Database) -> list[tuple[str, str, str]]:
@@ -132,7 +133,7 @@ def test_a_phase_comes_to_its_gate_from_wherever_it_is_open(db: Database, state:
     assert audits.request(db, "r1", "P1", AuditRequest(), NOW).phase_state is PhaseState.GATE
     read = card(db)
     assert (read.state, read.tiers[0].state) == (RunState.GATE, TierState.RUNNING)
-    assert read.tiers[0].phases[0].awaiting == posting.AUDIT
+    assert read.tiers[0].phases[0].awaiting == submissions.AUDIT
 
 
 def test_a_run_is_led_by_steps_that_its_machine_has(db: Database) -> None:
@@ -140,9 +141,9 @@ def test_a_run_is_led_by_steps_that_its_machine_has(db: Database) -> None:
     started = len(steps(db))
     for current, target in product(WORKING, WORKING):
         with db.writing() as session:
-            run = external.held_run(session, "r1")
+            run = phase_moves.held_run(session, "r1")
             run.state = current
-            external.lead(session, run, target, "because", after(minutes=1))
+            phase_moves.lead(session, run, target, "because", after(minutes=1))
             assert (run.state, run.started_at) == (target, after(minutes=1))
     for machine, old, new in steps(db)[started:]:
         assert machine == "run"
@@ -153,12 +154,12 @@ def test_a_step_that_there_is_not_moves_nothing(db: Database) -> None:
     begin(db)
     before = steps(db)
     with db.writing() as session:
-        run = external.held_run(session, "r1")
-        phase = external.the_phase(session, run, "P1")
+        run = phase_moves.held_run(session, "r1")
+        phase = phase_moves.the_phase(session, run, "P1")
         with pytest.raises(IllegalTransition):
-            external.move(session, run, phase, PhaseState.COMPLETE, "x", NOW)
+            phase_moves.move(session, run, phase, PhaseState.COMPLETE, "x", NOW)
     with pytest.raises(Conflict):
-        clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE, tokens_used=5), NOW)
+        api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE, tokens_used=5), NOW)
     assert steps(db) == before
     assert card(db).tokens_used == 0
 
@@ -197,14 +198,14 @@ def test_one_call_that_is_booked_twice_replaces_its_amount(db: Database) -> None
         assert card(db).tokens_used == amount
     with db.reading() as session:
         (call,) = session.scalars(sa.select(ModelCall)).all()
-    assert (call.settled, call.role, call.model) == (True, Role.BUILDER, external.MODEL)
+    assert (call.settled, call.role, call.model) == (True, Role.BUILDER, phase_moves.MODEL)
 
 
 def test_what_was_never_there_is_unknown(db: Database) -> None:
     begin(db)
     for run_id, phase_id in (("r2", "P1"), ("r1", "P2 "), ("r1", "P9"), ("../r1", "P1"), ("r1\0", "P1"), ("r1", "\0")):
         with pytest.raises(Unknown):
-            clients.update_status(db, run_id, phase_id, StatusUpdate(state=PhaseState.EXECUTING), NOW)
+            api_commands.update_status(db, run_id, phase_id, StatusUpdate(state=PhaseState.EXECUTING), NOW)
 
 
 def test_a_patch_that_cannot_be_used_is_an_issue_and_nothing_else(db: Database) -> None:
@@ -240,7 +241,7 @@ def test_a_run_with_a_repository_waits_for_its_workflow(db: Database) -> None:
     again = builder_results.post(db, "r1", "P1", result, NOW)
     assert again.at_work == posted.at_work
     with pytest.raises(Conflict, match="green and audited"):
-        clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), NOW)
+        api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), NOW)
 
 
 def test_a_late_audit_that_objects_takes_promotion_away(db: Database) -> None:
@@ -260,33 +261,33 @@ def test_a_later_audit_that_approves_takes_the_objection_back(db: Database) -> N
     begin(db, ["docs"])
     built(db)
     audited(db, Recommendation.REVISE)
-    assert standing.of_run(db, "r1").promotion_blockers == ["a late audit of P1 says: revise"]
+    assert run_details.of_run(db, "r1").promotion_blockers == ["a late audit of P1 says: revise"]
     audited(db, Recommendation.APPROVE, auditor_attempts=2)
-    assert standing.of_run(db, "r1").promotion_eligible_to_main
+    assert run_details.of_run(db, "r1").promotion_eligible_to_main
 
 
 def test_an_approval_that_came_before_the_work_is_none(db: Database) -> None:
     begin(db, ["security_auth_change"])
     audited(db, Recommendation.APPROVE)
-    clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE), after(seconds=2))
+    api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE), after(seconds=2))
     with pytest.raises(Conflict, match="audited first"):
-        clients.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), after(seconds=3))
+        api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), after(seconds=3))
 
 
 def test_work_that_something_newer_has_taken_the_place_of_is_left_alone(db: Database) -> None:
     begin(db, ["docs"], repository=True)
     built(db)
-    first = landing.work(db, "r1", "P1")
+    first = pending_work.work(db, "r1", "P1")
     assert first is not None
-    landing.pushed(db, "r1", "P1", first, "a" * 40, 0, after(seconds=1))
+    pending_work.pushed(db, "r1", "P1", first, "a" * 40, 0, after(seconds=1))
     built(db, at=after(seconds=2), builder_attempts=2)
     audited(db, Recommendation.APPROVE)
-    assert landing.complete(db, "r1", "P1", first, "green", after(seconds=3)) is landing.Verdict.OVERTAKEN
-    landing.refuse(db, "r1", "P1", first, (landing.misfit("P1", "CI is red."),), after(seconds=3))
-    second = landing.work(db, "r1", "P1")
+    assert pending_work.complete(db, "r1", "P1", first, "green", after(seconds=3)) is pending_work.Verdict.OVERTAKEN
+    pending_work.refuse(db, "r1", "P1", first, (pending_work.misfit("P1", "CI is red."),), after(seconds=3))
+    second = pending_work.work(db, "r1", "P1")
     assert second is not None
     assert (second.patch, second.head_sha) == (PATCH, None), "the newer attempt is still to be pushed"
-    assert standing.of_run(db, "r1").tiers[0].phases[0].state is PhaseState.GATE
+    assert run_details.of_run(db, "r1").tiers[0].phases[0].state is PhaseState.GATE
 
 
 def test_many_results_at_once_are_each_counted_once(db: Database) -> None:

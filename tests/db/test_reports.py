@@ -9,15 +9,17 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
-from app.db import aging, issues, ledger, progress, reports, runs, spending, totals
-from app.db.changes import Touched
+from app.config.loader import default_ruleset
+from app.db import finding_rows, model_calls, run_rows
+from app.db.change_tracking import Touched
 from app.db.engine import Database
-from app.db.ledger import Request
+from app.db.model_calls import Request
 from app.db.tables import Backlog, Delivery, Issue, ModelCall, Phase, Project, Run
 from app.domain.budget import Exhausted, Kind, Role, Scope, Usage
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState, TierState
-from app.lifecycle.rules import default_ruleset
+from app.queries import backlog_report, budget_report, prometheus_totals, run_metrics
+from app.runs import transitions
 from tests.db.making import NOW, after, finding, new_run, planned_run
 
 DEFAULTS = default_ruleset().run
@@ -49,7 +51,7 @@ def spend(
 
 
 def reserve(db: Database, role: Role) -> None:
-    ledger.reserve(db, Request("c1", "r1", "P1", role, "vendor:model", 500), NOW)
+    model_calls.reserve(db, Request("c1", "r1", "P1", role, "vendor:model", 500), NOW)
 
 
 def age_in_backlog(
@@ -79,34 +81,34 @@ def age_in_backlog(
 
 def finish(db: Database, run_id: str, phase_id: str, state: PhaseState, *, audits: int) -> None:
     values = {"state": state, "auditor_attempts": audits}
-    runs.update_phase(db, run_id, phase_id, values)
+    run_rows.update_phase(db, run_id, phase_id, values)
 
 
 def test_an_empty_database_has_reports_too(db: Database) -> None:
-    assert reports.run_metrics(db, DEFAULTS) == (0, [])
-    analysis = spending.analysis(db, DEFAULTS)
+    assert run_metrics.run_metrics(db, DEFAULTS) == (0, [])
+    analysis = budget_report.analysis(db, DEFAULTS)
     assert (analysis.total_budget_failures, analysis.average_token_utilization) == (0, 0)
     assert analysis.auditor_tries.verdict == "No phase has been audited more than once yet."
-    assert aging.summary(db, None).total_issues == 0
-    counted = totals.read(db)
+    assert backlog_report.summary(db, None).total_issues == 0
+    counted = prometheus_totals.read(db)
     assert (counted.open_runs, counted.ci_runs, counted.deliveries, counted.oldest_waiting) == (0, 0, 0, None)
 
 
 def test_of_an_unknown_run_there_is_nothing_to_report(db: Database) -> None:
     with pytest.raises(NoResultFound):
-        reports.tier_metrics(db, "nobody")
+        run_metrics.tier_metrics(db, "nobody")
     with pytest.raises(NoResultFound):
-        reports.run_summary(db, "nobody", DEFAULTS)
+        run_metrics.run_summary(db, "nobody", DEFAULTS)
 
 
 def test_a_run_without_plan_is_reported_with_the_rulesets_caps(db: Database) -> None:
-    runs.create(db, new_run(token_cap=0), NOW)
-    total, (run,) = reports.run_metrics(db, DEFAULTS)
+    run_rows.create(db, new_run(token_cap=0), NOW)
+    total, (run,) = run_metrics.run_metrics(db, DEFAULTS)
     assert (total, run.phase_count, run.tier_count, run.max_phases) == (1, 0, 0, DEFAULTS.phases)
     assert (run.token_utilization, run.max_minor_issues_total, run.started_at, run.cost_usd) == (0, 0, None, None)
-    summary = reports.run_summary(db, "r1", DEFAULTS)
+    summary = run_metrics.run_summary(db, "r1", DEFAULTS)
     assert (summary.tiers, summary.phases, summary.budgets.token_utilization) == ((), (), 0)
-    assert reports.tier_metrics(db, "r1") == []
+    assert run_metrics.tier_metrics(db, "r1") == []
 
 
 def test_tokens_and_issues_are_summed_at_phase_tier_and_run(db: Database) -> None:
@@ -114,18 +116,18 @@ def test_tokens_and_issues_are_summed_at_phase_tier_and_run(db: Database) -> Non
     spend(db, "r1", None, 1_000, Role.PLANNER, cost="0.5")
     spend(db, "r1", "P1", 20_000, cost="0.25")
     spend(db, "r1", "P2", 3_001)
-    issues.record(db, "r1", "P1", [finding("typo"), finding("leak", Severity.MAJOR)], "audit 1", NOW)
-    issues.record(db, "r1", "P2", [finding("typo")], "audit 1", NOW)
-    _, (run,) = reports.run_metrics(db, DEFAULTS)
+    finding_rows.record(db, "r1", "P1", [finding("typo"), finding("leak", Severity.MAJOR)], "audit 1", NOW)
+    finding_rows.record(db, "r1", "P2", [finding("typo")], "audit 1", NOW)
+    _, (run,) = run_metrics.run_metrics(db, DEFAULTS)
     assert (run.tokens_used, run.cost_usd) == (24_001, Decimal("0.75"))
     assert run.token_utilization == round(24_001 / 5_000_000, 4)
     assert (run.minor_issues_count, run.major_issues_count, run.max_minor_issues_total) == (1, 1, 9)
     assert (run.phase_count, run.tier_count) == (3, 2)
-    one, two = reports.tier_metrics(db, "r1")
+    one, two = run_metrics.tier_metrics(db, "r1")
     assert (one.tier_id, one.tokens_used, one.minor_issues_count, one.major_issues_count) == ("T1", 23_001, 1, 1)
     assert (one.phase_count, one.phase_states, one.state) == (2, {PhaseState.QUEUED: 2}, TierState.PENDING)
     assert (two.tier_id, two.tokens_used, two.token_cap, two.max_ci_runs) == ("T2", 0, 600_000, 2)
-    summary = reports.run_summary(db, "r1", DEFAULTS)
+    summary = run_metrics.run_summary(db, "r1", DEFAULTS)
     assert [(one.phase_id, one.tokens_used, one.minor_issues, one.major_issues) for one in summary.phases] == [
         ("P1", 20_000, 1, 1),
         ("P2", 3_001, 1, 0),
@@ -141,29 +143,29 @@ def test_tokens_and_issues_are_summed_at_phase_tier_and_run(db: Database) -> Non
 def test_calls_under_way_are_not_used_tokens_yet(db: Database) -> None:
     planned_run(db)
     reserve(db, Role.BUILDER)
-    assert reports.run_metrics(db, DEFAULTS)[1][0].tokens_used == 0
-    ledger.settle(db, "c1", Usage(input=300, cached=100, output=7))
-    assert reports.run_metrics(db, DEFAULTS)[1][0].tokens_used == 307
+    assert run_metrics.run_metrics(db, DEFAULTS)[1][0].tokens_used == 0
+    model_calls.settle(db, "c1", Usage(input=300, cached=100, output=7))
+    assert run_metrics.run_metrics(db, DEFAULTS)[1][0].tokens_used == 307
 
 
 def test_sums_beyond_an_integer_of_the_database_are_right(db: Database) -> None:
     planned_run(db)
     for _ in range(3):
         spend(db, "r1", None, 2 * LARGE)
-    _, (run,) = reports.run_metrics(db, DEFAULTS)
+    _, (run,) = run_metrics.run_metrics(db, DEFAULTS)
     assert run.tokens_used == 6 * LARGE
     assert run.token_utilization == 6 * LARGE / 5_000_000
-    assert spending.analysis(db, DEFAULTS).average_token_utilization_all_runs == 6 * LARGE / 5_000_000
-    assert totals.read(db).roles["builder"].input == 3 * LARGE
+    assert budget_report.analysis(db, DEFAULTS).average_token_utilization_all_runs == 6 * LARGE / 5_000_000
+    assert prometheus_totals.read(db).roles["builder"].input == 3 * LARGE
 
 
 def test_runs_come_newest_first_page_by_page_and_by_state(db: Database) -> None:
     for number in range(5):
-        runs.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
-    progress.end(db, "r3", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
-    total, page = reports.run_metrics(db, DEFAULTS, limit=2, offset=1)
+        run_rows.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
+    transitions.end(db, "r3", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
+    total, page = run_metrics.run_metrics(db, DEFAULTS, limit=2, offset=1)
     assert (total, [run.run_id for run in page]) == (5, ["r3", "r2"])
-    total, page = reports.run_metrics(db, DEFAULTS, state=RunState.DONE_CANCELLED)
+    total, page = run_metrics.run_metrics(db, DEFAULTS, state=RunState.DONE_CANCELLED)
     assert (total, [run.run_id for run in page]) == (1, ["r3"])
 
 
@@ -173,11 +175,11 @@ def test_budget_failures_say_which_cap_and_where(db: Database) -> None:
     hit = Exhausted(
         scope=Scope.PHASE, name="P3", kind=Kind.TOKENS, limit=200_000, used=190_000, needs=20_000, role=Role.BUILDER
     )
-    progress.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "no room", after(hours=1), hit)
-    runs.create(db, new_run("r2", issue=8), after(minutes=1))
-    progress.end(db, "r2", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "out of minutes", after(hours=1))
-    runs.create(db, new_run("r3", issue=9), NOW)
-    analysis = spending.analysis(db, DEFAULTS)
+    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "no room", after(hours=1), hit)
+    run_rows.create(db, new_run("r2", issue=8), after(minutes=1))
+    transitions.end(db, "r2", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "out of minutes", after(hours=1))
+    run_rows.create(db, new_run("r3", issue=9), NOW)
+    analysis = budget_report.analysis(db, DEFAULTS)
     assert analysis.total_budget_failures == 2
     unknown, known = analysis.failures
     assert (known.run_id, known.cap, known.phase_id, known.tier_id) == ("r1", hit, "P3", "T2")
@@ -186,19 +188,19 @@ def test_budget_failures_say_which_cap_and_where(db: Database) -> None:
     assert analysis.failures_by_cap == {"phase tokens": 1, "unknown": 1}
     assert analysis.average_token_utilization == round(190_000 / 5_000_000 / 2, 4)
     assert analysis.average_token_utilization_all_runs == round(190_000 / 5_000_000 / 3, 4)
-    assert len(spending.analysis(db, DEFAULTS, limit=1).failures) == 1
+    assert len(budget_report.analysis(db, DEFAULTS, limit=1).failures) == 1
 
 
 def test_what_spent_most_comes_first_and_audits_are_compared(db: Database) -> None:
     planned_run(db)
-    runs.update_phase(db, "r1", "P3", {"task_category": "security_auth_change", "complexity": "high"})
+    run_rows.update_phase(db, "r1", "P3", {"task_category": "security_auth_change", "complexity": "high"})
     spend(db, "r1", "P1", 100)
     spend(db, "r1", "P2", 101, cost="1")
     spend(db, "r1", "P3", 5_000)
     finish(db, "r1", "P1", PhaseState.COMPLETE, audits=1)
     finish(db, "r1", "P2", PhaseState.COMPLETE, audits=2)
     finish(db, "r1", "P3", PhaseState.FAILED, audits=3)
-    analysis = spending.analysis(db, DEFAULTS)
+    analysis = budget_report.analysis(db, DEFAULTS)
     assert [(one.task_category, one.complexity, one.phases, one.tokens_used) for one in analysis.spending] == [
         ("security_auth_change", "high", 1, 5_000),
         ("docs", "medium", 2, 201),
@@ -214,30 +216,30 @@ def test_the_backlogs_oldest_come_first_whatever_their_project(db: Database) -> 
         age_in_backlog(db, f"docs__a__{number:02}", runs=number)
     age_in_backlog(db, "docs__a__05", project="acme/other", runs=30, status="needs_cleanup")
     age_in_backlog(db, "docs__gone", runs=99, status="resolved")
-    every = aging.summary(db, None)
+    every = backlog_report.summary(db, None)
     assert (every.total_issues, every.open_count, every.needs_cleanup_count, every.resolved_count) == (14, 12, 1, 1)
     assert [key for key, _ in every.top_aging_issues][:3] == ["docs__a__05", "docs__a__11", "docs__a__10"]
     assert len(every.top_aging_issues) == 10
     assert [(one.issue_key, one.project_id, one.effective_severity) for one in every.needs_cleanup] == [
         ("docs__a__05", "acme/other", Severity.MAJOR)
     ]
-    assert aging.summary(db, "acme/widgets").total_issues == 13
-    assert aging.summary(db, "nobody/knows").total_issues == 0
+    assert backlog_report.summary(db, "acme/widgets").total_issues == 13
+    assert backlog_report.summary(db, "nobody/knows").total_issues == 0
 
 
 def test_totals_count_everything(db: Database) -> None:
     planned_run(db)
     spend(db, "r1", "P1", 10, cost="0.5")
     reserve(db, Role.AUDITOR)
-    issues.record(db, "r1", "P1", [finding()], "audit 1", NOW)
-    runs.update_phase(db, "r1", "P1", {"ci_runs": 2})
+    finding_rows.record(db, "r1", "P1", [finding()], "audit 1", NOW)
+    run_rows.update_phase(db, "r1", "P1", {"ci_runs": 2})
     with db.writing() as session:
         session.add(Delivery(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
         session.add(Delivery(id="d2", event="push", payload="{}", received_at=NOW, handed_at=NOW))
-    counted = totals.read(db)
+    counted = prometheus_totals.read(db)
     assert dict(counted.runs) == {"RUN_CREATED": 1}
     assert (counted.open_runs, counted.ci_runs, counted.calls_under_way) == (1, 2, {"auditor": 1})
-    assert counted.roles["builder"] == totals.RoleTotals(1, 5, 1, 5, Decimal("0.5"))
+    assert counted.roles["builder"] == prometheus_totals.RoleTotals(1, 5, 1, 5, Decimal("0.5"))
     assert counted.phases == {("docs", "QUEUED"): 3}
     assert counted.findings == {("minor", True): 1}
     assert (counted.deliveries, counted.waiting_deliveries, counted.oldest_waiting) == (2, 1, NOW)
@@ -265,21 +267,21 @@ def taken(db: Database) -> Touched:
 
 def test_whatever_writes_a_run_is_noted_once_it_is_committed(db: Database) -> None:
     planned_run(db)
-    planned_run_2 = runs.create(db, new_run("r2", issue=9), NOW)
+    planned_run_2 = run_rows.create(db, new_run("r2", issue=9), NOW)
     assert taken(db).runs == {"r1", planned_run_2}
     assert not taken(db), "what was taken is not there any more"
-    runs.update(db, "r1", {"head_sha": "abc"})
+    run_rows.update(db, "r1", {"head_sha": "abc"})
     assert taken(db).runs == {"r1"}
-    runs.update_phase(db, "r2", "P1", {"note": "there is none"})
+    run_rows.update_phase(db, "r2", "P1", {"note": "there is none"})
     assert taken(db).runs == set(), "no row was met"
     reserve(db, Role.BUILDER)
     assert taken(db).runs == {"r1"}
-    ledger.settle(db, "c1", Usage(input=1))
+    model_calls.settle(db, "c1", Usage(input=1))
     assert taken(db).runs == {"r1"}, "found by the call's id"
-    issues.record(db, "r1", "P1", [finding()], "audit 1", NOW)
+    finding_rows.record(db, "r1", "P1", [finding()], "audit 1", NOW)
     touched = taken(db)
     assert (touched.runs, touched.projects) == ({"r1"}, {"acme/widgets"})
-    issues.resolve(db, "r1", "P1", [finding().fingerprint], "fixed")
+    finding_rows.resolve(db, "r1", "P1", [finding().fingerprint], "fixed")
     assert taken(db).runs == {"r1"}
 
 
@@ -293,7 +295,7 @@ def test_what_was_rolled_back_is_not_noted(db: Database) -> None:
 
 def test_statements_without_a_condition_and_inserted_rows_are_noted(db: Database) -> None:
     planned_run(db)
-    runs.create(db, new_run("r2", issue=9), NOW)
+    run_rows.create(db, new_run("r2", issue=9), NOW)
     taken(db)
     with db.writing() as session:
         session.execute(sa.update(Run).values(next_action="wait"))
@@ -322,9 +324,9 @@ def test_a_page_of_many_runs_takes_as_many_queries_as_of_one(db: Database) -> No
     event.listen(db.engine, "before_cursor_execute", note)
     needed: list[int] = []
     for number in (1, 2, 3, 4):
-        issues.record(db, planned_run(db, f"r{number}", issue=number), "P1", [finding()], "audit 1", NOW)
+        finding_rows.record(db, planned_run(db, f"r{number}", issue=number), "P1", [finding()], "audit 1", NOW)
         asked.clear()
-        assert reports.run_metrics(db, DEFAULTS)[1][0].minor_issues_count == 1
+        assert run_metrics.run_metrics(db, DEFAULTS)[1][0].minor_issues_count == 1
         needed.append(len(asked))
     assert needed[0] > 3
     assert len(set(needed)) == 1

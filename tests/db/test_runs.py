@@ -4,11 +4,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import NoResultFound
 
-from app.db import picture, progress, runs
+from app.db import run_rows
 from app.db.engine import Database
 from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.plan import Plan
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
+from app.queries import run_view
+from app.runs import transitions
 from tests.db.making import NOW, PLAN, after, at_once, new_run, phase, planned_run, strategy_of
 
 WORK = (
@@ -23,12 +25,12 @@ WORK = (
 
 def move(db: Database, *targets: RunState) -> None:
     for target in targets:
-        progress.move_run(db, "r1", target, "as planned", NOW)
+        transitions.move_run(db, "r1", target, "as planned", NOW)
 
 
 def move_phase(db: Database, phase_id: str, *targets: PhaseState) -> None:
     for target in targets:
-        progress.move_phase(db, "r1", phase_id, target, "as planned", NOW)
+        transitions.move_phase(db, "r1", phase_id, target, "as planned", NOW)
 
 
 def states_of(db: Database) -> dict[str, str]:
@@ -47,8 +49,8 @@ def history(db: Database, machine: str) -> list[tuple[str, str, str]]:
 
 
 def test_a_run_comes_back_as_it_was_asked_for(db: Database) -> None:
-    assert runs.create(db, new_run(), NOW) == "r1"
-    run = runs.get(db, "r1")
+    assert run_rows.create(db, new_run(), NOW) == "r1"
+    run = run_rows.get(db, "r1")
     assert run.state is RunState.PLAN_BOOTSTRAP
     assert run.model_dump(include=set(type(new_run()).model_fields)) == new_run().model_dump()
     assert run.branch == "autonomous/r1"
@@ -57,7 +59,7 @@ def test_a_run_comes_back_as_it_was_asked_for(db: Database) -> None:
 
 
 def test_twenty_threads_asking_at_once_make_one_run(db: Database) -> None:
-    answers = at_once(20, lambda number: runs.create(db, new_run(f"r{number}"), NOW))
+    answers = at_once(20, lambda number: run_rows.create(db, new_run(f"r{number}"), NOW))
     assert len(set(answers)) == 1
     with db.reading() as session:
         assert session.scalars(sa.select(Run.run_id)).all() == [answers[0]]
@@ -65,23 +67,23 @@ def test_twenty_threads_asking_at_once_make_one_run(db: Database) -> None:
 
 
 def test_while_a_run_is_open_asking_again_finds_it(db: Database) -> None:
-    runs.create(db, new_run("r1"), NOW)
-    assert runs.create(db, new_run("r2"), NOW) == "r1"
+    run_rows.create(db, new_run("r1"), NOW)
+    assert run_rows.create(db, new_run("r2"), NOW) == "r1"
     with pytest.raises(NoResultFound):
-        runs.get(db, "r2")
+        run_rows.get(db, "r2")
 
 
 def test_the_same_run_asked_for_again_after_its_end_is_not_made_anew(db: Database) -> None:
-    runs.create(db, new_run("r1"), NOW)
-    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    assert runs.create(db, new_run("r1"), NOW) == "r1"
-    assert runs.get(db, "r1").state is RunState.DONE_CANCELLED
+    run_rows.create(db, new_run("r1"), NOW)
+    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    assert run_rows.create(db, new_run("r1"), NOW) == "r1"
+    assert run_rows.get(db, "r1").state is RunState.DONE_CANCELLED
 
 
 def test_after_its_end_the_next_one_may_begin(db: Database) -> None:
-    runs.create(db, new_run("r1"), NOW)
-    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
-    assert runs.create(db, new_run("r2"), after(hours=1)) == "r2"
+    run_rows.create(db, new_run("r1"), NOW)
+    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
+    assert run_rows.create(db, new_run("r2"), after(hours=1)) == "r2"
 
 
 def test_other_issues_repositories_and_intents_have_their_own(db: Database) -> None:
@@ -91,40 +93,40 @@ def test_other_issues_repositories_and_intents_have_their_own(db: Database) -> N
         new_run("r3", repository="acme/gadgets"),
         new_run("r4", intent="plan"),
     ]
-    assert [runs.create(db, one, NOW) for one in asked] == ["r1", "r2", "r3", "r4"]
+    assert [run_rows.create(db, one, NOW) for one in asked] == ["r1", "r2", "r3", "r4"]
 
 
 # Found again
 
 
 def test_a_run_is_found_by_issue_pull_request_branch_and_head(db: Database) -> None:
-    runs.create(db, new_run("r1"), NOW)
-    runs.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40})
+    run_rows.create(db, new_run("r1"), NOW)
+    run_rows.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40})
     repository = "acme/widgets"
     found = [
-        runs.open_run(db, repository, 7),
-        runs.latest_run(db, repository, 7),
-        runs.latest_run(db, repository, 31),
-        runs.run_of_branch(db, repository, "autonomous/r1"),
-        runs.run_of_head(db, repository, "b" * 40),
+        run_rows.open_run(db, repository, 7),
+        run_rows.latest_run(db, repository, 7),
+        run_rows.latest_run(db, repository, 31),
+        run_rows.run_of_branch(db, repository, "autonomous/r1"),
+        run_rows.run_of_head(db, repository, "b" * 40),
     ]
     assert [run.run_id if run else None for run in found] == ["r1"] * 5
-    assert runs.open_run(db, repository, 7, "plan") is None
-    assert runs.latest_run(db, "acme/gadgets", 7) is None
-    assert runs.run_of_branch(db, "acme/gadgets", "autonomous/r1") is None
-    assert runs.run_of_head(db, repository, "c" * 40) is None
+    assert run_rows.open_run(db, repository, 7, "plan") is None
+    assert run_rows.latest_run(db, "acme/gadgets", 7) is None
+    assert run_rows.run_of_branch(db, "acme/gadgets", "autonomous/r1") is None
+    assert run_rows.run_of_head(db, repository, "c" * 40) is None
 
 
 def test_an_ended_run_is_found_by_its_issue_but_is_not_open(db: Database) -> None:
-    runs.create(db, new_run("r1"), NOW)
-    runs.update(db, "r1", {"head_sha": "b" * 40})
-    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    runs.create(db, new_run("r2"), after(hours=1))
-    assert [run.run_id for run in runs.open_runs(db)] == ["r2"]
-    latest = runs.latest_run(db, "acme/widgets", 7)
+    run_rows.create(db, new_run("r1"), NOW)
+    run_rows.update(db, "r1", {"head_sha": "b" * 40})
+    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    run_rows.create(db, new_run("r2"), after(hours=1))
+    assert [run.run_id for run in run_rows.open_runs(db)] == ["r2"]
+    latest = run_rows.latest_run(db, "acme/widgets", 7)
     assert latest is not None
     assert latest.run_id == "r2"
-    assert runs.run_of_head(db, "acme/widgets", "b" * 40) is None
+    assert run_rows.run_of_head(db, "acme/widgets", "b" * 40) is None
 
 
 # Plan and strategy
@@ -132,10 +134,10 @@ def test_an_ended_run_is_found_by_its_issue_but_is_not_open(db: Database) -> Non
 
 def test_plan_and_strategy_are_stored_once_and_whole(db: Database) -> None:
     planned_run(db)
-    progress.store_strategy(db, "r1", PLAN, strategy_of(tokens=1_234), NOW)
+    transitions.store_strategy(db, "r1", PLAN, strategy_of(tokens=1_234), NOW)
     assert states_of(db) == {"P1": "QUEUED", "P2": "QUEUED", "P3": "QUEUED", "T1": "PENDING", "T2": "PENDING"}
-    assert runs.get(db, "r1").token_cap == 5_000_000
-    assert runs.get(db, "r1").max_minutes == 120
+    assert run_rows.get(db, "r1").token_cap == 5_000_000
+    assert run_rows.get(db, "r1").max_minutes == 120
 
 
 def test_a_phase_that_came_up_later_is_added_once(db: Database) -> None:
@@ -143,16 +145,16 @@ def test_a_phase_that_came_up_later_is_added_once(db: Database) -> None:
     extra = phase("merge-1", "T2", 3)
     plan = Plan(tiers=PLAN.tiers, phases=(*PLAN.phases, extra))
     for _ in range(2):
-        runs.append_phase(db, "r1", plan, strategy_of(plan), "merge-1")
-    (_, second) = picture.take(db, "r1", "https://github.test").tiers
+        run_rows.append_phase(db, "r1", plan, strategy_of(plan), "merge-1")
+    (_, second) = run_view.take(db, "r1", "https://github.test").tiers
     assert [one.phase_id for one in second.phases] == ["P3", "merge-1"]
 
 
 def test_a_notice_is_given_once(db: Database) -> None:
     planned_run(db)
     for text in ("no CI", "one vendor", "no CI"):
-        runs.add_notice(db, "r1", text)
-    assert picture.take(db, "r1", "").notices == ("no CI", "one vendor")
+        run_rows.add_notice(db, "r1", text)
+    assert run_view.take(db, "r1", "").notices == ("no CI", "one vendor")
 
 
 # Moving
@@ -160,7 +162,7 @@ def test_a_notice_is_given_once(db: Database) -> None:
 
 def test_every_step_is_recorded_with_its_cause_and_time(db: Database) -> None:
     planned_run(db)
-    progress.move_run(db, "r1", RunState.PHASE_QUEUEING, "P1 is next", after(minutes=1))
+    transitions.move_run(db, "r1", RunState.PHASE_QUEUEING, "P1 is next", after(minutes=1))
     with db.reading() as session:
         step = session.scalars(sa.select(Transition).order_by(Transition.id.desc())).first()
     assert step is not None
@@ -175,8 +177,8 @@ def test_every_step_is_recorded_with_its_cause_and_time(db: Database) -> None:
 def test_a_repeated_step_is_recorded_once(db: Database) -> None:
     planned_run(db)
     move(db, RunState.RUN_CREATED, RunState.RUN_CREATED)
-    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
-    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    transitions.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    transitions.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.EXECUTING)
     assert history(db, "run") == [("r1", "", "PLAN_BOOTSTRAP"), ("r1", "PLAN_BOOTSTRAP", "RUN_CREATED")]
     assert history(db, "tier") == [("T1", "PENDING", "RUNNING")]
@@ -186,12 +188,12 @@ def test_a_repeated_step_is_recorded_once(db: Database) -> None:
 def test_a_step_that_does_not_exist_changes_nothing(db: Database) -> None:
     planned_run(db)
     with pytest.raises(IllegalTransition):
-        progress.move_run(db, "r1", RunState.CI_RUNNING, "too early", NOW, head_sha="b" * 40)
+        transitions.move_run(db, "r1", RunState.CI_RUNNING, "too early", NOW, head_sha="b" * 40)
     with pytest.raises(IllegalTransition):
-        progress.move_phase(db, "r1", "P1", PhaseState.COMPLETE, "too early", NOW, note="done?")
+        transitions.move_phase(db, "r1", "P1", PhaseState.COMPLETE, "too early", NOW, note="done?")
     with pytest.raises(IllegalTransition):
-        progress.move_tier(db, "r1", "T1", TierState.COMPLETE, "too early", NOW)
-    run = runs.get(db, "r1")
+        transitions.move_tier(db, "r1", "T1", TierState.COMPLETE, "too early", NOW)
+    run = run_rows.get(db, "r1")
     assert (run.state, run.head_sha) == (RunState.RUN_CREATED, None)
     assert states_of(db)["P1"] == "QUEUED"
     assert states_of(db)["T1"] == "PENDING"
@@ -200,9 +202,9 @@ def test_a_step_that_does_not_exist_changes_nothing(db: Database) -> None:
 
 def test_columns_move_with_the_state(db: Database) -> None:
     planned_run(db)
-    progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, builder_attempts=1)
-    progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, note="still at it")
-    view = picture.take(db, "r1", "").tiers[0].phases[0]
+    transitions.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, builder_attempts=1)
+    transitions.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, note="still at it")
+    view = run_view.take(db, "r1", "").tiers[0].phases[0]
     assert (view.builder_attempts, view.note, view.state) == (1, "still at it", PhaseState.EXECUTING)
 
 
@@ -212,12 +214,12 @@ def test_columns_move_with_the_state(db: Database) -> None:
 def test_a_failing_run_fails_the_phase_at_work_skips_the_rest_and_blocks_its_tiers(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
-    progress.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
+    transitions.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE)
     move_phase(db, "P2", PhaseState.EXECUTING)
-    progress.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "the tokens are used up", after(minutes=5))
+    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "the tokens are used up", after(minutes=5))
     assert states_of(db) == {"P1": "COMPLETE", "P2": "FAILED", "P3": "SKIPPED", "T1": "BLOCKED", "T2": "BLOCKED"}
-    run = runs.get(db, "r1")
+    run = run_rows.get(db, "r1")
     assert (run.state, run.completed_at) == (RunState.DONE_FAILED_BUDGET_EXHAUSTED, after(minutes=5))
     assert ("r1", "PHASE_EXECUTION", "DONE_FAILED_BUDGET_EXHAUSTED") in history(db, "run")
     assert ("P2", "EXECUTING", "FAILED") in history(db, "phase")
@@ -227,7 +229,7 @@ def test_a_cancelled_run_skips_what_it_had_not_finished(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.RETRY)
-    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled by maintainer", NOW)
+    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled by maintainer", NOW)
     assert {states_of(db)[one] for one in ("P1", "P2", "P3")} == {"SKIPPED"}
 
 
@@ -236,13 +238,13 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
     move(db, *WORK)
     for phase_id in ("P1", "P2", "P3"):
         move_phase(db, phase_id, PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE)
-        runs.update_phase(db, "r1", phase_id, {"auditor_attempts": 1})
+        run_rows.update_phase(db, "r1", phase_id, {"auditor_attempts": 1})
     for tier_id in ("T1", "T2"):
-        progress.move_tier(db, "r1", tier_id, TierState.RUNNING, "its turn", NOW)
-        progress.move_tier(db, "r1", tier_id, TierState.COMPLETE, "its last phase has ended", NOW)
-    progress.end(db, "r1", RunState.DONE_SUCCESS, "all green", NOW)
+        transitions.move_tier(db, "r1", tier_id, TierState.RUNNING, "its turn", NOW)
+        transitions.move_tier(db, "r1", tier_id, TierState.COMPLETE, "its last phase has ended", NOW)
+    transitions.end(db, "r1", RunState.DONE_SUCCESS, "all green", NOW)
     assert set(states_of(db).values()) == {"COMPLETE"}
-    view = picture.take(db, "r1", "")
+    view = run_view.take(db, "r1", "")
     assert view.promotion_blockers == ()
 
 
@@ -250,21 +252,21 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
 def test_a_run_can_be_ended_wherever_it_stands(db: Database, reached: int) -> None:
     planned_run(db)
     move(db, *WORK[:reached])
-    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the disk is full", NOW)
-    assert runs.get(db, "r1").state is RunState.DONE_FAILED_ENVIRONMENT
+    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the disk is full", NOW)
+    assert run_rows.get(db, "r1").state is RunState.DONE_FAILED_ENVIRONMENT
 
 
 def test_the_first_end_holds(db: Database) -> None:
     planned_run(db)
-    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    progress.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "too late", after(hours=1))
-    run = runs.get(db, "r1")
+    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "too late", after(hours=1))
+    run = run_rows.get(db, "r1")
     assert (run.state, run.completed_at) == (RunState.DONE_CANCELLED, NOW)
 
 
 def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
     planned_run(db)
-    at_once(8, lambda number: progress.end(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
+    at_once(8, lambda number: transitions.end(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
     assert [new for _, _, new in history(db, "run")] == ["PLAN_BOOTSTRAP", "RUN_CREATED", "DONE_CANCELLED"]
     assert len(history(db, "phase")) == 3
 
@@ -272,31 +274,31 @@ def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
 def test_who_asks_first_to_stop_is_heard(db: Database) -> None:
     planned_run(db)
     answers = at_once(
-        8, lambda number: progress.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}")
+        8, lambda number: transitions.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}")
     )
     assert answers.count(True) == 1
-    run = runs.get(db, "r1")
+    run = run_rows.get(db, "r1")
     assert run.stop_state is RunState.DONE_CANCELLED
     assert run.stop_reason == f"cancelled by {answers.index(True)}"
 
 
 def test_an_ended_run_cannot_be_asked_to_stop(db: Database) -> None:
     planned_run(db)
-    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    assert not progress.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, "again")
+    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    assert not transitions.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, "again")
 
 
 def test_after_a_crash_the_open_runs_say_once_that_they_were_resumed(db: Database) -> None:
     planned_run(db)
-    runs.add_notice(db, "r1", "no CI")
-    runs.create(db, new_run("r2", issue=8), NOW)
-    progress.end(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
-    progress.note_restart(db, after(hours=1))
-    progress.note_restart(db, after(hours=2))
-    first, second = picture.take(db, "r1", "").notices
+    run_rows.add_notice(db, "r1", "no CI")
+    run_rows.create(db, new_run("r2", issue=8), NOW)
+    transitions.end(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
+    transitions.note_restart(db, after(hours=1))
+    transitions.note_restart(db, after(hours=2))
+    first, second = run_view.take(db, "r1", "").notices
     assert first == "no CI"
     assert "2026-01-02 05:04 UTC" in second
-    assert picture.take(db, "r2", "").notices == ()
+    assert run_view.take(db, "r2", "").notices == ()
 
 
 # The clock of active work
@@ -304,27 +306,27 @@ def test_after_a_crash_the_open_runs_say_once_that_they_were_resumed(db: Databas
 
 def test_waiting_is_not_active_work(db: Database) -> None:
     planned_run(db)
-    runs.update(db, "r1", {"active_since": NOW})
-    assert runs.get(db, "r1").active_minutes(after(minutes=10)) == 10
-    progress.stop_clock(db, "r1", after(minutes=10))
-    assert runs.get(db, "r1").active_minutes(after(minutes=50)) == 10
-    progress.stop_clock(db, "r1", after(minutes=50))
-    runs.update(db, "r1", {"active_since": after(minutes=60)})
-    assert runs.get(db, "r1").active_minutes(after(minutes=65)) == 15
+    run_rows.update(db, "r1", {"active_since": NOW})
+    assert run_rows.get(db, "r1").active_minutes(after(minutes=10)) == 10
+    transitions.stop_clock(db, "r1", after(minutes=10))
+    assert run_rows.get(db, "r1").active_minutes(after(minutes=50)) == 10
+    transitions.stop_clock(db, "r1", after(minutes=50))
+    run_rows.update(db, "r1", {"active_since": after(minutes=60)})
+    assert run_rows.get(db, "r1").active_minutes(after(minutes=65)) == 15
 
 
 def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -> None:
     planned_run(db)
-    runs.create(db, new_run("r2", issue=8), NOW)
-    runs.update(db, "r1", {"active_since": NOW})
-    progress.note_restart(db, after(hours=2))
-    assert runs.get(db, "r1").active_minutes(after(hours=2, minutes=3)) == 3
-    assert runs.get(db, "r2").active_since is None
+    run_rows.create(db, new_run("r2", issue=8), NOW)
+    run_rows.update(db, "r1", {"active_since": NOW})
+    transitions.note_restart(db, after(hours=2))
+    assert run_rows.get(db, "r1").active_minutes(after(hours=2, minutes=3)) == 3
+    assert run_rows.get(db, "r2").active_since is None
 
 
 def test_the_end_stops_the_clock(db: Database) -> None:
     planned_run(db)
-    runs.update(db, "r1", {"active_since": NOW})
-    progress.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", after(minutes=4))
-    run = runs.get(db, "r1")
+    run_rows.update(db, "r1", {"active_since": NOW})
+    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", after(minutes=4))
+    run = run_rows.get(db, "r1")
     assert (run.active_seconds, run.active_since) == (240, None)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain import policy
+from app.domain import patch_policy
+from app.domain.api_errors import Unusable
 from app.domain.patch import ChangeKind, Patch
 from app.domain.plan import Phase
 from app.domain.posted_patch import read_patch
-from app.domain.refusals import Unusable
 from app.domain.ruleset import PatchRules
 
 ADDED = "diff --git a/g.txt b/g.txt\nnew file mode 100644\n--- /dev/null\n+++ b/g.txt\n@@ -0,0 +1 @@\n+hello\n"
@@ -36,7 +36,7 @@ def refused(patch: Patch) -> set[str]:
     """The categories of what the policy finds."""
     phase = Phase(phase_id="P1", tier_id="T1", phase_index=0, name="Step")
     rules = PatchRules(max_files=100, max_lines=5000, max_file_bytes=1000)
-    return {finding.category for finding in policy.check_patch(patch, phase, rules)}
+    return {finding.category for finding in patch_policy.check_patch(patch, phase, rules)}
 
 
 def test_every_kind_of_change_is_told_apart() -> None:

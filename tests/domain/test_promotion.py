@@ -4,16 +4,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.backlog import BacklogEntry, BacklogStatus
+from app.config.loader import default_ruleset
+from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.budget import Cap, Kind, Scope
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
 from app.domain.promotion import blockers, debt_status, tier_outcome
 from app.domain.ruleset import RepositorySettings
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.status_view import PhaseView, TierView
 from app.domain.strategy import RunOptions, Strategy, compile_strategy
-from app.domain.view import PhaseView, TierView
-from app.lifecycle.rules import default_ruleset
 
 
 def tier(state: TierState = TierState.COMPLETE, *phases: PhaseState, tier_id: str = "T1") -> TierView:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.config.loader import default_ruleset
 from app.domain.findings import Severity
+from app.domain.patch_policy import ALWAYS_PROTECTED, protected
 from app.domain.plan import Complexity, TaskCategory
-from app.domain.policy import ALWAYS_PROTECTED, protected
 from app.domain.ruleset import (
     CiProfile,
     OutputTokens,
@@ -20,7 +21,6 @@ from app.domain.ruleset import (
     SafetyProfile,
     ruleset_of,
 )
-from app.lifecycle.rules import default_ruleset
 
 RULES = default_ruleset()
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.config.loader import default_ruleset
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
 from app.domain.ruleset import (
@@ -28,7 +29,6 @@ from app.domain.strategy import (
     compile_strategy,
     planner_model,
 )
-from app.lifecycle.rules import default_ruleset
 
 BOTH = frozenset({"anthropic", "openai"})
 RULES = default_ruleset()

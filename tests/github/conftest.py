@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from app.github.calls import Patience
+from app.github.api_calls import Patience
 from app.github.client import GitHubApp, GitHubSettings, Repo
 
 API = "https://api.github.test"

@@ -14,22 +14,22 @@ from app.domain.findings import Finding, Recommendation, Severity, Source
 from app.domain.patch import ChangeKind, FileChange
 from app.github import (
     checks,
-    ci,
+    ci_facts,
     ci_jobs,
     comments,
     commits,
-    deliveries,
     issues,
     permissions,
     pulls,
+    redelivery,
     reviews,
     settings_files,
     text,
 )
-from app.github.calls import Patience
+from app.github.api_calls import Patience
 from app.github.client import GitHubApp, GitHubSettings, Repo
 from app.github.commits import MergeState, WorkBranch
-from app.github.errors import BranchMoved
+from app.github.github_errors import BranchMoved
 from app.github.placement import place
 from app.github.text import CheckText
 from app.hub import Hub
@@ -207,7 +207,7 @@ async def test_red_ci_is_seen_with_its_logs_and_run_again(hub: Hub, repo: Repo) 
         repo, "autopack", head, "r1", running
     )
     hub.runner.wait_idle()
-    facts = await ci.read_ci(repo, head, "main")
+    facts = await ci_facts.read_ci(repo, head, "main")
     assert facts.required == ("test",)
     assert {(one.source, one.name, one.conclusion) for one in facts.checks} == {
         ("workflow_run", "CI", "failure"),
@@ -278,10 +278,10 @@ async def test_failed_deliveries_are_sent_again(hub: Hub, repo: Repo) -> None:
     since = datetime.now(UTC) - timedelta(seconds=5)
     number = new_issue(hub)
     hub.webhooks.wait_drained()
-    failed = await deliveries.failed_since(repo.app, since)
+    failed = await redelivery.failed_since(repo.app, since)
     opened = [one for one in failed if one.event == "issues" and one.action == "opened"]
     assert len(opened) == 1
-    assert await deliveries.redeliver(repo.app, opened[0].id)
+    assert await redelivery.redeliver(repo.app, opened[0].id)
     hub.webhooks.wait_drained()
     rows = hub.webhooks.deliveries("issues", "opened")
     assert [json.loads(row["payload"])["issue"]["number"] for row in rows] == [number, number]

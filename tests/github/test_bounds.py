@@ -6,10 +6,10 @@ import httpx
 import pytest
 import respx
 
-from app.github import deliveries, issues
+from app.github import issues, redelivery
 from app.github.client import GitHubApp, Repo
-from app.github.deliveries import MOST_REFUSALS
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
+from app.github.redelivery import MOST_REFUSALS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ async def test_a_delivery_that_is_refused_time_and_again_is_given_up(app: GitHub
         *attempts("unanswered", [502, 0] * MOST_REFUSALS),
     ]
     github.get("/app/hook/deliveries").respond(json=listed)
-    failed = await deliveries.failed_since(app, NOW)
+    failed = await redelivery.failed_since(app, NOW)
     assert {one.guid for one in failed} == {"once less", "unanswered"}
 
 

@@ -8,7 +8,7 @@ import pytest
 import respx
 
 from app.domain.ci import CheckFact, CiFacts
-from app.github import checks, ci, ci_jobs
+from app.github import checks, ci_facts, ci_jobs
 from app.github.client import Repo
 from app.github.text import CheckText
 
@@ -110,7 +110,7 @@ async def test_ci_is_read_whole_and_without_autopacks_own(repo: Repo, github: re
     github.get(f"{ROOT}/rules/branches/main").respond(json=[rule, {"type": "deletion"}])
     protection = {"required_status_checks": {"contexts": ["lint", "autopack/promotion"]}}
     github.get(f"{ROOT}/branches/main").respond(json={"name": "main", "protection": protection})
-    facts = await ci.read_ci(repo, SHA, "main")
+    facts = await ci_facts.read_ci(repo, SHA, "main")
     assert [(c.source, c.name, c.status, c.conclusion, c.workflow_run_id) for c in facts.checks] == [
         ("workflow_run", "CI", "queued", None, 11),
         ("check_run", "build", "completed", "success", 11),
@@ -124,7 +124,7 @@ async def test_ci_is_read_whole_and_without_autopacks_own(repo: Repo, github: re
 async def test_rules_that_may_not_be_read_count_as_none(repo: Repo, github: respx.MockRouter, status: int) -> None:
     github.get(f"{ROOT}/rules/branches/release/1%23").respond(status, json={"message": "Upgrade"})
     github.get(f"{ROOT}/branches/release/1%23").respond(status, json={"message": "Upgrade"})
-    assert await ci.required_checks(repo, "release/1#") == ()
+    assert await ci_facts.required_checks(repo, "release/1#") == ()
 
 
 async def test_logs_of_failed_jobs_are_fetched_from_where_github_points(repo: Repo, github: respx.MockRouter) -> None:

@@ -11,7 +11,7 @@ from app.domain.patch import ChangeKind, FileChange
 from app.github import commits
 from app.github.client import Repo
 from app.github.commits import MergeState, NotAWorkBranch, WorkBranch
-from app.github.errors import BranchMoved
+from app.github.github_errors import BranchMoved
 from tests.github.gitdata import GitData
 
 BRANCH = WorkBranch.of_run("r1")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import respx
 
-from app.github import deliveries, settings_files
+from app.github import redelivery, settings_files
 from app.github.client import GitHubApp, Repo
 
 ROOT = "/repos/acme/widgets/contents"
@@ -56,13 +56,13 @@ async def test_events_that_no_attempt_delivered_are_found_on_all_pages(
         return httpx.Response(200, json=first, headers={"Link": following})
 
     github.get("/app/hook/deliveries").mock(side_effect=page)
-    failed = await deliveries.failed_since(app, NOW)
+    failed = await redelivery.failed_since(app, NOW)
     assert [(one.guid, one.id) for one in failed] == [("b", 7), ("c", 9)]
 
 
 async def test_a_redelivery_is_asked_for_as_the_app(app: GitHubApp, github: respx.MockRouter) -> None:
     route = github.post("/app/hook/deliveries/7/attempts").respond(202, json={})
     github.post("/app/hook/deliveries/8/attempts").respond(404, json={"message": "Not Found"})
-    assert await deliveries.redeliver(app, 7)
-    assert not await deliveries.redeliver(app, 8)
+    assert await redelivery.redeliver(app, 7)
+    assert not await redelivery.redeliver(app, 8)
     assert route.calls.last.request.headers["Authorization"].startswith("Bearer ey")

@@ -9,7 +9,7 @@ from app.domain.findings import Recommendation
 from app.github import checks, comments, commits, issues, pulls, reviews, text
 from app.github.client import Repo
 from app.github.commits import WorkBranch
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 from app.github.placement import Placement
 from app.github.pulls import Pull
 from app.github.text import CheckText

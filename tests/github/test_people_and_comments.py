@@ -9,7 +9,7 @@ import respx
 
 from app.github import comments, issues, permissions
 from app.github.client import Repo
-from app.github.errors import GitHubRefused
+from app.github.github_errors import GitHubRefused
 
 ROOT = "/repos/acme/widgets"
 

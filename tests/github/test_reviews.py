@@ -12,7 +12,7 @@ from app.domain.findings import Finding, Recommendation, Severity, Side, Source
 from app.github import reviews, text
 from app.github.client import Repo
 from app.github.placement import MOST_INLINE, place
-from app.github.text.review import finding_marker
+from app.github.text.review_text import finding_marker
 
 DIFF = """\
 diff --git a/app.py b/app.py

@@ -17,12 +17,12 @@ from app.domain.findings import Severity
 from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
 from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.states import PhaseState, RunState, TierState
+from app.domain.status_view import Headline, RunView, TierView
 from app.domain.strategy import RunOptions, compile_strategy
-from app.domain.view import Headline, RunView, TierView
 from app.github import text
 from app.github.text import escape
-from app.github.text.parts import LIMIT, bar, money, table, tokens
-from app.github.text.review import leftover_section
+from app.github.text.markdown import LIMIT, bar, money, table, tokens
+from app.github.text.review_text import leftover_section
 from tests.github.views import finding, phase, run
 
 HOSTILE = (

@@ -8,7 +8,7 @@ from app.domain.budget import Cap, Role, Scope, Usage
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import Complexity, TaskCategory
 from app.domain.states import PhaseState, RunState, TierState
-from app.domain.view import FindingView, Headline, PhaseView, RunView, TierView
+from app.domain.status_view import FindingView, Headline, PhaseView, RunView, TierView
 
 SHA = "1a2b3c4" + "0" * 33
 

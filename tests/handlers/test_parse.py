@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.strategy import RunOptions
 from handlers.commands import COMMANDS
-from handlers.commands.parse import NAMES, Command, Unknown, parse_comment
+from handlers.commands.parser import NAMES, Command, Unknown, parse_comment
 
 
 def test_every_name_has_its_module() -> None:

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.hub.workflows import matches
+from app.hub.workflow_files import matches
 from tests.hub.world import REPOSITORY, WORKFLOW, World
 
 API = f"/repos/{REPOSITORY}"

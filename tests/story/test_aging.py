@@ -2,7 +2,7 @@
 
 from app.db import backlog
 from app.db.engine import Database
-from app.domain.backlog import BacklogEntry, BacklogStatus
+from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.findings import issue_key
 from tests.support.answers import approves, approves_but, edits, finding, phase, plan, write
 from tests.support.story import Story

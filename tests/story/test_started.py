@@ -8,7 +8,7 @@ import pytest
 
 from app.db.engine import Database
 from app.db.tables import Backlog, Project
-from app.domain.backlog import BacklogStatus
+from app.domain.aging import BacklogStatus
 from tests.support.answers import approves, edits, write
 from tests.support.external import PHASE, Client, expect_offered, new_file
 from tests.support.story import Story

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from app.hub.git import GitError
+from app.hub.git_repos import GitError
 from app.replay import RecordedRequest
 from tests.support import trace
 from tests.support.trace import Written

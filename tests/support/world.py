@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import sqlalchemy as sa
 
-from app.hub import Hub, webhooks
+from app.hub import Hub, webhook_sender
 from app.replay import ModelServer
 from app.trial import APP_REFS
 from tests.support.service import Service
@@ -128,7 +128,7 @@ class World:
         return self._handled("TRUE")
 
     def _handled(self, which: str = "name = 'delivery'") -> bool:
-        if webhooks.pending(self.hub.state):
+        if webhook_sender.pending(self.hub.state):
             return False
         unfinished = ", ".join(f"'{status}'" for status in _UNFINISHED)
         waiting = sa.text("SELECT count(*) FROM deliveries WHERE handed_at IS NULL")

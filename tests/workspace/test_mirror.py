@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from app.workspace.errors import GitError, WorkspaceError
 from app.workspace.git import git
 from app.workspace.mirror import Mirror, TreeEntry
+from app.workspace.workspace_errors import GitError, WorkspaceError
 from tests.workspace.remote import NAME, OWNER, HttpRemote, Remote, run_git
 
 TOKEN = "ghs_averysecrettoken0123456789"

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.workspace.errors import PathError
-from app.workspace.files import delete_file, write_file
+from app.workspace.file_writes import delete_file, write_file
 from app.workspace.paths import read_bytes, safe_path
+from app.workspace.workspace_errors import PathError
 from app.workspace.worktree import Worktree
 
 ATTACKS = [

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.workspace.errors import SandboxError
+from app.workspace.bounded_output import HeadAndTail
 from app.workspace.mirror import Mirror
-from app.workspace.output import HeadAndTail
 from app.workspace.sandbox import TIMEOUT_EXIT_CODE, Limits, run_command, sandbox_available
+from app.workspace.workspace_errors import SandboxError
 from app.workspace.worktree import Worktree
 from tests.workspace.remote import Remote
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from app.domain.patch import ChangeKind, FileChange
-from app.workspace.disposal import empty_trash, put_aside
-from app.workspace.errors import EditError, GitError, PatchError, PathError, WorkspaceError
 from app.workspace.mirror import Mirror
+from app.workspace.trash import empty_trash, put_aside
+from app.workspace.workspace_errors import EditError, GitError, PatchError, PathError, WorkspaceError
 from app.workspace.worktree import Worktree, sweep
 from tests.workspace.conftest import FILES
 from tests.workspace.remote import Remote, run_git

@@ -1,10 +1,8 @@
 """All Markdown and commit messages that Autopack writes: pure functions, in which foreign text is made harmless."""
 
-from app.github.text.caps import how_to_raise
-from app.github.text.checks import CheckText, check_output, promotion_check, superseded_check
-from app.github.text.commit import commit_message, merge_message
-from app.github.text.escape import marker
-from app.github.text.notes import (
+from app.github.text.budget_text import how_to_raise
+from app.github.text.check_text import CheckText, check_output, promotion_check, superseded_check
+from app.github.text.comment_text import (
     already_running,
     help_text,
     incident,
@@ -15,8 +13,10 @@ from app.github.text.notes import (
     settings_error,
     status_answer,
 )
-from app.github.text.review import leftover_section, review_body, review_comment
-from app.github.text.status import final_summary, pull_body, pull_title, status_comment
+from app.github.text.commit_message import commit_message, merge_message
+from app.github.text.escape import marker
+from app.github.text.review_text import leftover_section, review_body, review_comment
+from app.github.text.status_text import final_summary, pull_body, pull_title, status_comment
 
 __all__ = [
     "CheckText",

@@ -1,0 +1,1 @@
+"""Files under `AUTONOMOUS_RUNS_DIR`: projections of the database, written atomically and never read."""

@@ -1,0 +1,245 @@
+"""Findings as stored: the ledger in which none is silent and the same one is counted, not repeated."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import backlog
+from app.db.engine import Database
+from app.db.tables import Backlog, Issue, Phase, Run, Sighting
+from app.domain import finding_counts
+from app.domain.api_errors import Conflict
+from app.domain.finding_counts import IndexEntry, IssueCounts, IssueRecord, PhaseIssues, PhaseReport
+from app.domain.findings import Finding, Severity
+from app.domain.status_view import FindingView
+
+MOST_KEYS = 1000
+"""Distinct issues of a run that clients may fill it up to."""
+MOST_REFERENCES = 100
+"""References to evidence that a finding keeps, the newest."""
+_NO_EVIDENCE: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+def require_room(session: Session, run: Run, *keys: str) -> None:
+    """Raise `Conflict` when a client's report of these issues would bring the run over `MOST_KEYS`.
+
+    What the run has already is always welcome.
+    """
+    known = set(session.scalars(sa.select(Issue.issue_key).where(Issue.run_id == run.run_id).distinct()))
+    if len(known | set(keys)) > max(MOST_KEYS, len(known)):
+        raise Conflict(
+            f"The run {run.run_id} has {len(known):,} issues, {MOST_KEYS:,} are allowed: report what belongs together "
+            "under one issue_key"
+        )
+
+
+def record_in(  # noqa: PLR0913 - who tells names it all, and most of it has a default
+    session: Session,
+    run: Run,
+    phase: Phase,
+    findings: Iterable[Finding],
+    seen_in: str,
+    now: datetime,
+    *,
+    evidence: Mapping[str, Sequence[str]] = _NO_EVIDENCE,
+    task_category: str = "",
+    complexity: str = "",
+    expected_fail: bool = False,
+) -> None:
+    """Store findings of a phase, and what they mean to the project's backlog, in the caller's transaction.
+
+    A finding that is there already is counted again and opened again; its severity only rises. `seen_in` names the
+    sighting (`audit 2`): the same sighting stored twice, after a crash or by a client that repeats itself, counts once.
+    `evidence` holds references by issue key. Category and complexity are the planned phase's unless given.
+    """
+    reported = list(findings)
+    if not reported:
+        return
+    backlog.lock(session, run.project_id)
+    spec = _spec(run, phase.phase_id)
+    category, grade = task_category or spec.get("task_category", ""), complexity or spec.get("complexity", "")
+    known = _rows(session, run.run_id, phase.phase_id, [finding.fingerprint for finding in reported])
+    counted: list[Issue] = []
+    for finding in reported:
+        row = known.get(finding.fingerprint)
+        if row is None:
+            row = known[finding.fingerprint] = _row(run.run_id, phase.phase_id, finding, seen_in, now)
+            row.task_category, row.complexity, row.expected_fail = category, grade, expected_fail
+            session.add(row)
+            counted.append(row)
+        elif _seen_again(row, finding, seen_in, now):
+            row.expected_fail = row.expected_fail and expected_fail
+            counted.append(row)
+        references = [*row.evidence_refs, *evidence.get(finding.issue_key, ())]
+        row.evidence_refs = list(dict.fromkeys(references))[-MOST_REFERENCES:]
+    session.flush()
+    backlog.note(session, run, phase, known.values(), counted, now)
+
+
+def record(db: Database, run_id: str, phase_id: str, findings: Iterable[Finding], seen_in: str, now: datetime) -> None:
+    """Store findings of a phase, as `record_in` does, in a transaction of their own."""
+    with db.writing() as session:
+        run, phase = session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id))
+        record_in(session, run, phase, findings, seen_in, now)
+
+
+def resolve(db: Database, run_id: str, phase_id: str, fingerprints: Iterable[str], resolution: str) -> None:
+    """Close findings, saying how they ended."""
+    with db.writing() as session:
+        _close(session, run_id, Issue.phase_id == phase_id, Issue.fingerprint.in_(list(fingerprints)), how=resolution)
+
+
+def resolve_sources(session: Session, run: Run, phase: Phase, sources: Collection[str], resolution: str) -> None:
+    """Close what these sources found in a phase, saying how it ended."""
+    _close(session, run.run_id, Issue.phase_id == phase.phase_id, Issue.source.in_(sources), how=resolution)
+
+
+def resolve_mended(session: Session, phase: Phase) -> None:
+    """The phase is complete: close what others of the run found of the issues it was to mend, unless it did too."""
+    run = session.get_one(Run, phase.run_id)
+    mends: list[str] = _spec(run, phase.phase_id).get("mends") or []
+    if not mends:
+        return
+    own = sa.select(Issue.issue_key).where(Issue.run_id == run.run_id, Issue.phase_id == phase.phase_id, Issue.open)
+    mended = set(mends) - set(session.scalars(own))
+    _close(session, run.run_id, Issue.issue_key.in_(mended), how=f"mended by {phase.phase_id}")
+
+
+def of_run(db: Database, run_id: str) -> tuple[FindingView, ...]:
+    """All findings of a run, oldest first."""
+    query = sa.select(Issue).where(Issue.run_id == run_id).order_by(Issue.first_seen_at, Issue.fingerprint)
+    with db.reading() as session:
+        return tuple(
+            FindingView(
+                finding=Finding.model_validate(row.finding),
+                phase_id=row.phase_id,
+                open=row.open,
+                resolution=row.resolution,
+            )
+            for row in session.scalars(query)
+        )
+
+
+def phase_file(session: Session, run: Run, phase: Phase) -> PhaseIssues:
+    """The phase's issues, one entry a key however many findings share it.
+
+    Open ones are counted: as major where they are, or where earlier runs had left them past the aging threshold. A
+    failure that was expected is listed and counts as minor at most.
+    """
+    of_phase = _records(session, Issue.run_id == run.run_id, Issue.phase_id == phase.phase_id)
+    return finding_counts.phase_file(phase.phase_id, phase.tier_id, of_phase)
+
+
+def run_index(session: Session, run_id: str) -> dict[str, IndexEntry]:
+    """The run's issues by key, open and closed."""
+    return finding_counts.run_index(_records(session, Issue.run_id == run_id))
+
+
+def index_entry(session: Session, run_id: str, key: str) -> IndexEntry:
+    """One issue of the run, as its index has it. Raises `KeyError`."""
+    return finding_counts.run_index(_records(session, Issue.run_id == run_id, Issue.issue_key == key))[key]
+
+
+def counts(session: Session, run_id: str) -> IssueCounts:
+    """Distinct open issues of each phase, of each tier and of the run, with what clients merely reported."""
+    return counts_of(session, [run_id])[run_id]
+
+
+def counts_of(session: Session, run_ids: Sequence[str]) -> dict[str, IssueCounts]:
+    """What `counts` says of each of these runs, read together."""
+    reports: dict[str, list[PhaseReport]] = {run_id: [] for run_id in run_ids}
+    query = sa.select(Phase.run_id, Phase.phase_id, Phase.tier_id, Phase.reported_minor, Phase.reported_major)
+    for run_id, phase_id, tier_id, minor, major in session.execute(
+        query.where(Phase.run_id.in_(run_ids)).order_by(Phase.phase_index)
+    ):
+        reports[run_id].append(PhaseReport(phase_id=phase_id, tier_id=tier_id, minor=minor, major=major))
+    records: dict[str, list[IssueRecord]] = {run_id: [] for run_id in run_ids}
+    for record in _records(session, Issue.run_id.in_(run_ids), Issue.open.is_(True)):
+        records[record.run_id].append(record)
+    return {run_id: finding_counts.count(records[run_id], reports[run_id]) for run_id in run_ids}
+
+
+def _records(session: Session, *which: sa.ColumnElement[bool]) -> list[IssueRecord]:
+    """Findings with what their run and project know of them, in the order of first sight."""
+    session.flush()
+    query = (
+        sa.select(
+            *(Issue.run_id, Issue.phase_id, Phase.phase_index, Phase.tier_id, Issue.issue_key, Issue.severity),
+            *(Issue.source, Issue.finding["category"].as_string().label("category"), Issue.task_category),
+            *(Issue.complexity, Issue.expected_fail, Issue.occurrences, Issue.evidence_refs, Issue.open),
+            *(Backlog.first_seen_run_id.label("first_seen_run"), Sighting.aged_before, Sighting.aged),
+        )
+        .join(Run, Run.run_id == Issue.run_id)
+        .join(Phase, sa.and_(Phase.run_id == Issue.run_id, Phase.phase_id == Issue.phase_id))
+        .join(
+            Sighting,
+            sa.and_(
+                Sighting.project_id == Run.project_id,
+                Sighting.issue_key == Issue.issue_key,
+                Sighting.run_id == Issue.run_id,
+            ),
+        )
+        .join(Backlog, sa.and_(Backlog.project_id == Run.project_id, Backlog.issue_key == Issue.issue_key))
+        .where(*which)
+        .order_by(Issue.first_seen_at, Issue.fingerprint)
+    )
+    return [IssueRecord.model_validate(row) for row in session.execute(query)]
+
+
+def _spec(run: Run, phase_id: str) -> dict[str, Any]:
+    """The phase as planned; empty when the plan is not stored yet."""
+    phases: list[dict[str, Any]] = run.plan["phases"] if run.plan else []
+    nothing: dict[str, Any] = {}
+    return next((phase for phase in phases if phase["phase_id"] == phase_id), nothing)
+
+
+def _rows(session: Session, run_id: str, phase_id: str, fingerprints: Sequence[str]) -> dict[str, Issue]:
+    """As they are now that the project is locked, not as this session may have read them before."""
+    query = sa.select(Issue).where(
+        Issue.run_id == run_id, Issue.phase_id == phase_id, Issue.fingerprint.in_(fingerprints)
+    )
+    found = session.scalars(query.execution_options(populate_existing=True))
+    return {row.fingerprint: row for row in found}
+
+
+def _seen_again(row: Issue, finding: Finding, seen_in: str, now: datetime) -> bool:
+    """Bring the row up to date; whether this is a sighting of its own."""
+    if finding.severity is Severity.MAJOR:
+        row.severity = Severity.MAJOR
+        row.finding = {**row.finding, "severity": Severity.MAJOR}
+    if row.seen_in == seen_in:
+        return False
+    row.seen_in = seen_in
+    row.occurrences += 1
+    row.last_seen_at = now
+    row.open = True
+    row.resolution = ""
+    return True
+
+
+def _close(session: Session, run_id: str, *which: sa.ColumnElement[bool], how: str) -> None:
+    session.execute(
+        sa.update(Issue).where(Issue.run_id == run_id, Issue.open, *which).values(open=False, resolution=how)
+    )
+
+
+def _row(run_id: str, phase_id: str, finding: Finding, seen_in: str, now: datetime) -> Issue:
+    return Issue(
+        run_id=run_id,
+        phase_id=phase_id,
+        fingerprint=finding.fingerprint,
+        issue_key=finding.issue_key,
+        severity=finding.severity,
+        source=finding.source,
+        finding=finding.model_dump(mode="json"),
+        evidence_refs=[],
+        open=True,
+        occurrences=1,
+        seen_in=seen_in,
+        first_seen_at=now,
+        last_seen_at=now,
+    )

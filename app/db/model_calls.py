@@ -1,0 +1,177 @@
+"""The ledger of model calls: room is reserved before a request is sent and settled with what it really used."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import budget_usage
+from app.db.engine import LOCK, Database
+from app.db.tables import ModelCall, Phase, Run
+from app.domain.budget import Cap, Kind, Purpose, Role, Usage, check_fit, concerning
+
+# Summed apart: on PostgreSQL, input + output of one call may be more than its integers hold.
+TOKENS = sa.func.coalesce(sa.func.sum(ModelCall.input), 0) + sa.func.coalesce(sa.func.sum(ModelCall.output), 0)
+COST = sa.func.sum(ModelCall.cost_usd)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Settled tokens, and their price in US dollars where one is known."""
+
+    tokens: int = 0
+    cost_usd: Decimal | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model request that is about to be sent. `tokens` is the most it may need."""
+
+    call_id: str
+    run_id: str
+    phase_id: str | None
+    role: Role
+    model: str
+    tokens: int
+
+
+def reserve(db: Database, request: Request, now: datetime, *, issue_token_cap: int | None = None) -> None:
+    """Reserve the tokens of one request under the caps of phase, tier, run and issue.
+
+    The same `call_id` again changes nothing. `issue_token_cap` holds until the run's strategy is stored.
+    Raises `BudgetExhausted` naming the cap, and then nothing is reserved and the request must not be sent.
+    """
+    with db.writing() as session:
+        run = _locked(session, request.run_id)
+        if session.get(ModelCall, request.call_id) is not None:
+            return
+        phase = session.get_one(Phase, (run.run_id, request.phase_id)) if request.phase_id is not None else None
+        purpose = Purpose(role=request.role, phase_id=request.phase_id, attempt=_attempt(phase, request.role))
+        caps_now = budget_usage.read(session, run, issue_token_cap)
+        check_fit(request.tokens, _concerning(caps_now, Kind.TOKENS, phase), purpose)
+        session.add(
+            ModelCall(
+                id=request.call_id,
+                run_id=run.run_id,
+                phase_id=request.phase_id,
+                role=request.role,
+                model=request.model,
+                reserved=request.tokens,
+                at=now,
+            )
+        )
+
+
+def claim_ci_run(db: Database, run_id: str, phase_id: str | None, number: int) -> None:
+    """Count the phase's CI run of this number (from 1), or for None the one of the run's merges with the base.
+
+    Counted already, nothing changes. Raises `BudgetExhausted` naming the cap, and then nothing may be pushed.
+    """
+    with db.writing() as session:
+        run = _locked(session, run_id)
+        phase = session.get_one(Phase, (run_id, phase_id)) if phase_id is not None else None
+        if number <= (phase.ci_runs if phase else run.merge_ci_runs):
+            return
+        check_fit(1, _concerning(budget_usage.read(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
+        if phase is not None:
+            phase.ci_runs = number
+        else:
+            run.merge_ci_runs = number
+
+
+def check_ci_room(db: Database, run_id: str, phase_id: str) -> None:
+    """Raise `BudgetExhausted` when `claim_ci_run` would; nothing is counted."""
+    with db.reading() as session:
+        run, phase = session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id))
+        check_fit(1, _concerning(budget_usage.read(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
+
+
+def ci_runs(db: Database, run_id: str, phase_id: str | None) -> int:
+    """How many CI runs the phase has started, or for None the run's merges with the base."""
+    with db.reading() as session:
+        if phase_id is None:
+            return session.get_one(Run, run_id).merge_ci_runs
+        return session.get_one(Phase, (run_id, phase_id)).ci_runs
+
+
+def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -> None:
+    """Replace the reservation by what was used. A second settlement of the same call changes nothing."""
+    values: dict[str, int | Decimal | str | bool | None] = {
+        "settled": True,
+        "input": usage.input,
+        "cached": usage.cached,
+        "output": usage.output,
+        "cost_usd": usage.cost_usd,
+    }
+    if model:
+        values["model"] = model
+    with db.writing() as session:
+        session.execute(
+            sa.update(ModelCall).where(ModelCall.id == call_id, ModelCall.settled.is_(False)).values(**values)
+        )
+
+
+def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
+    """Settled usage apart for planner, builder and auditor."""
+    query = (
+        sa.select(
+            ModelCall.role,
+            sa.func.sum(ModelCall.input),
+            sa.func.sum(ModelCall.cached),
+            sa.func.sum(ModelCall.output),
+            sa.func.sum(ModelCall.cost_usd),
+        )
+        .where(ModelCall.run_id == run_id, ModelCall.settled)
+        .group_by(ModelCall.role)
+    )
+    with db.reading() as session:
+        rows = session.execute(query).all()
+    return {Role(role): Usage(input=i, cached=c, output=o, cost_usd=cost) for role, i, c, o, cost in rows}
+
+
+def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
+    """The model that last answered in each role."""
+    query = sa.select(ModelCall.role, ModelCall.model).where(ModelCall.run_id == run_id).order_by(ModelCall.at)
+    with db.reading() as session:
+        return {Role(role): model for role, model in session.execute(query)}
+
+
+def spent_by_phase(session: Session, run_id: str) -> dict[str, Spent]:
+    """What each phase of a run has spent; what belongs to no phase, such as planning, is left out."""
+    query = sa.select(ModelCall.phase_id, TOKENS, COST).where(ModelCall.run_id == run_id, ModelCall.settled)
+    found = session.execute(query.where(ModelCall.phase_id.is_not(None)).group_by(ModelCall.phase_id))
+    return {str(phase_id): Spent(int(tokens), cost) for phase_id, tokens, cost in found}
+
+
+def spent_by_run(session: Session, ids: Sequence[str]) -> dict[str, Spent]:
+    """What each of these runs has spent in all."""
+    query = sa.select(ModelCall.run_id, TOKENS, COST).where(ModelCall.run_id.in_(ids), ModelCall.settled)
+    found = session.execute(query.group_by(ModelCall.run_id))
+    return {run_id: Spent(int(tokens), cost) for run_id, tokens, cost in found}
+
+
+def _locked(session: Session, run_id: str) -> Run:
+    """The run, held until the transaction ends: of two requests that only one fits, the second sees the first.
+
+    All runs of a GitHub issue share a cap, so each holds the first of them too, and holds it first.
+    """
+    run = session.get_one(Run, run_id)
+    if run.repository and run.issue_number:
+        of_issue = sa.select(Run.run_id).where(Run.repository == run.repository, Run.issue_number == run.issue_number)
+        session.scalar(of_issue.order_by(Run.created_at, Run.run_id).limit(1).with_for_update(**LOCK))
+    session.refresh(run, with_for_update=LOCK)
+    return run
+
+
+def _concerning(listed: Iterable[Cap], kind: Kind, phase: Phase | None) -> tuple[Cap, ...]:
+    tier_id, phase_id = (phase.tier_id, phase.phase_id) if phase else (None, None)
+    return concerning(listed, kind, tier_id=tier_id, phase_id=phase_id)
+
+
+def _attempt(phase: Phase | None, role: Role) -> int | None:
+    if phase is None:
+        return None
+    return phase.auditor_attempts if role is Role.AUDITOR else phase.builder_attempts

@@ -1,0 +1,273 @@
+"""Runs, tiers and phases: created all or nothing, moved only by the machines of `app.domain.states`."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db.engine import LOCK, Database
+from app.db.tables import Phase, Run, Tier
+from app.db.transition_log import record_transition
+from app.domain.plan import Phase as PlannedPhase
+from app.domain.plan import Plan
+from app.domain.plan import Tier as PlannedTier
+from app.domain.states import PhaseState, RunState, TierState
+from app.domain.status_view import Headline
+from app.domain.strategy import Engine, RunOptions, Strategy
+
+
+class NewRun(BaseModel):
+    """What is known when a run is asked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    repository: str
+    installation_id: int
+    issue_number: int
+    issue_title: str
+    intent: str
+    requester: str
+    requester_id: int
+    trigger_comment_id: int | None = None
+    options: RunOptions = RunOptions()
+    base_branch: str
+    token_cap: int
+
+
+class RunRow(BaseModel):
+    """A run as stored, detached from the database."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    run_id: str
+    project_id: str
+    engine: Engine
+    follows: str | None
+    part: int
+    """Which of `parts` runs this is, from 1; all do one plan."""
+    parts: int
+    plan: Plan | None
+    strategy: Strategy | None
+    rest: tuple[Plan, ...]
+    """The plans of the runs that are to follow this one."""
+    repository: str
+    """Empty for a run without one; then there is no installation either."""
+    installation_id: int
+    issue_number: int
+    """0 for a run that no issue asked for."""
+    issue_title: str
+    intent: str
+    requester: str
+    requester_id: int
+    trigger_comment_id: int | None
+    options: RunOptions
+    state: RunState
+    base_branch: str
+    target_branch: str
+    """Where the work is to land in the end: the base, also of the run that this one follows."""
+    base_sha: str | None
+    head_sha: str | None
+    pull_number: int | None
+    token_cap: int
+    stop_state: RunState | None
+    stop_reason: str
+    last_log: str
+    promoted_at: datetime | None
+    active_seconds: float
+    active_since: datetime | None
+    max_minutes: float | None
+    created_at: datetime
+    completed_at: datetime | None
+    told_at: datetime | None
+    """When everything about the run's end had been said on GitHub."""
+
+    @field_validator("repository", "installation_id", "issue_number", "requester_id", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: object, info: ValidationInfo) -> object:
+        return ("" if info.field_name == "repository" else 0) if value is None else value
+
+    def active_minutes(self, at: datetime) -> float:
+        """Minutes of active work up to `at`; waiting for CI or a person is not counted."""
+        running = (at - self.active_since).total_seconds() if self.active_since else 0.0
+        return (self.active_seconds + running) / 60
+
+    @property
+    def branch(self) -> str:
+        return f"autonomous/{self.run_id}"
+
+
+def create(db: Database, new: NewRun, now: datetime) -> str:
+    """Create the run, or return the id of the open run that the same repository, issue and intent already have."""
+    row = Run(
+        **new.model_dump(mode="json", exclude={"options"}),
+        project_id=new.repository,
+        target_branch=new.base_branch,
+        options=new.options.model_dump(mode="json"),
+        state=RunState.PLAN_BOOTSTRAP,
+        headline=Headline.PLANNING,
+        headline_since=now,
+        created_at=now,
+    )
+    try:
+        with db.writing() as session:
+            session.add(row)
+            session.flush()
+            record_transition(
+                session,
+                new.run_id,
+                "run",
+                new.run_id,
+                "",
+                RunState.PLAN_BOOTSTRAP,
+                f"asked for by {new.requester}",
+                now,
+            )
+    except IntegrityError:
+        existing = open_run(db, new.repository, new.issue_number, new.intent) or _first(db, Run.run_id == new.run_id)
+        # None: the run that was in the way has ended since.
+        return existing.run_id if existing else create(db, new, now)
+    return new.run_id
+
+
+def get(db: Database, run_id: str) -> RunRow:
+    """The run. Raises `sqlalchemy.exc.NoResultFound`."""
+    with db.reading() as session:
+        return RunRow.model_validate(session.get_one(Run, run_id))
+
+
+def untold_runs(db: Database) -> list[RunRow]:
+    """All runs whose end has not been told in full, oldest first; the open ones among them."""
+    with db.reading() as session:
+        query = sa.select(Run).where(Run.told_at.is_(None)).order_by(Run.created_at)
+        return [RunRow.model_validate(row) for row in session.scalars(query)]
+
+
+def strategy(db: Database, run_id: str) -> Strategy:
+    """The run's frozen strategy. Raises `sqlalchemy.exc.NoResultFound`; the run has been planned."""
+    with db.reading() as session:
+        return Strategy.model_validate(session.get_one(Run, run_id).strategy)
+
+
+def _first(db: Database, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
+    query = sa.select(Run).where(*conditions).order_by(Run.completed_at.is_not(None), Run.created_at.desc()).limit(1)
+    with db.reading() as session:
+        row = session.scalar(query)
+        return RunRow.model_validate(row) if row else None
+
+
+def open_run(db: Database, repository: str, issue_number: int, intent: str = "build") -> RunRow | None:
+    """The run on this issue that has not ended."""
+    return _first(
+        db,
+        Run.repository == repository,
+        Run.issue_number == issue_number,
+        Run.intent == intent,
+        Run.completed_at.is_(None),
+    )
+
+
+def latest_run(db: Database, repository: str, number: int) -> RunRow | None:
+    """The run whose issue or pull request has this number: the one that is on, else the newest."""
+    return _first(db, Run.repository == repository, sa.or_(Run.issue_number == number, Run.pull_number == number))
+
+
+def run_of_branch(db: Database, repository: str, branch: str) -> RunRow | None:
+    """The run that owns an `autonomous/…` branch."""
+    return _first(db, Run.repository == repository, Run.run_id == branch.removeprefix("autonomous/"))
+
+
+def run_of_head(db: Database, repository: str, head_sha: str) -> RunRow | None:
+    """The open run whose newest commit this is."""
+    return _first(db, Run.repository == repository, Run.head_sha == head_sha, Run.completed_at.is_(None))
+
+
+def open_runs(db: Database) -> list[RunRow]:
+    """All runs that have not ended, oldest first."""
+    with db.reading() as session:
+        query = sa.select(Run).where(Run.completed_at.is_(None)).order_by(Run.created_at)
+        return [RunRow.model_validate(row) for row in session.scalars(query)]
+
+
+def put_plan(session: Session, run: Run, plan: Plan, strategy: Strategy) -> None:
+    """Give the run its plan, its strategy, and its tiers and phases, in the caller's transaction."""
+    run.plan = plan.model_dump(mode="json")
+    run.strategy = strategy.model_dump(mode="json")
+    run.token_cap = strategy.token_cap
+    run.safety_profile = strategy.safety_profile
+    run.run_scope = strategy.run_scope
+    run.max_minutes = strategy.max_minutes
+    for tier in plan.tiers:
+        session.add(_tier_row(run.run_id, tier))
+    for phase in plan.phases:
+        session.add(_phase_row(run.run_id, phase))
+
+
+def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phase_id: str) -> None:
+    """Store a phase that came up during the run, with the plan and strategy that hold it; a repeat changes nothing."""
+    with db.writing() as session:
+        if session.get(Phase, (run_id, phase_id)) is not None:
+            return
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        run.plan = plan.model_dump(mode="json")
+        run.strategy = strategy.model_dump(mode="json")
+        phase = next(phase for phase in plan.phases if phase.phase_id == phase_id)
+        tier = next(tier for tier in plan.tiers if tier.tier_id == phase.tier_id)
+        if session.get(Tier, (run_id, tier.tier_id)) is None:
+            session.add(_tier_row(run_id, tier))
+        session.add(_phase_row(run_id, phase))
+
+
+def _tier_row(run_id: str, tier: PlannedTier) -> Tier:
+    return Tier(
+        run_id=run_id,
+        tier_id=tier.tier_id,
+        tier_index=tier.tier_index,
+        name=tier.name,
+        state=TierState.PENDING,
+    )
+
+
+def _phase_row(run_id: str, phase: PlannedPhase) -> Phase:
+    return Phase(
+        run_id=run_id,
+        phase_id=phase.phase_id,
+        tier_id=phase.tier_id,
+        phase_index=phase.phase_index,
+        task_category=phase.task_category,
+        complexity=phase.complexity,
+        state=PhaseState.QUEUED,
+    )
+
+
+def update(db: Database, run_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of a run that no machine governs."""
+    with db.writing() as session:
+        session.execute(sa.update(Run).where(Run.run_id == run_id).values(**values))
+
+
+def update_phase(db: Database, run_id: str, phase_id: str, values: Mapping[str, Any]) -> None:
+    """Set columns of a phase that no machine governs."""
+    with db.writing() as session:
+        session.execute(sa.update(Phase).where(Phase.run_id == run_id, Phase.phase_id == phase_id).values(**values))
+
+
+def phase_pushed(db: Database, run_id: str, phase_id: str, head_sha: str, paths: Iterable[str]) -> None:
+    """The phase has a new commit, which changed these files."""
+    with db.writing() as session:
+        phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
+        phase.head_sha = head_sha
+        phase.changed_paths = list(dict.fromkeys([*phase.changed_paths, *paths]))
+
+
+def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False) -> None:
+    """Say something once in the status comment; the same text again changes nothing."""
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        if text not in run.notices:
+            run.notices = [*run.notices, text]
+        run.ci_absent = run.ci_absent or ci_absent

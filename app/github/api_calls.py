@@ -1,0 +1,204 @@
+"""The one place where requests to GitHub are repeated, bounded by a deadline, and their answers read.
+
+A request that timed out, or whose connection broke, may have been carried out. What may be sent twice goes through
+`repeat`; what creates something goes through `create`, which looks for the thing before every try.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import httpx
+from githubkit.exception import (
+    GitHubException,
+    GraphQLFailed,
+    RateLimitExceeded,
+    RequestError,
+    RequestFailed,
+)
+from githubkit.response import Response
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from app.github.github_errors import GitHubRefused, GitHubUnavailable
+
+T = TypeVar("T")
+AnyResponse = Response[Any, Any]
+Page = Callable[[int], Awaitable[AnyResponse]]
+
+PER_PAGE = 100
+MOST_PAGES = 50
+SECONDARY_LIMIT_SECONDS = 60.0
+"""GitHub's advice where a secondary rate limit names no time."""
+
+
+class Answer(BaseModel):
+    """Base of what is read from GitHub: the fields used, everything else ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long one request is tried, in seconds, and the waits between tries (doubling, up to `longest_wait`)."""
+
+    total: float = 120.0
+    first_wait: float = 0.25
+    longest_wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """A failure worth another try, not before `after` seconds if GitHub said so."""
+
+    reason: str
+    after: float | None = None
+
+
+async def repeat(patience: Patience, call: Callable[[], Awaitable[T]]) -> T:
+    """Send a request that may be sent twice, until it is answered. Raises `GitHubRefused` or `GitHubUnavailable`."""
+    return await _persist(patience, call)
+
+
+async def create(patience: Patience, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]) -> T:
+    """Return what `look` finds, else what `make` creates; look again before every further try.
+
+    `make` sends its request once. Raises `GitHubRefused` or `GitHubUnavailable`.
+    """
+
+    async def attempt() -> T:
+        found = await look()
+        if found is not None:
+            return found
+        try:
+            return await make()
+        except RequestFailed as error:
+            # "already exists": made by an earlier try that the look did not see yet, or by somebody else meanwhile
+            if error.response.status_code in {409, 422}:
+                found = await look()
+                if found is not None:
+                    return found
+            raise
+
+    return await _persist(patience, attempt)
+
+
+async def pages(patience: Patience, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
+    """Read all pages of a list (under `key` where the list is wrapped). Refused when it has more than 5,000 entries."""
+    items: list[T] = []
+    name = ""
+    listed: TypeAdapter[list[T]] = TypeAdapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
+    for number in range(1, MOST_PAGES + 1):
+        response = await repeat(patience, lambda number=number: call(number))
+        name = response_name(response)
+        batch = _batch(response, listed, key)
+        items.extend(batch)
+        if "next" not in response.raw_response.links and len(batch) < PER_PAGE:
+            return items
+    raise GitHubRefused(0, f"a list has more than {MOST_PAGES * PER_PAGE} entries: {name}")
+
+
+def read(response: AnyResponse, model: type[T]) -> T:
+    """The answer as `model`. Raises `GitHubUnavailable` when it is something else (a proxy's page, half an answer)."""
+    return _understood(response, lambda: TypeAdapter(model).validate_json(response.content))
+
+
+def response_name(response: AnyResponse) -> str:
+    """Method and path of the request, without its query."""
+    return f"{response.raw_request.method} {response.raw_request.url.path}"
+
+
+def _batch(response: AnyResponse, listed: TypeAdapter[list[T]], key: str | None) -> list[T]:
+    if key is None:
+        return _understood(response, lambda: listed.validate_json(response.content))
+    whole = read(response, dict[str, Any])
+    return _understood(response, lambda: listed.validate_python(whole.get(key)))
+
+
+def _understood(response: AnyResponse, validate: Callable[[], T]) -> T:
+    try:
+        return validate()
+    except ValidationError as error:
+        raise GitHubUnavailable(f"answer not understood: {response_name(response)}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])} {first['msg']}"
+
+
+async def _persist(patience: Patience, attempt: Callable[[], Awaitable[T]]) -> T:
+    started = time.monotonic()
+    wait = patience.first_wait
+    while True:
+        left = patience.total - (time.monotonic() - started)
+        try:
+            async with asyncio.timeout(max(left, 0.001)):
+                return await attempt()
+        except TimeoutError as error:
+            raise GitHubUnavailable(f"no answer within {patience.total:g} s") from error
+        except GitHubException as error:
+            trouble = judge(error)
+            pause = trouble.after if trouble.after is not None else wait * random.uniform(0.75, 1.0)  # noqa: S311  spreads retries, guards nothing
+            left = patience.total - (time.monotonic() - started)
+            if pause >= left:
+                raise GitHubUnavailable(trouble.reason, trouble.after) from error
+        await asyncio.sleep(pause)
+        wait = min(wait * 2, patience.longest_wait)
+
+
+def judge(error: GitHubException) -> _Trouble:
+    """Return the trouble if another try may help; raise `GitHubRefused` if none will."""
+    cause = _innermost(error)
+    if isinstance(cause, RateLimitExceeded):
+        return _Trouble(f"rate limit ({cause.response.status_code})", cause.retry_after.total_seconds())
+    if isinstance(cause, RequestFailed):
+        return _judge_status(cause.response)
+    if isinstance(cause, GraphQLFailed):
+        raise _graphql_refusal(cause) from error
+    if isinstance(cause, (httpx.TransportError, httpx.DecodingError, OSError)):
+        return _Trouble(f"{type(cause).__name__}: {cause}".rstrip(": "))
+    if isinstance(cause, ValidationError):
+        return _Trouble("the answer with the token was not understood")
+    # the text may hold what was sent, such as a key
+    raise GitHubRefused(0, f"the request could not be made: {type(cause).__name__}") from error
+
+
+def _innermost(error: GitHubException) -> object:
+    """githubkit wraps what failed while it fetched a token in further RequestErrors."""
+    cause: object = error
+    while isinstance(cause, RequestError) and not isinstance(cause, RequestFailed):
+        cause = cast("RequestError[Exception]", cause).exc
+    return cause
+
+
+def _judge_status(response: AnyResponse) -> _Trouble:
+    status = response.status_code
+    message = _message(response)
+    if status >= 500 or status == 408:
+        return _Trouble(f"{status} on {response_name(response)}")
+    if status == 429 or (status == 403 and "secondary rate limit" in message.lower()):
+        return _Trouble(f"rate limit ({status})", SECONDARY_LIMIT_SECONDS)
+    raise GitHubRefused(status, f"{response_name(response)}: {message}")
+
+
+class _Refusal(Answer):
+    message: str = ""
+    errors: object = None
+
+
+def _message(response: AnyResponse) -> str:
+    try:
+        body = _Refusal.model_validate_json(response.content)
+    except ValidationError:
+        return response.text[:300]
+    return f"{body.message} {body.errors}"[:1_000] if body.errors else body.message[:1_000]
+
+
+def _graphql_refusal(error: GraphQLFailed) -> GitHubRefused:
+    errors = error.response.errors or []
+    kinds = {one.type for one in errors}
+    status = 404 if "NOT_FOUND" in kinds else 403 if "FORBIDDEN" in kinds else 422
+    return GitHubRefused(status, "graphql: " + "; ".join(one.message for one in errors)[:1_000])

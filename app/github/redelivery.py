@@ -1,0 +1,74 @@
+"""Webhook deliveries that failed: GitHub does not send them again by itself, so they are asked for."""
+
+from collections import Counter
+from datetime import datetime
+
+from app.github.api_calls import Answer, read
+from app.github.client import GitHubApp
+from app.github.github_errors import GitHubRefused
+
+MOST_PAGES = 20
+MOST_REFUSALS = 5
+"""A delivery that was answered with a 4xx this often is refused for good; what got no answer may yet get one."""
+
+
+class Delivery(Answer):
+    """One attempt to deliver an event; all attempts of one event share its `guid`."""
+
+    id: int
+    guid: str
+    delivered_at: datetime
+    status: str
+    status_code: int = 0
+    event: str
+    action: str | None = None
+    repository_id: int | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return 200 <= self.status_code < 300 or self.status == "OK"
+
+    @property
+    def refused(self) -> bool:
+        return 400 <= self.status_code < 500
+
+
+async def failed_since(app: GitHubApp, since: datetime) -> list[Delivery]:
+    """Of every event sent since then that no attempt delivered, the newest attempt; oldest event first.
+
+    Without those that were refused `MOST_REFUSALS` times. Reads at most 2,000 attempts, newest first; GitHub keeps
+    them for a few days.
+    """
+    attempts: list[Delivery] = []
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        kwargs = {"cursor": cursor} if cursor else {}
+        response = await app.call(
+            lambda kwargs=kwargs: app.rest.apps.async_list_webhook_deliveries(per_page=100, **kwargs)
+        )
+        batch = read(response, list[Delivery])
+        attempts.extend(batch)
+        following = response.raw_response.links.get("next", {}).get("url")
+        if not batch or not following or batch[-1].delivered_at < since:
+            break
+        cursor = response.raw_response.url.join(following).params.get("cursor")
+        if cursor is None:
+            break
+    newest: dict[str, Delivery] = {}
+    for attempt in sorted(attempts, key=lambda one: (one.delivered_at, one.id)):
+        newest[attempt.guid] = attempt
+    refusals = Counter(attempt.guid for attempt in attempts if attempt.refused)
+    settled = {attempt.guid for attempt in attempts if attempt.succeeded}
+    settled |= {guid for guid, count in refusals.items() if count >= MOST_REFUSALS}
+    return [one for one in newest.values() if one.guid not in settled and one.delivered_at >= since]
+
+
+async def redeliver(app: GitHubApp, delivery_id: int) -> bool:
+    """Ask for an attempt to be made again; False when GitHub no longer has it. Deliveries carry the same guid."""
+    try:
+        await app.call(lambda: app.rest.apps.async_redeliver_webhook_delivery(delivery_id))
+    except GitHubRefused as refusal:
+        if refusal.status in {404, 422}:
+            return False
+        raise
+    return True

@@ -1,0 +1,104 @@
+"""What a run may spend and has spent, which caps are near, and how the one that ended it is raised."""
+
+import math
+
+from app.domain.budget import Cap, Exhausted, Kind, Role, Scope, Usage
+from app.domain.status_view import RunView, TierView
+from app.github.text.escape import code
+from app.github.text.markdown import budget, money, sections, tokens
+
+SETTINGS = ".github/autopack.yml"
+
+
+def budget_section(view: RunView) -> str:
+    """The run's budget with its money, who spent how much, and every cap from which it is not far any more."""
+    spent = sum(view.usage.values(), Usage())
+    return sections(
+        f"**Budget** {budget(view.run_cap)} · {_cost(spent)}{_split(view)}",
+        _warnings(view),
+    )
+
+
+def how_to_raise(view: RunView, spent: Exhausted) -> str:
+    """What a person does so that the cap is higher next time: the command, or the key of the settings file."""
+    if spent.scope is Scope.RUN and spent.kind is Kind.TOKENS:
+        higher = _double(spent)
+        first = f"comment `/autopack run --tokens {_short(higher)}`, or set `tokens: {higher}` in {SETTINGS}"
+        return f"Raise the cap: {first}; or narrow the issue, then comment `/autopack run`."
+    return (
+        f"Raise the cap: set `{_setting(view, spent)}` in {SETTINGS} on the default branch, or narrow the issue; "
+        "then comment `/autopack run`."
+    )
+
+
+def _setting(view: RunView, spent: Exhausted) -> str:
+    """The key that holds the cap, and a higher figure, as `key: figure`."""
+    tier = next((one for one in view.tiers if one.tier_id == spent.name), None)
+    category = _category(view, spent.name)
+    match spent.kind, spent.scope:
+        case Kind.TOKENS, Scope.ISSUE:
+            return f"issue.tokens: {_double(spent)}"
+        case Kind.TOKENS, Scope.TIER:
+            return f"tier.token_factor: {_factor(spent, _phase_caps(tier))}"
+        case Kind.TOKENS, Scope.PHASE:
+            return f"categories.{category}.incident_token_cap: {_double(spent)}"
+        case Kind.CI_RUNS, Scope.PHASE:
+            return f"categories.{category}.builder_tries: {spent.limit + 1}"
+        case Kind.CI_RUNS, _:
+            tiers = view.tiers if tier is None else (tier,)
+            return f"tier.ci_runs_per_phase: {_factor(spent, sum(len(one.phases) for one in tiers))}"
+        case _:
+            return f"minutes: {_double(spent)}"
+
+
+def _double(spent: Exhausted) -> int:
+    return math.ceil(max(2 * spent.limit, spent.used + spent.reserved + spent.needs))
+
+
+def _factor(spent: Exhausted, share: int) -> int:
+    """A cap that is a multiple of its phases': twice the multiple that it was, rounded up."""
+    return math.ceil(_double(spent) / max(1, share))
+
+
+def _phase_caps(tier: TierView | None) -> int:
+    return sum(phase.token_cap for phase in tier.phases) if tier else 0
+
+
+def _category(view: RunView, phase_id: str) -> str:
+    phases = [phase for tier in view.tiers for phase in tier.phases]
+    return next((phase.task_category.value for phase in phases if phase.phase_id == phase_id), "debt_cleanup")
+
+
+def _short(count: int) -> str:
+    """Exact, and as short as a command takes it: 100k, 1.5M."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size and (count * 1_000) % size == 0:
+            return f"{count / size:.3f}".rstrip("0").rstrip(".") + unit
+    return str(count)
+
+
+def _cost(spent: Usage) -> str:
+    return money(spent.cost_usd) if spent.total else "$0"
+
+
+def _split(view: RunView) -> str:
+    """Tokens and money of each role that has spent any."""
+    parts = [
+        f"{role.value} {tokens(used.total)} ({money(used.cost_usd)})"
+        for role in Role
+        if (used := view.usage.get(role, Usage())).total
+    ]
+    return f" = {', '.join(parts)}" if len(parts) > 1 else ""
+
+
+def _warnings(view: RunView) -> str:
+    near = [_near(cap) for cap in (view.caps or (view.run_cap,)) if cap.warns and cap.limit]
+    if not near:
+        return ""
+    rest = f"; and {len(near) - 10} more" if len(near) > 10 else ""
+    return f"⚠️ **Near a cap:** {'; '.join(near[:10])}{rest}"
+
+
+def _near(cap: Cap) -> str:
+    used, limit = (tokens(int(one)) if cap.kind is Kind.TOKENS else f"{one:.4g}" for one in (cap.used, cap.limit))
+    return f"{cap.scope} {code(cap.name, 100)} {used} of {limit} {cap.kind.unit} ({cap.used / cap.limit:.0%})"

@@ -1,0 +1,70 @@
+"""What Autopack's check runs say, and which state they show."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.domain.states import RunState
+from app.domain.status_view import Headline, RunView
+from app.github.text.budget_text import budget_section
+from app.github.text.escape import inline
+from app.github.text.markdown import bullets, links, sections
+from app.github.text.status_text import HEADLINES, headline, ledger, models_and_tokens, parts_line, phase_table
+
+Status = Literal["queued", "in_progress", "completed"]
+Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckText:
+    """A check run's state and words; `summary` and `text` are Markdown. A conclusion goes with `completed` only."""
+
+    status: Status
+    conclusion: Conclusion | None
+    title: str
+    summary: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.status == "completed") != (self.conclusion is not None):
+            raise ValueError("a conclusion goes with the status completed, and only with it")
+
+
+def check_output(view: RunView) -> CheckText:
+    """The check `autopack`: where the run stands, and how it ended."""
+    status: Status = "completed" if view.state.terminal else "in_progress"
+    _, words = HEADLINES[view.headline]
+    return CheckText(
+        status=status,
+        conclusion=_conclusion(view.state) if view.state.terminal else None,
+        title=words if view.headline is not Headline.WAITING_FOR_YOU else "Waiting for you: see the status comment",
+        summary=sections(headline(view), links(view), parts_line(view), budget_section(view)),
+        text=sections(phase_table(view, 26_000), models_and_tokens(view), ledger(view, 20_000)),
+    )
+
+
+def promotion_check(view: RunView) -> CheckText:
+    """The check `autopack/promotion`: green only when the run ended well and nothing stands against merging it."""
+    if view.promotion_blockers and view.state.terminal:
+        reasons = bullets((inline(reason, 500) for reason in view.promotion_blockers), 20_000)
+        return CheckText("completed", "failure", "Not eligible", sections("The run may not be promoted:", reasons))
+    if view.state is RunState.DONE_SUCCESS:
+        summary = "The whole run is clean: every tier is complete, audited, and green on the newest base."
+        title = "Merged" if view.promoted else "Ready to be merged"
+        return CheckText("completed", "success", title, sections(summary, links(view)))
+    if view.state.terminal:
+        return CheckText("completed", "failure", "Not eligible", sections(inline(view.reason, 1_000), links(view)))
+    summary = "The run has not ended; until then its branch is not offered for merging."
+    return CheckText("in_progress", None, "The run has not ended", sections(summary, links(view)))
+
+
+def superseded_check(newer_sha: str) -> CheckText:
+    """The check of a commit on which the run has built further."""
+    return CheckText("completed", "neutral", "Superseded", f"The run went on with {newer_sha}.")
+
+
+def _conclusion(state: RunState) -> Conclusion:
+    if state is RunState.DONE_SUCCESS:
+        return "success"
+    if state is RunState.DONE_CANCELLED:
+        return "cancelled"
+    return "failure"

@@ -1,0 +1,145 @@
+"""Short answers and the one-off comments: plan, refusal, help, settings errors, incident."""
+
+from collections.abc import Sequence
+
+from app.domain.plan import Plan
+from app.domain.status_view import RunView
+from app.domain.strategy import Strategy
+from app.github.text.budget_text import budget_section
+from app.github.text.escape import advice, code, fence, inline
+from app.github.text.markdown import bullets, counted, details, links, named, sections, table, tokens
+from app.github.text.status_text import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
+from app.github.text.strategy_text import judged, limits, models
+
+HELP = (
+    ("run", "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"),
+    ("plan", "post the plan and build nothing"),
+    ("status", "say where the run stands"),
+    ("cancel", "end the run; its branch stays"),
+    ("help", "this list"),
+)
+
+
+def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, run_id: str) -> str:
+    """The plan as a table, with what each phase may spend and how it is judged.
+
+    `rest` are the parts that runs of their own would do after the first one's.
+    """
+    rows: list[list[str]] = []
+    for tier in sorted(plan.tiers, key=lambda one: one.tier_index):
+        rows.append([f"**{named(tier.tier_id, tier.name)}**", "", "", "", ""])
+        for phase in plan.phases_of(tier.tier_id):
+            rules = strategy.of_phase(phase.phase_id)
+            risk = f"{phase.task_category.value.replace('_', ' ')}, {phase.complexity.value}"
+            about = [named(phase.phase_id, phase.name), risk, tokens(rules.token_cap)]
+            rows.append([*about, judged(rules), models(rules)])
+    heading = f"### 🗺️ Autopack's plan: {counted(len(plan.phases), 'phase')} in {counted(len(plan.tiers), 'tier')}"
+    vendor = (
+        "" if strategy.cross_vendor else "⚠️ Builder and Auditor are of the same vendor: only one key is configured."
+    )
+    return sections(
+        heading,
+        limits(strategy),
+        vendor,
+        table(["Phase", "Category", "Tokens", "Judged by", "Builder / Auditor"], rows, 26_000),
+        _later_parts(rest),
+        details("Acceptance criteria", bullets(_criteria(plan), 26_000)),
+        f"<sub>Run {code(run_id)}. Start it with `/autopack run`.</sub>",
+    )
+
+
+def refusal(login: str, needed: str = "write, maintain or admin") -> str:
+    """The one polite answer to somebody who may not steer runs here."""
+    return (
+        f"Thanks, {code(login, 80)}. Starting and steering Autopack needs the role {inline(needed)} on this "
+        "repository, which you do not have. Someone who has it can give the same command."
+    )
+
+
+def help_text(unknown: str | None = None, nearest: str | None = None, *, problem: str = "") -> str:
+    """The commands; before them, where one was not understood, which it was and what may have been meant.
+
+    `problem` is what is wrong with a known command's options.
+    """
+    before = inline(problem, 400)
+    if unknown is not None:
+        before = f"I do not know the command {code(unknown, 80)}."
+        if nearest is not None:
+            before += f" Did you mean {code(f'/autopack {nearest}', 80)}?"
+    rows = [[f"`/autopack {command}`", meaning] for command, meaning in HELP]
+    return sections(before, table(["Command", "What it does"], rows, 8_000))
+
+
+def already_running(view: RunView) -> str:
+    """The answer to a second start while a run is on."""
+    mark, words = HEADLINES[view.headline]
+    return sections(
+        f"A run for this issue is on already ({mark} {words.lower()}): {links(view)}.",
+        f"Its status comment is kept up to date. Commands: {COMMANDS}",
+    )
+
+
+def no_run() -> str:
+    """The answer to a command about a run where there is none."""
+    return "There is no run for this issue. `/autopack run` starts one, `/autopack help` lists the commands."
+
+
+def not_here(command: str) -> str:
+    """The answer to a command that only an open issue can take."""
+    return f"{code(f'/autopack {command}', 80)} works on an open issue; this is a pull request, or closed."
+
+
+def status_answer(view: RunView) -> str:
+    """Where the run stands, in short; the status comment says the rest."""
+    return sections(headline(view), links(view), "The status comment is up to date and says the rest.")
+
+
+def settings_error(path: str, line: int | None, problem: str, excerpt: str = "") -> str:
+    """What is wrong with the repository's settings, and where (1-based line)."""
+    place = path if line is None else f"{path}:{line}"
+    return sections(
+        f"### ❌ Autopack cannot use {code(place)}",
+        inline(problem, 2_000),
+        fence(excerpt, "yaml", 2_000) if excerpt else "",
+        "Correct the file on the default branch, then comment `/autopack run` again.",
+    )
+
+
+def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artefacts: Sequence[str] = ()) -> str:
+    """The incident pack: what failed, the last diff, findings, CI excerpt, budgets, how to try again."""
+    mark, words = HEADLINES[view.headline]
+    return sections(
+        f"### {mark} Autopack: {words} ({code(view.state.value)})",
+        f"**Why:** {inline(view.reason, 2_000)}" if view.reason else "",
+        f"**How to try again:** {advice(view.next_action)}",
+        links(view),
+        parts_line(view),
+        budget_section(view),
+        phase_table(view, 18_000),
+        details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",
+        details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
+        ledger(view, 14_000),
+        details("Files", bullets((code(path) for path in artefacts), 3_000)) if artefacts else "",
+    )
+
+
+def _later_parts(rest: Sequence[Plan]) -> str:
+    """What the runs after the first one would do."""
+    if not rest:
+        return ""
+    lines = [
+        f"Part {number}: " + ", ".join(named(phase.phase_id, phase.name) for phase in part.phases)
+        for number, part in enumerate(rest, 2)
+    ]
+    return sections(
+        f"This is part 1 of {len(rest) + 1}; each part is a run of its own, on top of the one before:",
+        bullets(lines, 12_000),
+    )
+
+
+def _criteria(plan: Plan) -> list[str]:
+    return [
+        f"{code(phase.phase_id, 100)}: {inline(criterion, 400)}"
+        for phase in plan.phases
+        for criterion in phase.acceptance_criteria
+    ] or ["none stated"]

@@ -1,0 +1,267 @@
+"""The status comment, the pull request's title and body, and the summary at the end: what a run shows of itself."""
+
+from app.domain.budget import Role, Usage
+from app.domain.findings import Severity
+from app.domain.states import PhaseState, RunState
+from app.domain.status_view import FindingView, Headline, LinkedRun, PhaseView, RunView
+from app.github.text.budget_text import budget_section
+from app.github.text.escape import advice, code, inline, marker, plain, shorten
+from app.github.text.markdown import (
+    PHASE_MARKS,
+    TIER_MARKS,
+    bar,
+    bullets,
+    commit,
+    details,
+    links,
+    moment,
+    money,
+    named,
+    sections,
+    table,
+    tokens,
+)
+from app.github.text.strategy_text import strategy_section
+
+HEADLINES = {
+    Headline.PLANNING: ("🗺️", "Planning"),
+    Headline.BUILDING: ("🛠️", "Building"),
+    Headline.AUDITING: ("🔍", "Auditing"),
+    Headline.WAITING_FOR_CI: ("⏳", "Waiting for CI"),
+    Headline.WAITING_FOR_YOU: ("🙋", "Waiting for you"),
+    Headline.PAUSED: ("⏸️", "Paused"),
+    Headline.BUDGET: ("💸", "Budget"),
+    Headline.PROVIDER_DOWN: ("🔌", "Provider down"),
+    Headline.DONE: ("✅", "Done"),
+    Headline.FAILED: ("❌", "Failed"),
+    Headline.CANCELLED: ("🚫", "Cancelled"),
+    Headline.RESUMED: ("♻️", "Resumed after a crash"),
+}
+COMMANDS = "`/autopack status` · `cancel` · `run` · `plan` · `help`"
+TITLE_LIMIT = 200
+
+
+def status_comment(view: RunView) -> str:
+    """The comment that is edited in place for as long as the run lives: state and next action first."""
+    return sections(
+        headline(view),
+        links(view),
+        parts_line(view),
+        _notices(view),
+        phase_table(view, 26_000),
+        budget_section(view),
+        promotion_line(view),
+        models_and_tokens(view),
+        strategy_section(view.strategy),
+        ledger(view, 20_000),
+        f"<sub>Commands: {COMMANDS}</sub>",
+    )
+
+
+def headline(view: RunView) -> str:
+    """Mark, state and progress; why; what happens next and until when."""
+    mark, words = HEADLINES[view.headline]
+    phases = [phase for tier in view.tiers for phase in tier.phases]
+    ended = sum(phase.state.ended for phase in phases)
+    progress = f" · {ended} of {len(phases)} phases" if phases else ""
+    times = f"Since {moment(view.since)}"
+    if view.deadline is not None and not view.state.terminal:
+        times += f"; this text changes by {moment(view.deadline)} at the latest"
+    return sections(
+        f"### {mark} Autopack: {words}{progress}",
+        f"**Why:** {inline(view.reason, 1_000)}" if view.reason else "",
+        f"**Next:** {advice(view.next_action)}",
+        f"<sub>{times} · {code(view.state.value)}</sub>",
+    )
+
+
+def phase_table(view: RunView, room: int) -> str:
+    """One table of all tiers and their phases; empty before there is a plan."""
+    rows: list[list[str]] = []
+    for tier in view.tiers:
+        rows.append([TIER_MARKS[tier.state], f"**{named(tier.tier_id, tier.name)}**", "", "", "", "", ""])
+        rows += [_phase_row(view, phase) for phase in tier.phases]
+    if not rows:
+        return ""
+    return table(["", "Phase", "Category", "Tries", "Tokens", "Commit", "Note"], rows, room)
+
+
+def models_and_tokens(view: RunView) -> str:
+    """Which model did what, for how much."""
+    rows: list[list[str]] = []
+    for role in Role:
+        used = view.usage.get(role, Usage())
+        model = view.models.get(role)
+        if model is not None or used.total:
+            rows.append(
+                [
+                    role.value.capitalize(),
+                    code(model or "not chosen yet"),
+                    tokens(used.input),
+                    tokens(used.cached),
+                    tokens(used.output),
+                    money(used.cost_usd) if used.total else "-",
+                ]
+            )
+    if not rows:
+        return ""
+    summary = f"Models and tokens: {tokens(_spent(view).total)}"
+    return details(summary, table(["Role", "Model", "Input", "of it cached", "Output", "Cost"], rows, 4_000))
+
+
+def ledger(view: RunView, room: int) -> str:
+    """All findings, open ones first, each with how it ended."""
+    if not view.findings:
+        return ""
+    ordered = sorted(view.findings, key=lambda one: (not one.open, one.finding.severity is Severity.MINOR))
+    still_open = sum(one.open for one in ordered)
+    rows = [_finding_row(one) for one in ordered]
+    body = table(["", "Phase", "Where", "Problem", "Source", "Outcome"], rows, room)
+    return details(f"Findings: {still_open} open, {len(ordered) - still_open} settled", body)
+
+
+def promotion_line(view: RunView) -> str:
+    """Whether the run may be, or has been, promoted; empty while it is too early to say."""
+    if view.promoted:
+        return "**Promotion** 🎉 merged."
+    if not view.state.terminal:
+        return ""
+    if not view.promotion_blockers:
+        return "**Promotion** ✅ the run is clean; merging the pull request is yours."
+    return "**Promotion** ❌ not eligible:\n\n" + bullets((inline(one, 300) for one in view.promotion_blockers), 4_000)
+
+
+def parts_line(view: RunView) -> str:
+    """Which part of the plan this run is, and the runs before and after it; empty where one run does it all."""
+    if view.parts == 1 and view.before is None:
+        return ""
+    places = [f"**Part {view.part} of {view.parts}** of the plan"]
+    if view.before is not None:
+        places.append(f"on top of {_linked(view.before)}")
+    if view.part < view.parts:
+        stopped = view.state.terminal and view.state is not RunState.DONE_SUCCESS
+        waiting = (
+            "the parts after it are not begun, because this one did not end well"
+            if stopped
+            else "the next begins when this has ended well"
+        )
+        places.append(f"next: {_linked(view.after)}" if view.after else waiting)
+    return ", ".join(places) + "."
+
+
+def _linked(run: LinkedRun) -> str:
+    return code(run.run_id, 100) + (f" (#{run.pull_number})" if run.pull_number else "")
+
+
+def pull_title(view: RunView) -> str:
+    """The issue's title with nothing in it that acts."""
+    return shorten(plain(" ".join(view.issue_title.split()), TITLE_LIMIT) or f"Autopack run {view.run_id}", TITLE_LIMIT)
+
+
+def pull_body(view: RunView) -> str:
+    """What the pull request is, and where the run stands. It closes the issue when the plan's last part is merged."""
+    mark, words = HEADLINES[view.headline]
+    return sections(
+        _origin(view),
+        f"{mark} **{words}.** {advice(view.next_action)}",
+        "Written by Autopack, phase by phase: every commit passed its gate, and a second model reviewed the diff. "
+        + (f"The status comment on #{view.issue_number} is kept up to date; a" if view.issue_number else "A")
+        + " person merges.",
+        links(view),
+        parts_line(view),
+        phase_table(view, 26_000),
+        promotion_line(view),
+        models_and_tokens(view),
+        ledger(view, 20_000),
+        marker(f"pull:{view.run_id}"),
+    )
+
+
+def _origin(view: RunView) -> str:
+    """What the pull request comes from. Merging all but the last part must not close the issue: that would end it."""
+    if not view.issue_number:
+        return "Asked for over the REST API." if view.parts == 1 else f"Part {view.part} of {view.parts}."
+    if view.part >= view.parts:
+        return f"Closes #{view.issue_number}"
+    return f"Part {view.part} of {view.parts} of #{view.issue_number}"
+
+
+def final_summary(view: RunView) -> str:
+    """What is posted once when the run has ended: outcome, phases, cost, what is left open."""
+    mark, words = HEADLINES[view.headline]
+    phases = [phase for tier in view.tiers for phase in tier.phases]
+    done = sum(phase.state is PhaseState.COMPLETE for phase in phases)
+    spent = _spent(view)
+    opened = [one for one in view.findings if one.open]
+    outcome = "All phases are complete." if view.state is RunState.DONE_SUCCESS else inline(view.reason, 1_000)
+    return sections(
+        f"### {mark} Autopack: {words}",
+        outcome,
+        f"**Next:** {advice(view.next_action)}",
+        bullets(
+            [
+                f"{done} of {len(phases)} phases complete, {sum(phase.builder_attempts for phase in phases)} tries",
+                f"{tokens(spent.total)} of {tokens(int(view.run_cap.limit))} tokens "
+                f"{bar(view.run_cap.used, view.run_cap.limit)}, {_cost(view)}",
+                f"{len(view.findings)} findings, {len(opened)} still open",
+                links(view),
+            ],
+            8_000,
+        ),
+        parts_line(view),
+        promotion_line(view),
+        phase_table(view, 22_000),
+        ledger(view, 20_000),
+    )
+
+
+def finding_place(one: FindingView) -> str:
+    """`path:line` as code, or a hyphen where the finding concerns the whole patch."""
+    finding = one.finding
+    if finding.path is None:
+        return "-"
+    return code(f"{finding.path}:{finding.line}" if finding.line is not None else finding.path, 160)
+
+
+def _spent(view: RunView) -> Usage:
+    return sum(view.usage.values(), Usage())
+
+
+def _cost(view: RunView) -> str:
+    spent = _spent(view)
+    return money(spent.cost_usd) if spent.total else "$0"
+
+
+def _notices(view: RunView) -> str:
+    if not view.notices:
+        return ""
+    return "> [!NOTE]\n" + "\n".join(f"> - {inline(notice, 300)}" for notice in view.notices[:5])
+
+
+def _phase_row(view: RunView, phase: PhaseView) -> list[str]:
+    tries = f"{phase.builder_attempts}"
+    if phase.auditor_attempts:
+        tries += f" + {phase.auditor_attempts} 🔍"
+    used = f"{tokens(phase.tokens)} / {tokens(phase.token_cap)}" if phase.token_cap else tokens(phase.tokens)
+    made = commit(view, phase.head_sha) + (" 📌" if phase.snapshot else "") if phase.head_sha else ""
+    issues = ", ".join(
+        f"{count} {kind}" for count, kind in ((phase.major_issues, "major"), (phase.minor_issues, "minor")) if count
+    )
+    note = "; ".join(part for part in (inline(phase.note, 200), issues) if part)
+    mark = PHASE_MARKS[phase.state]
+    category = f"{phase.task_category.value.replace('_', ' ')}, {phase.complexity.value}"
+    return [mark, named(phase.phase_id, phase.name), category, tries, used, made, note]
+
+
+def _finding_row(one: FindingView) -> list[str]:
+    finding = one.finding
+    mark = "✅" if not one.open else "🔴" if finding.severity is Severity.MAJOR else "🟡"
+    outcome = inline(one.resolution, 160) if one.resolution else "open" if one.open else "settled"
+    return [
+        f"{mark} {finding.severity.value}",
+        code(one.phase_id, 100),
+        finding_place(one),
+        inline(finding.problem, 240),
+        str(finding.source).replace("_", " "),
+        outcome,
+    ]

@@ -1,0 +1,101 @@
+"""Reads a run in full, and what belongs to a project, for the files that are written of them."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import backlog, finding_rows
+from app.db.engine import Database
+from app.db.tables import DEFAULT_PROJECT, Phase, Run, Submission, Transition
+from app.domain.plan import Plan
+from app.domain.ruleset import Ruleset
+from app.domain.run_export import Backlogs, PostedPatch, ProjectRules, RunArchive, Step
+from app.queries import run_metrics, run_view
+
+
+def of_run(db: Database, run_id: str, ruleset: Ruleset, server_url: str) -> RunArchive:
+    """The run as it stands now. Raises `sqlalchemy.exc.NoResultFound`."""
+    summary, view = run_metrics.run_summary(db, run_id, ruleset.run), run_view.take(db, run_id, server_url)
+    with db.reading() as session:
+        run = session.get_one(Run, run_id)
+        phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id)).all()
+        return RunArchive(
+            summary=summary,
+            view=view,
+            plan=Plan.model_validate(run.plan) if run.plan else None,
+            strategy=run.strategy,
+            base_sha=run.base_sha,
+            follows=run.follows,
+            part=run.part,
+            parts=run.parts,
+            last_log=run.last_log,
+            issues={phase.phase_id: finding_rows.phase_file(session, run, phase) for phase in phases},
+            index=finding_rows.run_index(session, run_id),
+            history=_history(session, run_id),
+            patches=_patches(session, run_id),
+        )
+
+
+def runs_to_show(db: Database, ended: int) -> list[str]:
+    """The ids of all runs that have not ended, and of those that ended last, `ended` at most."""
+    with db.reading() as session:
+        working = session.scalars(sa.select(Run.run_id).where(Run.completed_at.is_(None)).order_by(Run.created_at))
+        over = sa.select(Run.run_id).where(Run.completed_at.is_not(None)).order_by(Run.completed_at.desc())
+        return [*working, *session.scalars(over.limit(ended))]
+
+
+def every_run(db: Database) -> list[str]:
+    """The ids of all runs, oldest first."""
+    with db.reading() as session:
+        return list(session.scalars(sa.select(Run.run_id).order_by(Run.created_at, Run.run_id)))
+
+
+def every_project(db: Database) -> list[str]:
+    """The service's own project, and all that have a run or a backlog."""
+    with db.reading() as session:
+        of_runs = set(session.scalars(sa.select(Run.project_id).distinct()))
+        return sorted({DEFAULT_PROJECT} | of_runs | set(backlog.all_projects(session)))
+
+
+def backlogs(db: Database) -> Backlogs:
+    """The backlogs of all projects."""
+    with db.reading() as session:
+        return backlog.all_projects(session)
+
+
+def rules_of(db: Database, project_id: str, ruleset: Ruleset) -> ProjectRules:
+    """By which rules the project's runs are governed, as far as is known here."""
+    query = (
+        sa.select(Run.run_id, Run.strategy)
+        .where(Run.project_id == project_id, Run.strategy["token_cap"].as_integer().is_not(None))
+        .order_by(Run.created_at.desc(), Run.run_id.desc())
+        .limit(1)
+    )
+    with db.reading() as session:
+        newest = session.execute(query).one_or_none()
+    strategy: dict[str, Any] | None = newest.strategy if newest else None
+    common = {name: value for name, value in strategy.items() if name not in {"phases", "tiers"}} if strategy else None
+    return ProjectRules(
+        project_id=project_id, ruleset=ruleset, last_run_id=newest.run_id if newest else None, strategy=common
+    )
+
+
+def _history(session: Session, run_id: str) -> tuple[Step, ...]:
+    found = session.scalars(sa.select(Transition).where(Transition.run_id == run_id).order_by(Transition.id))
+    return tuple(Step.model_validate(row) for row in found)
+
+
+def _patches(session: Session, run_id: str) -> tuple[PostedPatch, ...]:
+    found = session.scalars(sa.select(Submission).where(Submission.run_id == run_id).order_by(Submission.id))
+    return tuple(patch for row in found for patch in _posted(row))
+
+
+def _posted(row: Submission) -> list[PostedPatch]:
+    suggested: list[dict[str, Any]] = row.body.get("suggested_patches") or []
+    texts: list[str | None] = [row.body.get("patch_content"), *(one.get("patch_content") for one in suggested)]
+    given = [text for text in texts if text]
+    return [
+        PostedPatch(phase_id=row.phase_id, role=row.role, attempt=row.attempt, number=number, text=text)
+        for number, text in enumerate(given, 1)
+    ]

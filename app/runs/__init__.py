@@ -1,0 +1,1 @@
+"""Services that change a run, one transaction each."""

@@ -1,0 +1,98 @@
+"""Linked runs: a plan too large for one run is done by several, each on top of the one before."""
+
+from datetime import datetime
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.db.engine import LOCK, Database
+from app.db.linked_runs import RESULTS_AWAITED, next_id
+from app.db.tables import Run
+from app.db.transition_log import record_transition
+from app.domain.plan import Plan
+from app.domain.states import RunState
+from app.domain.status_view import Headline
+from app.domain.strategy import Strategy
+from app.runs import transitions
+
+
+def create_next(db: Database, run_id: str, at: datetime) -> str | None:
+    """Create the run that does the next part of the plan, on this one's branch; its id, also when it is there already.
+
+    None when nothing is left to do, the run did not end well or only planned, or another run is in the way.
+    """
+    with db.writing() as session:
+        return create_after(session, session.get_one(Run, run_id, with_for_update=LOCK), at)
+
+
+def create_after(session: Session, before: Run, at: datetime) -> str | None:
+    """`create_next` within a transaction that holds the run before; with its strategy, where that is frozen already."""
+    if not _due(before):
+        return None
+    following = next_id(before.run_id, before.part)
+    there = session.get(Run, following)
+    if there is not None:
+        return following if there.follows == before.run_id else None
+    run = _following(before, following, at)
+    try:
+        with session.begin_nested():
+            session.add(run)
+    except IntegrityError:
+        return None
+    cause = f"part {before.part + 1} of the plan of {before.run_id}"
+    record_transition(session, following, "run", following, "", RunState.PLAN_BOOTSTRAP, cause, at)
+    if before.rest_strategies:
+        strategy, *rest = before.rest_strategies
+        before.rest_strategies, run.rest_strategies = [], rest
+        transitions.govern(session, run, Plan.model_validate(run.plan), Strategy.model_validate(strategy), at)
+        run.headline, run.next_action = Headline.BUILDING, RESULTS_AWAITED
+    return following
+
+
+def not_begun(db: Database, run_id: str) -> str:
+    """Why no run does the next part of the plan though this one ended well; empty where nothing is missing."""
+    with db.reading() as session:
+        run = session.get_one(Run, run_id)
+        following = next_id(run_id, run.part)
+        there = session.get(Run, following)
+    if not _due(run) or (there is not None and there.follows == run_id):
+        return ""
+    why = "another run is on for this issue" if there is None else f"there is another run with its id, {following}"
+    return f"Part {run.part + 1} of {run.parts} was not begun: {why}."
+
+
+def _due(run: Run) -> bool:
+    """Whether the next part of the plan is to begin."""
+    return bool(run.rest) and run.state == RunState.DONE_SUCCESS and run.intent == "build"
+
+
+def _following(before: Run, run_id: str, at: datetime) -> Run:
+    plan, *rest = before.rest
+    return Run(
+        run_id=run_id,
+        project_id=before.project_id,
+        engine=before.engine,
+        follows=before.run_id,
+        part=before.part + 1,
+        parts=before.parts,
+        plan=plan,
+        rest=rest,
+        repository=before.repository,
+        installation_id=before.installation_id,
+        issue_number=before.issue_number,
+        issue_title=before.issue_title,
+        intent=before.intent,
+        requester=before.requester,
+        requester_id=before.requester_id,
+        trigger_comment_id=before.trigger_comment_id,
+        options=before.options,
+        safety_profile=before.safety_profile,
+        run_scope=before.run_scope,
+        token_cap=before.token_cap,
+        base_branch=f"autonomous/{before.run_id}",
+        target_branch=before.target_branch or before.base_branch,
+        state=RunState.PLAN_BOOTSTRAP,
+        headline=Headline.PLANNING,
+        headline_since=at,
+        created_at=at,
+    )

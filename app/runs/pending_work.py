@@ -1,0 +1,252 @@
+"""What a run's workflow does with posted work that is to land on a branch: what there is to do, what came of it."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.orm import Session
+
+from app.db import finding_rows, run_rows
+from app.db.engine import Database
+from app.db.tables import Phase, Run, Submission, Transition
+from app.domain.api_requests import AuditorResult, BuilderResult, SuggestedPatch
+from app.domain.budget import Role
+from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
+from app.domain.states import PhaseState, RunState
+from app.runs import audits, builder_results, phase_moves, submissions
+from app.runs.submissions import AUDIT, WORK
+
+
+class Look(BaseModel):
+    """How an externally built run stands, as its workflow sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    state: RunState
+    reason: str
+    head_sha: str | None
+    phase_id: str | None
+    """The phase that the workflow has something to do with."""
+    awaited: str
+    """What has to be posted for the run to go on; empty when nothing has."""
+    over: bool
+    """Every phase has ended."""
+    last: datetime
+    """When something was last posted or moved."""
+
+
+class Work(BaseModel):
+    """What is to be done for one phase."""
+
+    model_config = ConfigDict(frozen=True)
+
+    submission: int
+    """The builder's result that is meant: what is done for it holds for no later one."""
+    attempt: int
+    patch: str
+    """The builder's diff; empty once it is pushed, and where nothing was posted."""
+    suggested: tuple[str, ...]
+    """The auditor's diffs that are not pushed yet."""
+    summary: str
+    head_sha: str | None
+    """The phase's commit, where the builder's patch is pushed already."""
+    approved: bool
+
+
+class Verdict(StrEnum):
+    """What became of a phase whose commit CI did not find fault with."""
+
+    COMPLETE = "complete"
+    AUDIT = "audit"
+    """An approving audit is awaited."""
+    OVERTAKEN = "overtaken"
+    """Something was posted meanwhile that takes its place."""
+
+
+def look(db: Database, run_id: str) -> Look:
+    """Read the run anew."""
+    with db.reading() as session:
+        run = session.get_one(Run, run_id)
+        phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)).all()
+        waiting = [phase for phase in phases if phase.awaiting == WORK and phase.state == PhaseState.GATE]
+        moved = session.scalar(sa.select(sa.func.max(Transition.at)).where(Transition.run_id == run_id))
+        posted = session.scalar(sa.select(sa.func.max(Submission.at)).where(Submission.run_id == run_id))
+        return Look(
+            state=RunState(run.state),
+            reason=run.reason,
+            head_sha=run.head_sha,
+            phase_id=waiting[0].phase_id if waiting else None,
+            awaited=_awaited(phases),
+            over=bool(phases) and all(PhaseState(phase.state).ended for phase in phases),
+            last=max(at for at in (run.created_at, moved, posted) if at is not None),
+        )
+
+
+def work(db: Database, run_id: str, phase_id: str) -> Work | None:
+    """What is to be done for a phase; None when no result was posted for it."""
+    with db.reading() as session:
+        phase = session.get_one(Phase, (run_id, phase_id))
+        built = submissions.newest(session, run_id, phase_id, Role.BUILDER)
+        if built is None:
+            return None
+        result, pushed_already = BuilderResult.model_validate(built.body), built.commit_sha is not None
+        return Work(
+            submission=built.id,
+            attempt=phase.builder_attempts,
+            patch="" if pushed_already else result.patch_content or "",
+            suggested=tuple(one.patch_content for one in _suggested(session, phase)),
+            summary=result.notes or "",
+            head_sha=phase.head_sha if pushed_already else None,
+            approved=submissions.approved(session, run_id, phase_id),
+        )
+
+
+def note(db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime) -> None:
+    """Record findings that send nobody back: of suggestions that could not be used."""
+    with db.writing() as session:
+        run = phase_moves.held_run(session, run_id)
+        submissions.record(session, run, phase_moves.the_phase(session, run, phase_id), found, seen_in, now)
+
+
+def refuse(db: Database, run_id: str, phase_id: str, work: Work, found: Sequence[Finding], now: datetime) -> None:
+    """Send a phase back because of what was found in its work: by the policy, or by CI.
+
+    Found in work that something newer has taken the place of, it is recorded only.
+    """
+    with db.writing() as session:
+        run = phase_moves.held_run(session, run_id)
+        phase = phase_moves.the_phase(session, run, phase_id)
+        submissions.record(session, run, phase, found, f"attempt {work.attempt}", now)
+        if _stands(session, run, phase, work):
+            builder_results.again(session, run, phase, " ".join(one.problem for one in found), found, now)
+            _settle(session, run, phase, (), now)
+
+
+def await_audit(db: Database, run_id: str, phase_id: str, now: datetime) -> None:
+    """The work is done as far as it can be without an approving audit."""
+    with db.writing() as session:
+        run = phase_moves.held_run(session, run_id)
+        phase = phase_moves.the_phase(session, run, phase_id)
+        if phase.awaiting == WORK:
+            phase.awaiting = AUDIT
+        _settle(session, run, phase, (), now)
+
+
+def pushed(db: Database, run_id: str, phase_id: str, work: Work, sha: str, suggested: int, now: datetime) -> None:
+    """The work is on the branch, with so many of the auditor's suggestions; CI judges it, and the client is told."""
+    with db.writing() as session:
+        run = phase_moves.held_run(session, run_id)
+        phase = phase_moves.the_phase(session, run, phase_id)
+        built = session.get_one(Submission, work.submission)
+        built.commit_sha = built.commit_sha or sha
+        if built.answer is None:
+            built.answer = _standing(phase, f"Attempt {built.attempt} is pushed; CI judges it") | {"commit_sha": sha}
+        if not RunState(run.state).terminal:
+            phase_moves.lead(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
+        if _stands(session, run, phase, work):
+            _settle(session, run, phase, [sha] * suggested, now)
+
+
+def complete(db: Database, run_id: str, phase_id: str, work: Work, cause: str, now: datetime) -> Verdict:
+    """Complete a phase whose commit CI has judged, if it is audited and nothing newer was posted."""
+    with db.writing() as session:
+        run = phase_moves.held_run(session, run_id)
+        phase = phase_moves.the_phase(session, run, phase_id)
+        if not _stands(session, run, phase, work) or _suggested(session, phase):
+            return Verdict.OVERTAKEN
+        if not submissions.approved(session, run_id, phase_id):
+            phase.awaiting = AUDIT
+            verdict = Verdict.AUDIT
+        else:
+            phase.note = ""
+            finding_rows.resolve_sources(session, run, phase, (Source.CI, Source.STATIC_CHECK), cause)
+            phase_moves.move(session, run, phase, PhaseState.COMPLETE, cause, now)
+            verdict = Verdict.COMPLETE
+        _settle(session, run, phase, (), now)
+        return verdict
+
+
+def overtaken(db: Database, run_id: str, phase_id: str, work: Work) -> bool:
+    """Whether the verdict on this work matters no more: something newer was posted, or the phase was taken back."""
+    with db.reading() as session:
+        return not _stands(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
+
+
+def keep_snapshot(db: Database, run_id: str, phase_id: str) -> None:
+    """Record that the phase's commit is green and audited."""
+    with db.writing() as session:
+        session.get_one(Phase, (run_id, phase_id)).snapshot = True
+
+
+def deadline_of(db: Database, run_id: str) -> datetime:
+    """Until when something has to be posted for the run."""
+    return deadline(look(db, run_id), run_rows.strategy(db, run_id).external_deadline_minutes)
+
+
+def deadline(seen: Look, minutes: float) -> datetime:
+    """Until when something has to be posted."""
+    return seen.last + timedelta(minutes=minutes)
+
+
+def misfit(phase_id: str, problem: str, severity: Severity = Severity.MAJOR) -> Finding:
+    """The finding of a patch that does not apply on top of what has landed meanwhile."""
+    return Finding(
+        issue_key=issue_key("patch", phase_id, "misfit"),
+        severity=severity,
+        source=Source.STATIC_CHECK,
+        category="patch",
+        problem=problem,
+    )
+
+
+def _awaited(phases: Sequence[Phase]) -> str:
+    audits_of = [phase.phase_id for phase in phases if phase.state == PhaseState.GATE and phase.awaiting == AUDIT]
+    results_of = [
+        phase.phase_id for phase in phases if phase.state in {PhaseState.QUEUED, PhaseState.EXECUTING, PhaseState.RETRY}
+    ]
+    parts = [f"an audit of {', '.join(audits_of)}"] if audits_of else []
+    if results_of:
+        parts.append(f"a builder's result for {results_of[0]}")
+    return f"Awaited: {' and '.join(parts)}." if parts else ""
+
+
+def _stands(session: Session, run: Run, phase: Phase, work: Work) -> bool:
+    """Whether the phase is still at its gate with this work, and the run goes on."""
+    newest = submissions.newest(session, run.run_id, phase.phase_id, Role.BUILDER)
+    at_gate = phase.state == PhaseState.GATE and not RunState(run.state).terminal
+    return at_gate and newest is not None and newest.id == work.submission
+
+
+def _suggested(session: Session, phase: Phase) -> list[SuggestedPatch]:
+    """Patches of the newest audit, until it is answered."""
+    audited = submissions.newest(session, phase.run_id, phase.phase_id, Role.AUDITOR)
+    if audited is None or audited.answer is not None:
+        return []
+    return AuditorResult.model_validate(audited.body).suggested_patches or []
+
+
+def _settle(session: Session, run: Run, phase: Phase, applied: Sequence[str], now: datetime) -> None:
+    """Let a waiting audit lead where it says, and answer whatever waits with where the phase stands."""
+    audited = submissions.newest(session, run.run_id, phase.phase_id, Role.AUDITOR)
+    waiting = audited if audited is not None and audited.answer is None else None
+    revise = waiting is not None and waiting.body["recommendation"] == Recommendation.REVISE
+    if waiting is not None and revise and phase.state == PhaseState.GATE:
+        audits.follow(session, run, phase, AuditorResult.model_validate(waiting.body), now)
+    said = f"{phase.phase_id} is {phase.state}" + (f": {phase.note}" if phase.note else "")
+    for one in submissions.unanswered(session, run.run_id, phase.phase_id):
+        answer = _standing(phase, said)
+        if one.role == Role.AUDITOR:
+            commits = list(applied) if one is waiting else []
+            answer |= {
+                "recommendation": one.body["recommendation"],
+                "patches_applied": len(commits),
+                "commit_shas": list(dict.fromkeys(commits)),
+            }
+        one.answer = answer
+
+
+def _standing(phase: Phase, message: str) -> dict[str, Any]:
+    return {"message": message, "phase_state": phase.state}

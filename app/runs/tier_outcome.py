@@ -1,0 +1,27 @@
+"""Whether a tier is clean, by what is open in it and what it spent."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import budget_usage, finding_rows
+from app.db.tables import Phase, Run
+from app.domain import promotion
+from app.domain.budget import Scope
+from app.domain.states import PhaseState, TierState
+from app.domain.strategy import Strategy
+
+
+def tier_outcome(session: Session, run: Run, tier_id: str) -> TierState:
+    """How the tier ends, now that its last phase has. The run has a strategy."""
+    session.flush()
+    states = session.scalars(sa.select(Phase.state).where(Phase.run_id == run.run_id, Phase.tier_id == tier_id))
+    allowed = Strategy.model_validate(run.strategy).of_tier(tier_id)
+    found = finding_rows.counts(session, run.run_id).of_tier(tier_id)
+    return promotion.tier_outcome(
+        [PhaseState(state) for state in states],
+        major_issues=found.major,
+        minor_issues=found.minor,
+        max_major=allowed.max_major_issues,
+        max_minor=allowed.max_minor_issues,
+        budgets=[cap for cap in budget_usage.read(session, run) if cap.scope is Scope.TIER and cap.name == tier_id],
+    )

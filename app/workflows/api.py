@@ -1,0 +1,214 @@
+"""What clients of the REST API post: stored with all it causes; the run's workflow is told, and its answer awaited.
+
+Everything that a client may read back at once (states, counts, findings) is in the database when the answer is sent.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import TypeVar
+
+from dbos import DBOS
+
+from app.config.loader import parse_settings
+from app.config.yaml_errors import SettingsError
+from app.db import backlog
+from app.db.engine import Database
+from app.domain.aging import BacklogEntry
+from app.domain.api_errors import Unavailable, Unusable
+from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, IssueReport, RunStart, StatusUpdate
+from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderReceipt
+from app.domain.api_run import PhaseCard, RunCard
+from app.domain.plan import Plan
+from app.domain.plan_splitting import split, with_debt_cleanup
+from app.domain.ruleset import RepositorySettings, Ruleset, ruleset_of
+from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, scope_of
+from app.github import commits, issues, settings_files
+from app.github.client import Repo
+from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.queries import run_details
+from app.runs import api_commands, audits, builder_results, submissions
+from app.runs.api_commands import IssueReceipt, Target
+from app.runs.submissions import Posted
+from app.workflows import on_demand_audit
+from app.workflows.external_run import strategy_for
+from app.workflows.finish_run import reconsider_promotion
+from app.workflows.repositories import mirror_at, repo_of
+from app.workflows.run import begin, go_on
+from app.workflows.services import in_db, services
+from app.workflows.steps import utcnow
+from app.workspace.patch_apply import check_diffs
+from app.workspace.workspace_errors import PatchError, PathError, WorkspaceError
+
+R = TypeVar("R", BuilderReceipt, AuditReceipt)
+
+ANSWER_SECONDS = 25.0
+"""How long a posted result waits for the run's workflow; after that the client is told where the phase stands."""
+
+
+async def start_run(asked: RunStart) -> RunCard:
+    """Make a run with the given plan and set its workflow off; what is too much for one run is left to linked ones.
+
+    Raises `Conflict` when an id is taken or another run is on for the issue, and `Unusable` when the repository, the
+    issue, the settings or the models do not fit.
+    """
+    target, settings = await _target(asked)
+    rules = ruleset_of(services().ruleset, settings)
+    options = RunOptions(
+        tokens=asked.run.token_cap,
+        phases=asked.run.max_phases,
+        minutes=asked.run.max_duration_minutes,
+        safety=asked.run.safety_profile,
+        scope=asked.run.run_scope,
+    )
+    plan = asked.plan()
+    if target is not None and asked.run.builder is Engine.AUTOPACK:
+        plan = with_debt_cleanup(plan, await in_db(_backlog_of, target.repository))
+    most = min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases
+    parts = split(plan, most, one_tier_each=scope_of(rules, options, settings).one_tier_each)
+    # Later parts of a run with a repository are governed when they begin, by the repository's settings of then.
+    known = parts[:1] if target else parts
+    strategies = [_govern(asked, part, rules, options, settings) for part in known]
+    card = await in_db(api_commands.start, asked, parts, options, strategies, target, utcnow())
+    if target is not None:
+        await begin(card.run_id)
+    return card
+
+
+async def update_status(run_id: str, phase_id: str, update: StatusUpdate) -> PhaseCard:
+    """Step a phase. Raises `Unknown` and `Conflict`."""
+    card = await in_db(api_commands.update_status, run_id, phase_id, update, utcnow())
+    if card.state.ended:
+        await go_on(run_id)
+    return card
+
+
+async def record_issue(run_id: str, phase_id: str, report: IssueReport) -> IssueReceipt:
+    """Record an issue; each report is a sighting of its own. Raises `Unknown`."""
+    seen_in = f"report {secrets.token_hex(8)}"
+    receipt = await in_db(api_commands.record_issue, run_id, phase_id, report, seen_in, utcnow())
+    await _reconsider(run_id)
+    return receipt
+
+
+async def take_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
+    """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
+    misfit = await _misfit(run_id, phase_id, result)
+    posted = await in_db(builder_results.post, run_id, phase_id, result, utcnow(), misfit=misfit)
+    return await _answer(run_id, posted)
+
+
+async def take_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
+    """Take in an audit. Raises `Unknown` and `Unusable`."""
+    misfit = await _misfit(run_id, phase_id, result)
+    posted = await in_db(audits.post, run_id, phase_id, result, utcnow(), misfit=misfit)
+    await _reconsider(run_id)
+    return await _answer(run_id, posted)
+
+
+async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> AuditRequestReceipt:
+    """Bring a phase to its gate, and set our own Auditor to work where a model is configured.
+
+    Raises `Unknown` and `Unusable`.
+    """
+    receipt = await in_db(audits.request, run_id, phase_id, request, utcnow())
+    begun = await on_demand_audit.begin(run_id, phase_id, request)
+    how = "Autopack's own Auditor is at work" if begun else "post its result to auditor_result"
+    return receipt.model_copy(update={"message": f"An audit of {phase_id} is asked for: {how}"})
+
+
+def _govern(asked: RunStart, plan: Plan, rules: Ruleset, options: RunOptions, settings: RepositorySettings) -> Strategy:
+    if asked.run.repository is None:
+        return strategy_for(rules, plan, options, settings)
+    try:
+        return compile_strategy(rules, plan, options, settings, services().vendors, engine=asked.run.builder)
+    except NoModel as trouble:
+        raise Unusable(str(trouble)) from trouble
+
+
+def _backlog_of(db: Database, repository: str) -> Sequence[BacklogEntry]:
+    with db.reading() as session:
+        return backlog.of_project(session, repository)
+
+
+async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
+    """Where the work goes, and what governs it there."""
+    name = asked.run.repository
+    if name is None:
+        return None, RepositorySettings()
+    github = services().github
+    if github is None:
+        raise Unusable(f"GitHub is not configured, so nothing can be built in {name}; GET /health says what is missing")
+    try:
+        repo = await github.installation_of(name)
+        branch = await commits.default_branch(repo)
+        head = await commits.branch_head(repo, branch)
+        files = await settings_files.read_settings_files(repo, head) if head else None
+    except GitHubUnavailable as trouble:
+        raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
+    except GitHubRefused as refusal:
+        raise Unusable(f"The App cannot reach {name} ({refusal.status}); install it there first") from refusal
+    if files is None:
+        raise Unusable(f"{name} has no commit yet")
+    try:
+        settings = parse_settings(files.settings or "")
+    except SettingsError as trouble:
+        raise Unusable(f"{settings_files.SETTINGS} of {name} does not fit: {trouble}") from trouble
+    if asked.run.issue_number is not None:
+        await _require_open_issue(repo, asked.run.issue_number)
+    return Target(repository=repo.full_name, installation_id=repo.installation_id, base_branch=branch), settings
+
+
+async def _require_open_issue(repo: Repo, number: int) -> None:
+    name = f"{repo.full_name}#{number}"
+    try:
+        issue = await issues.read_issue(repo, number)
+    except GitHubUnavailable as trouble:
+        raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
+    except GitHubRefused as refusal:
+        raise Unusable(f"issue_number: there is no issue {name} ({refusal.status})") from refusal
+    if issue.is_pull:
+        raise Unusable(f"issue_number: {name} is a pull request; name an issue, or none")
+    if not issue.open:
+        raise Unusable(f"issue_number: {name} is closed; reopen it, or name another issue or none")
+
+
+async def _misfit(run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
+    """Why posted patches do not apply on the run's branch as it is now; empty where they do, or nothing is pushed."""
+    run = await in_db(run_details.place_of, run_id)
+    diffs = await in_db(submissions.to_apply, run_id, phase_id, result)
+    if run.repository is None or run.over or not diffs:
+        return ""
+    try:
+        repo = await repo_of(run.repository, run.installation_id)
+        head = run.head_sha or await commits.branch_head(repo, run.base_branch)
+        if head is not None:
+            mirror = await mirror_at(run.repository, run.installation_id, head)
+            await check_diffs(mirror.path.absolute(), head, diffs)
+    except (PatchError, PathError) as trouble:
+        return str(trouble)
+    except (GitHubUnavailable, GitHubRefused, WorkspaceError) as trouble:
+        raise Unavailable(f"{run.repository} cannot be read now: {trouble}") from trouble
+    return ""
+
+
+async def _reconsider(run_id: str) -> None:
+    """Where the run is over, have its pull request say whether it may still be promoted."""
+    run = await in_db(run_details.place_of, run_id)
+    if run.repository is not None and run.over:
+        await DBOS.start_workflow_async(reconsider_promotion, run_id)
+
+
+async def _answer(run_id: str, posted: Posted[R]) -> R:
+    """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
+    if posted.at_work is not None or posted.receipt.phase_state.ended:
+        await go_on(run_id)
+    if posted.at_work is None:
+        return posted.receipt
+    deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
+    while asyncio.get_running_loop().time() < deadline:
+        answer = await in_db(submissions.answer_of, posted.at_work)
+        if answer is not None:
+            return type(posted.receipt).model_validate(answer)
+        await asyncio.sleep(0.1)
+    return posted.receipt

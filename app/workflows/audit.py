@@ -1,0 +1,112 @@
+"""The audit of an attempt: the Auditor reads the diff; its findings go into the ledger and decide whether it passes."""
+
+from dbos import DBOS
+from pydantic import BaseModel, ConfigDict
+
+from app.agents import auditor
+from app.agents.conversation import AgentDeps
+from app.agents.tasks import AuditTask, Feedback
+from app.domain.audit_window import OVER_WINDOW
+from app.domain.budget import Role
+from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
+from app.domain.plan import Phase
+from app.domain.status_view import Headline
+from app.domain.strategy import Strategy
+from app.workflows import db_steps, github_status
+from app.workflows.build import model_plan
+from app.workflows.db_steps import RunLedger
+from app.workflows.run_context import Job
+from app.workflows.waiting import patiently
+
+
+class Audit(BaseModel):
+    """What an audit came to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    """The audit round of the phase, from 1."""
+    recommendation: Recommendation
+    summary: str
+    found: tuple[Finding, ...]
+    fixed: tuple[Finding, ...]
+    still_open: tuple[Finding, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Approved, and no major finding of any audit of the phase is still open."""
+        return self.recommendation is Recommendation.APPROVE and not any(
+            finding.severity is Severity.MAJOR for finding in self.still_open
+        )
+
+    @property
+    def unread(self) -> bool:
+        """The diff was larger than the Auditor's window, and no model was asked."""
+        return any(finding.issue_key == OVER_WINDOW for finding in self.found)
+
+    @property
+    def feedback(self) -> Feedback:
+        return Feedback(title="The Auditor asks for changes", text=self.summary)
+
+
+@DBOS.workflow(name="audit_round")
+async def _ask_auditor(
+    job: Job,
+    strategy: Strategy,
+    phase: Phase,
+    number: int,
+    diff: str,
+    ci: str,
+    known: tuple[Finding, ...],
+    profile: str | None,
+) -> AuditReport:
+    rules = strategy.of_phase(phase.phase_id)
+    deps = AgentDeps(
+        role=Role.AUDITOR,
+        ledger=RunLedger(job.run_id, phase.phase_id),
+        plan=model_plan(job, strategy, rules.auditor, strategy.output_tokens.auditor),
+    )
+    task = AuditTask(
+        repository=job.repository,
+        run_id=job.run_id,
+        issue=job.issue,
+        outline=job.outline,
+        notes=job.notes,
+        phase=phase,
+        attempt=number,
+        diff=diff,
+        profile=profile or rules.auditor_profile or "general",
+        ci=ci,
+        open_findings=known,
+    )
+    return await auditor.audit(task, deps)
+
+
+async def audit(
+    job: Job, strategy: Strategy, phase: Phase, number: int, diff: str, *, ci: str, profile: str | None = None
+) -> Audit:
+    """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's."""
+    await db_steps.start_audit(job.run_id, phase.phase_id, number)
+    await github_status.say(job.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
+    known = tuple(
+        view.finding
+        for view in await db_steps.open_findings(job.run_id, phase.phase_id)
+        if view.finding.source == Source.AUDITOR
+    )
+    open_ = tuple(finding for finding in known if finding.issue_key != OVER_WINDOW)
+    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, open_, profile))
+    found = distinct(one.as_finding() for one in report.findings)
+    again = {finding.fingerprint for finding in found}
+    said_fixed = {*report.fixed, *(f.fingerprint for f in known if f.issue_key == OVER_WINDOW)}
+    fixed = tuple(f for f in known if f.fingerprint in said_fixed - again)
+    await db_steps.findings(job.run_id, phase.phase_id, found, f"audit {number}")
+    closed = {finding.fingerprint for finding in fixed}
+    open_still = tuple(f for f in known if f.fingerprint not in closed | again) + found
+    return Audit(
+        number=number,
+        recommendation=report.recommendation,
+        summary=report.summary,
+        found=found,
+        fixed=fixed,
+        still_open=open_still,
+    )

@@ -1,0 +1,91 @@
+"""How workflow code touches the world: every effect is a step, recorded once done and safe to repeat before that."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from typing import ParamSpec, TypeVar
+
+from dbos import DBOS
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from app.github.github_errors import GitHubRefused, GitHubUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PAUSES = (1, 10, 30, 60, 120, 300, 600, 600)
+"""Seconds between tries while GitHub or the database is down, half an hour in all; each pause survives a restart."""
+
+
+def utcnow() -> datetime:
+    """The time, for use inside steps only."""
+    return datetime.now(UTC)
+
+
+def step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+    """Make a plain function a step that runs beside the event loop: for the database, which must not block it."""
+
+    @functools.wraps(function)
+    async def beside(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await asyncio.to_thread(function, *args, **kwargs)
+
+    return effect(beside)
+
+
+def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    """Make an async function a step, and try it again for half an hour while GitHub or the database is down.
+
+    After that the error leaves it.
+    """
+    stepped = DBOS.step(name=f"{function.__module__}.{function.__qualname__}")(function)
+
+    @functools.wraps(function)
+    async def persistent(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await outlast(lambda: stepped(*args, **kwargs), PAUSES, OperationalError)
+
+    return persistent
+
+
+def optional_effect(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+    """Make an async function that only shows something on GitHub a step, tried again as `effect` does.
+
+    It never ends a workflow: what GitHub refuses, or does not do within half an hour, is logged and left out.
+    """
+    persistent = effect(function)
+
+    @functools.wraps(function)
+    async def optional(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await persistent(*args, **kwargs)
+        except (GitHubUnavailable, GitHubRefused) as problem:
+            DBOS.logger.warning("%s: %s is left out: %s", DBOS.workflow_id, function.__name__, problem)
+
+    return optional
+
+
+async def outlast(
+    ask: Callable[[], Awaitable[R]], pauses: Iterable[float], database_failure: type[SQLAlchemyError]
+) -> R:
+    """Ask, and ask again after each pause (seconds) while GitHub is down or the database fails in this way.
+
+    After the last one the error leaves. A pause is part of the workflow, so it is not slept twice.
+    """
+    for pause in pauses:
+        try:
+            return await ask()
+        except GitHubUnavailable as trouble:
+            why, at_least = str(trouble), trouble.retry_after or 0
+        except database_failure as trouble:
+            # Of other errors the text may hold what was to be stored.
+            detail = trouble.orig if isinstance(trouble, OperationalError) else type(trouble).__name__
+            why, at_least = f"database: {detail}", 0
+        DBOS.logger.warning("%s: %s; next try in %s seconds", DBOS.workflow_id, why, pause)
+        await DBOS.sleep_async(max(pause, at_least))
+    return await ask()
+
+
+@DBOS.step(name="now")
+async def now() -> datetime:
+    """The time, recorded: a replay reads the same."""
+    return utcnow()

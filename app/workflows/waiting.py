@@ -1,0 +1,70 @@
+"""Waiting inside a run: for a message that something changed, or for a model provider that is down."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from dbos import DBOS, error
+
+from app.domain.budget import ModelFailed, ModelFailure, RunStopped
+from app.domain.status_view import Headline
+from app.github.github_errors import GitHubUnavailable
+from app.workflows import db_steps, github_status
+from app.workflows.run_context import Job
+from app.workflows.steps import now
+
+R = TypeVar("R")
+
+WAKE = "wake"
+"""Topic of the messages that wake a run; they carry nothing, because what they announce is read again."""
+
+_PASSES = frozenset({ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT})
+
+
+async def wake(run_id: str) -> None:
+    """Tell a run's workflow that there is something to look at; one that is not started reads it when it starts."""
+    try:
+        await DBOS.send_async(run_id, "look", topic=WAKE)
+    except error.DBOSNonExistentWorkflowError:
+        DBOS.logger.info("run %s is not started yet, so it is not woken", run_id)
+
+
+async def sleep_until_woken(seconds: float) -> None:
+    """Wait for a message, then take the others that came with it: one look answers them all."""
+    if await DBOS.recv_async(WAKE, timeout_seconds=seconds) is None:
+        return
+    while await DBOS.recv_async(WAKE, timeout_seconds=0) is not None:
+        pass
+
+
+async def patiently(job: Job, ask: Callable[[], Awaitable[R]]) -> R:
+    """Ask a model; while none of its list, or GitHub, can be reached, wait and ask again as often as there are pauses.
+
+    Raises what the last one raised, and `RunStopped` when the run is asked to end meanwhile.
+    """
+    for minutes in job.provider_pauses_minutes:
+        try:
+            return await ask()
+        except ModelFailed as failed:
+            if failed.failure not in _PASSES:
+                raise
+            await _wait(job, minutes, str(failed))
+        except GitHubUnavailable as trouble:
+            await _wait(job, minutes, str(trouble))
+    return await ask()
+
+
+async def _wait(job: Job, minutes: float, why: str) -> None:
+    until = await now() + timedelta(minutes=minutes)
+    following = f"The next try is at {until:%H:%M} UTC."
+    await github_status.say(job.run_id, Headline.PROVIDER_DOWN, following, why, until)
+    while (left := (until - await now()).total_seconds()) > 0:
+        await sleep_until_woken(left)
+        await check_stop(job.run_id)
+
+
+async def check_stop(run_id: str) -> None:
+    """Raise `RunStopped` when the run is asked to end."""
+    asked = await db_steps.stop_asked(run_id)
+    if asked is not None:
+        raise RunStopped(asked[1])

@@ -1,0 +1,21 @@
+"""`issue_comment`: slash commands in the text of a comment on an issue or a pull request."""
+
+from app.github.events import IssueCommentEvent
+from handlers.commands import COMMANDS, Asked, Unknown, help_command, parse_comment
+from handlers.outcomes import Action
+from handlers.permission_and_start import allowed, repo_of_event
+
+
+async def handle(event: IssueCommentEvent) -> list[Action]:
+    if event.action != "created" or event.sender is None or event.sender.bot or event.comment.performed_via_github_app:
+        return []
+    parsed = parse_comment(event.comment.body or "")
+    if parsed is None:
+        return []
+    repo = await repo_of_event(event)
+    if repo is None or not await allowed(repo, event.sender, event.issue.number):
+        return []
+    if isinstance(parsed, Unknown):
+        await help_command.answer_unknown(repo, event, parsed)
+        return []
+    return await COMMANDS[parsed.name](Asked(event=event, repo=repo, who=event.sender, command=parsed))

@@ -1,0 +1,59 @@
+"""From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from dbos import DBOS, SetWorkflowID
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.db import deliveries
+from app.github.events import BadPayload, parse
+from app.github.github_errors import GitHubRefused
+from app.workflows.reconcile import DELIVERY
+from app.workflows.run import RUNS_QUEUE, run
+from app.workflows.services import in_db
+from app.workflows.steps import outlast
+from app.workflows.waiting import wake
+from handlers import ci_events, comment_events, installation_events, issue_events, pull_events, push_events
+from handlers.outcomes import Action, StartRun
+
+PAUSES = (1, 10, 30, 60, *[180] * 1440)
+"""Seconds between tries while GitHub or the database is down. Three days in all, because GitHub, which has been told
+that the delivery arrived, will not send it again; and short, because it is to be acted on soon after an outage."""
+
+HANDLERS: Mapping[str, Callable[[Any], Awaitable[list[Action]]]] = {
+    "issues": issue_events.handle,
+    "issue_comment": comment_events.handle,
+    "pull_request": pull_events.handle,
+    "push": push_events.handle,
+    "check_run": ci_events.check_run,
+    "check_suite": ci_events.check_suite,
+    "workflow_run": ci_events.workflow_run,
+    "status": ci_events.status,
+    "installation": installation_events.created,
+    "installation_repositories": installation_events.repositories_added,
+}
+"""Event name → what is done about it."""
+
+
+@DBOS.workflow(name=DELIVERY)
+async def handle_delivery(delivery_id: str) -> None:
+    """Act on one delivery of the inbox. Ended by a defect, it is tried again by the reconciler."""
+    for action in await outlast(lambda: _decide(delivery_id), PAUSES, SQLAlchemyError):
+        if isinstance(action, StartRun):
+            with SetWorkflowID(action.run_id):
+                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, action.run_id)
+        else:
+            await wake(action.run_id)
+
+
+@DBOS.step(name="handlers.dispatch.decide")
+async def _decide(delivery_id: str) -> list[Action]:
+    delivery = await in_db(deliveries.load, delivery_id)
+    try:
+        event = parse(delivery.event, delivery.payload)
+        return [] if event is None else await HANDLERS[delivery.event](event)
+    except (BadPayload, GitHubRefused) as trouble:
+        # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.
+        DBOS.logger.warning("delivery %s (%s) came to nothing: %s", delivery_id, delivery.event, trouble)
+        return []

@@ -1,0 +1,63 @@
+"""Who may steer, and how a run comes to be: the same for the label and for the command."""
+
+import secrets
+
+from app.db import run_rows
+from app.db.run_rows import NewRun
+from app.domain.strategy import RunOptions
+from app.github import comments, text
+from app.github.client import Repo
+from app.github.events import Account, IssueRef, RepositoryEvent
+from app.github.permissions import may_steer
+from app.workflows.repositories import repo_of
+from app.workflows.services import in_db, services
+from app.workflows.steps import utcnow
+from handlers.outcomes import StartRun
+
+
+async def repo_of_event(event: RepositoryEvent) -> Repo | None:
+    """The event's repository as the App reaches it; None for an event that names no installation."""
+    if event.installation is None:
+        return None
+    return await repo_of(event.repository.full_name, event.installation.id)
+
+
+async def allowed(repo: Repo, who: Account, number: int) -> bool:
+    """Ask GitHub whether the person may steer; the first time they may not, tell them so politely."""
+    if await may_steer(repo, who.login):
+        return True
+    await comments.post_once(repo, number, f"refusal:{who.login}", text.refusal(who.login))
+    return False
+
+
+async def start(
+    repo: Repo,
+    issue: IssueRef,
+    who: Account,
+    *,
+    base_branch: str,
+    intent: str = "build",
+    options: RunOptions | None = None,
+    comment_id: int | None = None,
+) -> StartRun:
+    """Store the run, unless one is open on the issue for the same purpose: then that one is named."""
+    options = options or RunOptions()
+    run_id = await in_db(
+        run_rows.create,
+        NewRun(
+            run_id=f"issue-{issue.number}-{secrets.token_hex(4)}",
+            repository=repo.full_name,
+            installation_id=repo.installation_id,
+            issue_number=issue.number,
+            issue_title=issue.title,
+            intent=intent,
+            requester=who.login,
+            requester_id=who.id,
+            trigger_comment_id=comment_id,
+            options=options,
+            base_branch=base_branch,
+            token_cap=options.tokens or services().ruleset.run.tokens,
+        ),
+        utcnow(),
+    )
+    return StartRun(run_id)

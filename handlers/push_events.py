@@ -1,0 +1,25 @@
+"""`push`: somebody else's commit on a run's branch stops the run; it does not build on what it did not make."""
+
+from app.db import run_rows
+from app.domain.states import RunState
+from app.github.events import PushEvent
+from app.runs import transitions
+from app.workflows.services import in_db
+from handlers.outcomes import Action, WakeRun
+from handlers.permission_and_start import repo_of_event
+
+
+async def handle(event: PushEvent) -> list[Action]:
+    branch = event.branch
+    if branch is None or not branch.startswith("autonomous/"):
+        return []
+    run = await in_db(run_rows.run_of_branch, event.repository.full_name, branch)
+    if run is None or run.completed_at is not None:
+        return []
+    repo = await repo_of_event(event)
+    if repo is None or event.sender is None or event.sender.login == repo.bot_login:
+        return []
+    what = "deleted the run's branch" if event.deleted else f"pushed {event.after[:7]} to the run's branch"
+    reason = f"{event.sender.login} {what}; the run does not build on commits that it did not make"
+    await in_db(transitions.ask_to_stop, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+    return [WakeRun(run.run_id)]

@@ -1,0 +1,38 @@
+"""A Builder that repeats itself is noticed, whatever it calls what it did."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.findings import Finding, Severity, Source
+from app.domain.repetition import Try, repeated
+
+
+def finding(key: str) -> Finding:
+    return Finding(issue_key=key, severity=Severity.MAJOR, source=Source.AUDITOR, category="c", problem=key)
+
+
+def test_the_same_patch_is_a_repetition_however_it_failed() -> None:
+    tries = [Try.of("+a", [], "CI is red: test"), Try.of("+a", [finding("ci__test__failed")], "")]
+    assert repeated(tries, 2) == "the same patch 2 times"
+    assert repeated(tries[:1], 2) is None
+
+
+def test_the_same_findings_are_a_repetition_in_whatever_order_and_words() -> None:
+    one, other = finding("docs__readme__typo"), finding("docs__readme__gap")
+    tries = [Try.of("+a", [one, other], "first"), Try.of("+b", [other, one], "second")]
+    assert repeated(tries, 2) == "the same failure 2 times"
+    assert repeated([tries[0], Try.of("+b", [one], "first")], 2) is None
+
+
+def test_without_findings_the_note_tells_failures_apart() -> None:
+    assert repeated([Try.of("+a", [], "CI is red: test"), Try.of("+b", [], "CI is red: test")], 2)
+    assert repeated([Try.of("+a", [], "CI is red: test"), Try.of("+b", [], "CI is red: lint")], 2) is None
+
+
+@given(
+    st.lists(st.builds(Try.of, st.text(max_size=3), st.just([]), st.text(max_size=3)), max_size=6), st.integers(2, 4)
+)
+def test_more_tries_never_make_a_repetition_go_away(tries: list[Try], times: int) -> None:
+    if any(repeated(tries[:count], times) for count in range(len(tries))):
+        assert repeated(tries, times)
+    assert len(tries) >= times or repeated(tries, times) is None

@@ -1,0 +1,172 @@
+"""Requests are repeated within a deadline, and what may have been done is looked for before it is done again."""
+
+import json
+import pickle
+
+import httpx
+import pytest
+import respx
+
+from app.github import comments, issues
+from app.github.api_calls import Patience
+from app.github.client import GitHubApp, Repo
+from app.github.github_errors import BranchMoved, GitHubRefused, GitHubUnavailable
+
+ISSUE = {"number": 1, "title": "Broken", "body": None, "state": "open", "labels": [{"name": "bug"}, "old"]}
+BOT = {"login": "autopack[bot]", "id": 9, "type": "Bot"}
+
+
+def comment(number: int, body: str, **other: object) -> dict[str, object]:
+    return {"id": number, "body": body, "user": BOT, "created_at": "2026-01-01T00:00:00Z", **other}
+
+
+async def test_a_server_error_and_a_broken_connection_are_tried_again(repo: Repo, github: respx.MockRouter) -> None:
+    route = github.get("/repos/acme/widgets/issues/1").mock(
+        side_effect=[httpx.Response(502), httpx.ConnectError("refused"), httpx.Response(200, json=ISSUE)]
+    )
+    issue = await issues.read_issue(repo, 1)
+    assert (issue.title, issue.body, issue.labels, issue.author) == ("Broken", "", ("bug", "old"), "ghost")
+    assert route.call_count == 3
+    assert route.calls.last.request.headers["X-GitHub-Api-Version"] == "2026-03-10"
+    assert route.calls.last.request.headers["User-Agent"].startswith("autopack/")
+
+
+async def test_a_token_that_could_not_be_fetched_at_once_is_fetched_again(repo: Repo, github: respx.MockRouter) -> None:
+    good: dict[str, object] = {"token": "ghs_later", "expires_at": "2099-01-01T00:00:00Z", "permissions": {}}
+    github["tokens"].mock(side_effect=[httpx.Response(503), httpx.Response(201, json=good)])
+    route = github.get("/repos/acme/widgets/issues/1").respond(json=ISSUE)
+    await issues.read_issue(repo, 1)
+    assert route.calls.last.request.headers["Authorization"] == "token ghs_later"
+
+
+@pytest.mark.parametrize("status", [403, 429])
+async def test_a_rate_limit_is_waited_out(repo: Repo, github: respx.MockRouter, status: int) -> None:
+    limited = httpx.Response(status, headers={"Retry-After": "1"}, json={"message": "secondary rate limit"})
+    github.get("/repos/acme/widgets/issues/1").mock(side_effect=[limited, httpx.Response(200, json=ISSUE)])
+    assert (await issues.read_issue(repo, 1)).number == 1
+
+
+async def test_a_rate_limit_beyond_the_deadline_is_reported_with_its_time(repo: Repo, github: respx.MockRouter) -> None:
+    github.get("/repos/acme/widgets/issues/1").respond(429, headers={"Retry-After": "900"}, json={})
+    with pytest.raises(GitHubUnavailable) as caught:
+        await issues.read_issue(repo, 1)
+    assert caught.value.retry_after == 900
+
+
+async def test_github_down_ends_at_the_deadline(app: GitHubApp, github: respx.MockRouter) -> None:
+    object.__setattr__(app.settings, "patience", Patience(total=1.0, first_wait=0.02, longest_wait=0.05))
+    repo = await app.installation(5, "acme/widgets")
+    route = github.get("/repos/acme/widgets/issues/1").respond(500)
+    with pytest.raises(GitHubUnavailable, match="500 on GET /repos/acme/widgets/issues/1"):
+        await issues.read_issue(repo, 1)
+    assert 2 <= route.call_count <= 60
+
+
+@pytest.mark.parametrize(("status", "message"), [(403, "Resource not accessible by integration"), (404, "Not Found")])
+async def test_a_refusal_is_not_tried_again(repo: Repo, github: respx.MockRouter, status: int, message: str) -> None:
+    route = github.get("/repos/acme/widgets/issues/1").respond(status, json={"message": message})
+    with pytest.raises(GitHubRefused, match=message) as caught:
+        await issues.read_issue(repo, 1)
+    assert caught.value.status == status
+    assert route.call_count == 1
+
+
+async def test_a_page_of_a_proxy_is_not_taken_for_an_answer(repo: Repo, github: respx.MockRouter) -> None:
+    github.get("/repos/acme/widgets/issues/1").respond(200, html="<html>login</html>")
+    with pytest.raises(GitHubUnavailable, match="answer not understood"):
+        await issues.read_issue(repo, 1)
+
+
+async def test_a_revoked_token_is_renewed_once(repo: Repo, github: respx.MockRouter) -> None:
+    tokens = github["tokens"]
+    github.get("/repos/acme/widgets/issues/1").mock(
+        side_effect=[httpx.Response(200, json=ISSUE), httpx.Response(401, json={}), httpx.Response(200, json=ISSUE)]
+    )
+    await issues.read_issue(repo, 1)
+    await issues.read_issue(repo, 1)
+    assert tokens.call_count == 2
+
+
+async def test_a_comment_whose_answer_was_lost_is_found_and_not_posted_twice(
+    repo: Repo, github: respx.MockRouter
+) -> None:
+    posted: list[dict[str, object]] = []
+
+    def post(request: httpx.Request) -> httpx.Response:
+        posted.append(comment(len(posted) + 10, json.loads(request.content)["body"]))
+        raise httpx.ReadTimeout("lost", request=request)
+
+    def listed(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=posted)
+
+    github.get("/repos/acme/widgets/issues/1/comments").mock(side_effect=listed)
+    github.post("/repos/acme/widgets/issues/1/comments").mock(side_effect=post)
+    assert await comments.post_once(repo, 1, "status:r1", "hello") == 10
+    assert len(posted) == 1
+    assert posted[0]["body"] == "hello\n\n<!-- autopack:status:r1 -->"
+
+
+async def test_a_comment_that_was_not_made_is_made_at_the_next_try(repo: Repo, github: respx.MockRouter) -> None:
+    github.get("/repos/acme/widgets/issues/1/comments").respond(json=[])
+    route = github.post("/repos/acme/widgets/issues/1/comments").mock(
+        side_effect=[httpx.Response(502), httpx.Response(201, json=comment(3, "x"))]
+    )
+    github.patch("/repos/acme/widgets/issues/comments/3").respond(json=comment(3, "x"))
+    assert await comments.upsert(repo, 1, "status:r1", "hello") == 3
+    assert route.call_count == 2
+
+
+async def test_a_clash_with_somebody_who_was_faster_is_no_error(repo: Repo, github: respx.MockRouter) -> None:
+    look = github.get("/repos/acme/widgets/labels/autopack").mock(
+        side_effect=[httpx.Response(404, json={}), httpx.Response(200, json={"name": "autopack"})]
+    )
+    github.post("/repos/acme/widgets/labels").respond(422, json={"message": "already_exists"})
+    await issues.ensure_label(repo)
+    assert look.call_count == 2
+
+
+async def test_lists_are_read_to_their_end(repo: Repo, github: respx.MockRouter) -> None:
+    def page(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params["page"])
+        items = [comment(number * 1000 + i, "text") for i in range(100 if number < 3 else 7)]
+        return httpx.Response(200, json=items)
+
+    github.get("/repos/acme/widgets/issues/1/comments").mock(side_effect=page)
+    assert len(await issues.comments(repo, 1)) == 207
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        GitHubUnavailable("down", 3.5),
+        GitHubRefused(422, "no"),
+        BranchMoved("autonomous/r", "a" * 40, None),
+    ],
+)
+def test_errors_survive_pickling(error: Exception) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert (str(again), again.args) == (str(error), error.args)
+
+
+async def test_a_git_token_reaches_one_repository_and_may_only_read(repo: Repo, github: respx.MockRouter) -> None:
+    tokens = github["tokens"]
+    first = await repo.app.git_token(repo)
+    assert (await repo.app.git_token(repo)) is first
+    assert tokens.call_count == 1
+    assert json.loads(tokens.calls.last.request.content) == {
+        "repositories": ["widgets"],
+        "permissions": {"contents": "read"},
+    }
+    assert "ghs_example" not in repr(first)
+
+
+async def test_the_installation_of_a_repository_is_asked_for(app: GitHubApp, github: respx.MockRouter) -> None:
+    github.get("/repos/acme/widgets/installation").respond(json={"id": 5})
+    repo = await app.installation_of("acme/widgets")
+    assert (repo.installation_id, repo.bot_login, repo.url("pull/1")) == (
+        5,
+        "autopack[bot]",
+        "https://github.test/acme/widgets/pull/1",
+    )
+    assert await app.installation(5, "acme/widgets") is repo

@@ -1,0 +1,144 @@
+"""Deliveries that a defect ended are tried again, and the workflow engine's records do not grow for ever."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
+from sqlalchemy.exc import NoResultFound
+
+from app.config.loader import default_ruleset
+from app.db import deliveries, run_rows
+from app.db.deliveries import StoredDelivery
+from app.db.engine import Database
+from app.db.tables import Run, Transition
+from app.domain.api_errors import Unknown
+from app.domain.api_requests import AuditRequest, BuilderResult, RunStart
+from app.main import engine_config
+from app.runs import builder_results
+from app.workflows import api
+from app.workflows.cleanup import forget_workflows
+from app.workflows.finish_run import end_stranded, reconsider_promotion
+from app.workflows.on_demand_audit import audit_posted_patch
+from app.workflows.reconcile import MOST_RETRIES, retry_failed_workflows, start_forgotten_runs
+from app.workflows.run import RUNS_QUEUE, run
+from app.workflows.services import NotConfigured, Services, configure
+from app.workflows.steps import utcnow
+from handlers.dispatch import handle_delivery
+
+IGNORED = StoredDelivery("d-1", "issues", '{"action": "pinned"}')
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    """The surroundings of a launched workflow engine, not yet given to it. One delivery is in the inbox."""
+    db = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
+    db.migrate()
+    deliveries.store(db, [IGNORED], utcnow())
+    DBOS(config=engine_config(db))
+    await asyncio.to_thread(DBOS.launch)
+    yield Services(db=db, github=None, server_url="", data_dir=tmp_path, ruleset=default_ruleset(), vendors=frozenset())
+    configure(None)
+    await asyncio.to_thread(DBOS.destroy)
+    db.close()
+
+
+async def statuses() -> list[str]:
+    return [one.status for one in await DBOS.list_workflows_async(name="delivery")]
+
+
+async def act_on_it() -> None:
+    with SetWorkflowID(IGNORED.id):
+        await handle_delivery(IGNORED.id)
+
+
+async def test_a_delivery_that_failed_is_tried_again_when_it_can_go_well(services: Services) -> None:
+    with pytest.raises(NotConfigured):
+        await act_on_it()
+    assert await statuses() == ["ERROR"]
+    configure(services)
+    await retry_failed_workflows(Counter())
+    async with asyncio.timeout(20):
+        await (await DBOS.retrieve_workflow_async(IGNORED.id)).get_result()
+    assert await statuses() == ["SUCCESS"]
+
+
+async def test_a_delivery_that_fails_again_and_again_is_left_alone(services: Services) -> None:
+    assert services.github is None
+    with pytest.raises(NotConfigured):
+        await act_on_it()
+    await retry_failed_workflows(Counter({IGNORED.id: MOST_RETRIES}))
+    assert await statuses() == ["ERROR"]
+
+
+async def test_what_ended_long_ago_is_forgotten(services: Services) -> None:
+    configure(services)
+    await act_on_it()
+    await forget_workflows(utcnow() - timedelta(minutes=5))
+    assert await statuses() == ["SUCCESS"]
+    await forget_workflows(utcnow() + timedelta(seconds=1))
+    assert await statuses() == []
+
+
+async def test_no_kind_of_workflow_is_kept_for_ever(services: Services) -> None:
+    configure(services)
+    await act_on_it()
+    for begun in (run("nobody"), end_stranded("nobody"), reconsider_promotion("nobody")):
+        with pytest.raises(NoResultFound):
+            await begun
+    with pytest.raises(Unknown):
+        await audit_posted_patch("nobody", "P1", 1, AuditRequest())
+    assert len(await DBOS.list_workflows_async(has_parent=False)) == 5
+    await forget_workflows(utcnow() + timedelta(seconds=1))
+    assert await DBOS.list_workflows_async() == []
+
+
+ASKED = RunStart.model_validate(
+    {
+        "run": {"run_id": "r1"},
+        "tiers": [{"tier_id": "T1", "tier_index": 0, "name": "All"}],
+        "phases": [{"phase_id": "P1", "phase_index": 0, "tier_id": "T1", "name": "One", "task_category": "docs"}],
+    }
+)
+
+
+async def told(db: Database) -> run_rows.RunRow:
+    """The run once its end has been told."""
+    async with asyncio.timeout(20):
+        workflow: WorkflowHandleAsync[None] = await DBOS.retrieve_workflow_async("r1")
+        await workflow.get_result()
+    row = run_rows.get(db, "r1")
+    assert row.told_at is not None
+    return row
+
+
+async def test_a_run_that_nobody_builds_any_more_is_ended(services: Services) -> None:
+    configure(services)
+    await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
+    await api.start_run(ASKED)
+    await start_forgotten_runs()
+    assert await DBOS.get_workflow_status_async("r1") is None, "while it is built by others, nothing waits for it"
+    long_ago = utcnow() - timedelta(days=2)
+    with services.db.writing() as session:
+        session.execute(sa.update(Run).values(created_at=long_ago))
+        session.execute(sa.update(Transition).values(at=long_ago))
+    await start_forgotten_runs()
+    ended = await told(services.db)
+    assert (ended.state, ended.stop_state) == ("DONE_FAILED_ENVIRONMENT", None)
+
+
+async def test_a_run_whose_end_was_not_told_is_led_to_it(services: Services) -> None:
+    configure(services)
+    await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
+    await api.start_run(ASKED)
+    result = BuilderResult(run_id="r1", phase_id="P1", status="success")
+    builder_results.post(services.db, "r1", "P1", result, utcnow())  # and then the process was killed
+    assert run_rows.get(services.db, "r1").state == "DONE_SUCCESS"
+    with services.db.writing() as session:
+        session.execute(sa.update(Run).values(created_at=utcnow() - timedelta(hours=1)))
+    await start_forgotten_runs()
+    assert (await told(services.db)).state == "DONE_SUCCESS"
