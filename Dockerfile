@@ -30,7 +30,7 @@ RUN apt-get update \
     && install --directory --owner autopack --group autopack /data
 COPY --from=build /opt/autopack /opt/autopack
 
-# The artefacts, and beside them the mirrors, the work trees and, without DATABASE_URL, the database.
+# The artifacts, and beside them the mirrors, the work trees and, without DATABASE_URL, the database.
 ENV PATH="/opt/autopack/bin:$PATH" \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \

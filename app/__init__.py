@@ -1,3 +1,3 @@
-"""Autopack: a self-hosted GitHub App that takes a labelled issue to a promotable pull request."""
+"""Autopack: a self-hosted GitHub App that takes a labeled issue to a promotable pull request."""
 
 __version__ = "0.1.0"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 cli = typer.Typer(
-    help="Autopack: a self-hosted GitHub App that turns a labelled issue into a promotable pull request.",
+    help="Autopack: a self-hosted GitHub App that turns a labeled issue into a promotable pull request.",
     no_args_is_help=True,
     add_completion=False,
 )

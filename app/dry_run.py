@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from app.config.loader import default_ruleset, parse_plan, parse_ruleset, parse_settings
 from app.config.yaml_errors import SettingsError
+from app.domain.frozen import Frozen
 from app.domain.plan_splitting import parts_of
 from app.domain.ruleset import RepositorySettings, Ruleset, RunScope, SafetyProfile
 from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
@@ -30,10 +30,8 @@ class BadInput(ValueError):
     """A file or an option that does not fit; the text is ready to be shown."""
 
 
-class DryRun(BaseModel):
+class DryRun(Frozen):
     """The strategies of the runs that a plan would become."""
-
-    model_config = ConfigDict(frozen=True)
 
     models_assumed: bool
     """No model key is configured, so every vendor of the ruleset is taken to be reachable."""

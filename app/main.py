@@ -33,7 +33,7 @@ from app.web import (
 from app.web.access import require_access
 from app.web.background import Background
 from app.web.body_limit import BodyLimit
-from app.web.dependencies import State
+from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 from app.workflows import cleanup, reconcile
@@ -91,7 +91,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             vendors=frozenset(access.vendors()),
         )
     )
-    transitions.note_restart(db, utcnow())
+    transitions.mark_open_runs_resumed(db, utcnow())
     DBOS(config=engine_config(db))
     await asyncio.to_thread(_launch)
     intake, drainer = Intake(db), Drainer(db)
@@ -99,12 +99,12 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
         {
             "intake": intake.run,
             "drainer": drainer.run,
-            "reconciler": reconcile.keep_reconciling,
-            "upkeep": cleanup.keep_tidy,
-            "artefacts": functools.partial(writer.keep_projected, db, settings, ruleset),
+            "reconciler": reconcile.run_reconcile_loop,
+            "upkeep": cleanup.run_cleanup_loop,
+            "artifacts": functools.partial(writer.run_writer_loop, db, settings, ruleset),
         }
     )
-    api.state.service = State(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
+    api.state.service = ServiceState(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
     background.start()
     gc.freeze()  # no later collection looks through what lives as long as the process
     gc.enable()
@@ -131,7 +131,7 @@ def _assemble() -> FastAPI:
     api = FastAPI(
         title="Autopack",
         version=__version__,
-        description="Labelled issues become reviewed pull requests. Errors are RFC 9457 problem details.",
+        description="Labeled issues become reviewed pull requests. Errors are RFC 9457 problem details.",
         lifespan=lifespan,
     )
     problems.install(api)

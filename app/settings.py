@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     @property
     def data_dir(self) -> Path:
-        """Where mirrors, worktrees and the default database lie: beside the artefacts, which may be deleted."""
+        """Where mirrors, worktrees and the default database lie: beside the artifacts, which may be deleted."""
         return self.autonomous_runs_dir.absolute().parent / ".autopack"
 
     @property

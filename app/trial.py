@@ -90,7 +90,7 @@ class Trial:
         hub.set_webhook_url(f"{url}/webhooks/github")
         hub.install_app(name)
         number = self._open_issue(hub, name)
-        console.print(f"Issue #{number} is labelled; {PERSON} now only watches.\n")
+        console.print(f"Issue #{number} is labeled; {PERSON} now only watches.\n")
         progress = Progress(console, f"sqlite:///{self.work.absolute() / '.autopack' / 'autopack.db'}", name, number)
         run = progress.follow(DEADLINE_SECONDS)
         hub.webhooks.wait_drained()

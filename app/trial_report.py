@@ -16,7 +16,7 @@ from rich.table import Table
 from app.db import run_rows
 from app.db.engine import Database
 from app.db.run_rows import RunRow
-from app.db.tables import Issue, Transition
+from app.db.tables import FindingRow, Transition
 from app.domain.status_view import RunView
 from app.queries import run_view
 
@@ -51,11 +51,11 @@ class Progress:
         """Print until the run has ended and said so. Raises `TooLong`."""
         deadline = time.monotonic() + deadline_seconds
         while time.monotonic() < deadline:
-            run = run_rows.latest_run(self._db, self._repository, self._issue)
+            run = run_rows.find_latest_run(self._db, self._repository, self._issue)
             if run is not None:
                 self._print_new(run.run_id)
                 if run.told_at is not None:
-                    self._console.print(_table(run_view.take(self._db, run.run_id, "")))
+                    self._console.print(_table(run_view.read_run_view(self._db, run.run_id, "")))
                     return run
             time.sleep(POLL_SECONDS)
         raise TooLong("the run did not end before the deadline")
@@ -72,10 +72,12 @@ class Progress:
                 mark = _MARKS.get(row.new, "·")
                 moved = f"{row.machine:5} {escape(row.subject)} → {row.new}"
                 self._console.print(f"{row.at:%H:%M:%S} {mark} {moved}  [dim]{escape(row.cause)}[/]")
-            for issue in session.scalars(sa.select(Issue).where(Issue.run_id == run_id).order_by(Issue.first_seen_at)):
+            for issue in session.scalars(
+                sa.select(FindingRow).where(FindingRow.run_id == run_id).order_by(FindingRow.first_seen_at)
+            ):
                 self._print_finding(issue)
 
-    def _print_finding(self, issue: Issue) -> None:
+    def _print_finding(self, issue: FindingRow) -> None:
         key = (issue.fingerprint, issue.open)
         if key in self._findings:
             return

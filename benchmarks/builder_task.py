@@ -21,11 +21,11 @@ from pydantic import SecretStr
 
 from app.agents.builder import build
 from app.agents.conversation import AgentDeps
-from app.agents.guard import ModelCall, ModelPlan
+from app.agents.guard import ModelPlan, PendingRequest
 from app.agents.models import ModelAccess, close, configure
-from app.agents.tasks import BuilderTask, Issue
+from app.agents.tasks import BuilderTask, IssueText
 from app.domain.budget import Role, Usage
-from app.domain.plan import Phase
+from app.domain.plan import PlannedPhase
 from app.replay import ModelServer
 from app.workspace.mirror import Mirror
 from app.workspace.worktree import Worktree
@@ -60,7 +60,7 @@ TURNS: list[dict[str, Any]] = [
     {"tool_calls": [{"name": "run_command", "args": {"command": "python3 -m unittest"}}]},
     {"answer": {"status": "done", "summary": "count() takes any iterable."}},
 ]
-PHASE = Phase(
+PHASE = PlannedPhase(
     phase_id="P1",
     tier_id="T1",
     phase_index=0,
@@ -74,7 +74,7 @@ PHASE = Phase(
 class OpenLedger:
     """Grants everything, in steps, as the real ledger does."""
 
-    async def reserve(self, call: ModelCall) -> str:
+    async def reserve(self, call: PendingRequest) -> str:
         return await DBOS.run_step_async({"name": "reserve"}, self._reserve, call.tokens)
 
     async def settle(self, reservation: str, usage: Usage) -> None:
@@ -112,7 +112,7 @@ async def build_once(number: int) -> str:
         worktree=worktree,
         commands_allowed=True,
     )
-    issue = Issue(number=1, title="count() fails on generators", body="len() of a generator raises TypeError.")
+    issue = IssueText(number=1, title="count() fails on generators", body="len() of a generator raises TypeError.")
     task = BuilderTask(
         repository="acme/shelf",
         run_id=f"run-{number}",

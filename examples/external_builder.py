@@ -27,7 +27,7 @@ def build(phase: Json, feedback: str) -> Json:
 
 
 def audit(phase: Json) -> Json | None:
-    """Your auditor's judgement; None leaves it to Autopack's own Auditor, where a model is configured."""
+    """Your auditor's judgment; None leaves it to Autopack's own Auditor, where a model is configured."""
     return {"recommendation": "approve", "review_notes": f"{phase['name']} was read", "confidence": "medium"}
 
 

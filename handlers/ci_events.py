@@ -2,7 +2,7 @@
 
 from app.db import run_rows
 from app.github.events import CheckRunEvent, CheckSuiteEvent, StatusEvent, WorkflowRunEvent
-from app.workflows.services import in_db, services
+from app.workflows.services import call_db, services
 from handlers.outcomes import Action, WakeRun
 
 
@@ -27,5 +27,5 @@ async def status(event: StatusEvent) -> list[Action]:
 
 
 async def _wake(repository: str, head_sha: str) -> list[Action]:
-    run = await in_db(run_rows.run_of_head, repository, head_sha)
+    run = await call_db(run_rows.find_run_by_head, repository, head_sha)
     return [] if run is None else [WakeRun(run.run_id)]

@@ -1,9 +1,9 @@
 """`issue_comment`: slash commands in the text of a comment on an issue or a pull request."""
 
 from app.github.events import IssueCommentEvent
-from handlers.commands import COMMANDS, Asked, Unknown, help_command, parse_comment
+from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comment
 from handlers.outcomes import Action
-from handlers.permission_and_start import allowed, repo_of_event
+from handlers.permission_and_start import check_permission, repo_of_event
 
 
 async def handle(event: IssueCommentEvent) -> list[Action]:
@@ -13,9 +13,9 @@ async def handle(event: IssueCommentEvent) -> list[Action]:
     if parsed is None:
         return []
     repo = await repo_of_event(event)
-    if repo is None or not await allowed(repo, event.sender, event.issue.number):
+    if repo is None or not await check_permission(repo, event.sender, event.issue.number):
         return []
-    if isinstance(parsed, Unknown):
+    if isinstance(parsed, UnknownCommand):
         await help_command.answer_unknown(repo, event, parsed)
         return []
-    return await COMMANDS[parsed.name](Asked(event=event, repo=repo, who=event.sender, command=parsed))
+    return await COMMANDS[parsed.name](CommandRequest(event=event, repo=repo, who=event.sender, command=parsed))

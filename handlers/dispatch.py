@@ -11,8 +11,8 @@ from app.github.events import BadPayload, parse
 from app.github.github_errors import GitHubRefused
 from app.workflows.reconcile import DELIVERY
 from app.workflows.run import RUNS_QUEUE, run
-from app.workflows.services import in_db
-from app.workflows.steps import outlast
+from app.workflows.services import call_db
+from app.workflows.steps import retry_durably
 from app.workflows.waiting import wake
 from handlers import ci_events, comment_events, installation_events, issue_events, pull_events, push_events
 from handlers.outcomes import Action, StartRun
@@ -39,7 +39,7 @@ HANDLERS: Mapping[str, Callable[[Any], Awaitable[list[Action]]]] = {
 @DBOS.workflow(name=DELIVERY)
 async def handle_delivery(delivery_id: str) -> None:
     """Act on one delivery of the inbox. Ended by a defect, it is tried again by the reconciler."""
-    for action in await outlast(lambda: _decide(delivery_id), PAUSES, SQLAlchemyError):
+    for action in await retry_durably(lambda: _decide(delivery_id), PAUSES, SQLAlchemyError):
         if isinstance(action, StartRun):
             with SetWorkflowID(action.run_id):
                 await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, action.run_id)
@@ -49,7 +49,7 @@ async def handle_delivery(delivery_id: str) -> None:
 
 @DBOS.step(name="handlers.dispatch.decide")
 async def _decide(delivery_id: str) -> list[Action]:
-    delivery = await in_db(deliveries.load, delivery_id)
+    delivery = await call_db(deliveries.load, delivery_id)
     try:
         event = parse(delivery.event, delivery.payload)
         return [] if event is None else await HANDLERS[delivery.event](event)

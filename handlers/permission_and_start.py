@@ -10,7 +10,7 @@ from app.github.client import Repo
 from app.github.events import Account, IssueRef, RepositoryEvent
 from app.github.permissions import may_steer
 from app.workflows.repositories import repo_of
-from app.workflows.services import in_db, services
+from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
 from handlers.outcomes import StartRun
 
@@ -22,15 +22,15 @@ async def repo_of_event(event: RepositoryEvent) -> Repo | None:
     return await repo_of(event.repository.full_name, event.installation.id)
 
 
-async def allowed(repo: Repo, who: Account, number: int) -> bool:
+async def check_permission(repo: Repo, who: Account, number: int) -> bool:
     """Ask GitHub whether the person may steer; the first time they may not, tell them so politely."""
     if await may_steer(repo, who.login):
         return True
-    await comments.post_once(repo, number, f"refusal:{who.login}", text.refusal(who.login))
+    await comments.post_once(repo, number, f"refusal:{who.login}", text.permission_refusal(who.login))
     return False
 
 
-async def start(
+async def create_run(
     repo: Repo,
     issue: IssueRef,
     who: Account,
@@ -42,7 +42,7 @@ async def start(
 ) -> StartRun:
     """Store the run, unless one is open on the issue for the same purpose: then that one is named."""
     options = options or RunOptions()
-    run_id = await in_db(
+    run_id = await call_db(
         run_rows.create,
         NewRun(
             run_id=f"issue-{issue.number}-{secrets.token_hex(4)}",

@@ -5,7 +5,7 @@ from app.domain.states import RunState
 from app.github.events import PullRequestEvent
 from app.runs import transitions
 from app.workflows import github_status
-from app.workflows.services import in_db
+from app.workflows.services import call_db
 from app.workflows.steps import utcnow
 from handlers.outcomes import Action, WakeRun
 
@@ -13,18 +13,18 @@ from handlers.outcomes import Action, WakeRun
 async def handle(event: PullRequestEvent) -> list[Action]:
     if event.action != "closed":
         return []
-    run = await in_db(run_rows.run_of_branch, event.repository.full_name, event.pull_request.head.ref)
+    run = await call_db(run_rows.find_run_by_branch, event.repository.full_name, event.pull_request.head.ref)
     if run is None or run.pull_number != event.number:
         return []
     by = f" by {event.sender.login}" if event.sender else ""
     if event.pull_request.merged:
-        await in_db(run_rows.update, run.run_id, {"promoted_at": utcnow()})
+        await call_db(run_rows.update, run.run_id, {"promoted_at": utcnow()})
         await github_status.show_promotion(run.run_id)
         reason = f"the pull request was merged{by} before the run had ended"
     else:
         reason = f"the pull request was closed{by}"
     if run.completed_at is None:
-        await in_db(transitions.ask_to_stop, run.run_id, RunState.DONE_CANCELLED, reason)
+        await call_db(transitions.request_stop, run.run_id, RunState.DONE_CANCELLED, reason)
         return [WakeRun(run.run_id)]
-    await github_status.refresh(run.run_id)
+    await github_status.refresh_status(run.run_id)
     return []

@@ -4,7 +4,7 @@ from app.db import run_rows
 from app.domain.states import RunState
 from app.github.events import PushEvent
 from app.runs import transitions
-from app.workflows.services import in_db
+from app.workflows.services import call_db
 from handlers.outcomes import Action, WakeRun
 from handlers.permission_and_start import repo_of_event
 
@@ -13,7 +13,7 @@ async def handle(event: PushEvent) -> list[Action]:
     branch = event.branch
     if branch is None or not branch.startswith("autonomous/"):
         return []
-    run = await in_db(run_rows.run_of_branch, event.repository.full_name, branch)
+    run = await call_db(run_rows.find_run_by_branch, event.repository.full_name, branch)
     if run is None or run.completed_at is not None:
         return []
     repo = await repo_of_event(event)
@@ -21,5 +21,5 @@ async def handle(event: PushEvent) -> list[Action]:
         return []
     what = "deleted the run's branch" if event.deleted else f"pushed {event.after[:7]} to the run's branch"
     reason = f"{event.sender.login} {what}; the run does not build on commits that it did not make"
-    await in_db(transitions.ask_to_stop, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+    await call_db(transitions.request_stop, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
     return [WakeRun(run.run_id)]

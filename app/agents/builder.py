@@ -1,7 +1,5 @@
 """The Builder: works in the worktree until it says that the phase is done, or cannot be."""
 
-from pydantic import BaseModel, ConfigDict
-
 from app.agents import prompts
 from app.agents.conversation import AgentDeps, converse, make_agent
 from app.agents.guard import usage_of
@@ -9,14 +7,13 @@ from app.agents.tasks import BuilderTask
 from app.agents.tools import BUILDER_TOOLS
 from app.domain.budget import Role, Usage
 from app.domain.findings import BuilderAnswer
+from app.domain.frozen import Frozen
 
 agent = make_agent(Role.BUILDER, BuilderAnswer, BUILDER_TOOLS)
 
 
-class BuilderOutcome(BaseModel):
+class BuilderOutcome(Frozen):
     """The answer; `model` (`vendor:name`) is the one that gave it, `usage` is of the whole conversation."""
-
-    model_config = ConfigDict(frozen=True)
 
     answer: BuilderAnswer
     usage: Usage

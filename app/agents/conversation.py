@@ -82,7 +82,7 @@ async def converse(
             except ModelFailed as failed:
                 if failed.failure not in _FALLS_BACK or tried + 1 == len(deps.plan.models):
                     raise
-                said = _up_to_the_request(messages) or said
+                said = _without_last_reply(messages) or said
     raise AssertionError("a plan has at least one model")
 
 
@@ -116,6 +116,6 @@ async def _run(
         raise ModelFailed(ModelFailure.MALFORMED, f"{error}{cause}") from error
 
 
-def _up_to_the_request(messages: list[ModelMessage]) -> list[ModelMessage]:
+def _without_last_reply(messages: list[ModelMessage]) -> list[ModelMessage]:
     """The conversation without a last reply that was refused."""
     return messages[:-1] if messages and isinstance(messages[-1], ModelResponse) else list(messages)

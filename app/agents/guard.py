@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import (
     ModelAPIError,
@@ -24,15 +24,14 @@ from pydantic_ai.usage import RequestUsage, RunUsage
 from typing_extensions import override
 
 from app.domain.budget import ModelFailed, ModelFailure, Role, Usage
+from app.domain.frozen import Frozen
 
 CHARACTERS_PER_TOKEN = 3.5
 """Source code in English runs at 3 to 4 characters a token; the settled usage corrects the estimate."""
 
 
-class ModelPlan(BaseModel):
+class ModelPlan(Frozen):
     """The models and limits of one conversation. `models` are `vendor:name`, tried in order."""
-
-    model_config = ConfigDict(frozen=True)
 
     models: tuple[str, ...] = Field(min_length=1)
     max_output_tokens: int = Field(gt=0)
@@ -46,10 +45,8 @@ class ModelPlan(BaseModel):
         return self.model_copy(update={"models": self.models[tried:]})
 
 
-class ModelCall(BaseModel):
+class PendingRequest(Frozen):
     """A request that is about to be sent, for reserving its tokens."""
-
-    model_config = ConfigDict(frozen=True)
 
     role: Role
     model: str
@@ -65,7 +62,7 @@ class ModelCall(BaseModel):
 class Ledger(Protocol):
     """Where tokens are reserved before a request and settled after it. Durable ledgers make each call a step."""
 
-    async def reserve(self, call: ModelCall) -> str:
+    async def reserve(self, call: PendingRequest) -> str:
         """Return the reservation's id. Raises `BudgetExhausted` or `RunStopped`: then nothing is sent."""
         ...
 
@@ -94,7 +91,7 @@ class Guard(AbstractCapability[Any]):
     """
 
     id: str | None = "guard"
-    _open: tuple[str, ModelCall] | None = field(default=None, repr=False)
+    _open: tuple[str, PendingRequest] | None = field(default=None, repr=False)
     """The reservation of the request under way, and what was reserved."""
 
     @override
@@ -110,7 +107,7 @@ class Guard(AbstractCapability[Any]):
         self, ctx: RunContext[Any], request_context: ModelRequestContext
     ) -> ModelRequestContext:
         deps: Guarded = ctx.deps
-        call = ModelCall(
+        call = PendingRequest(
             role=deps.role,
             model=deps.plan.models[0],
             input_tokens_estimate=estimate_tokens(request_context),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, cast
 from weakref import WeakKeyDictionary
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from pydantic_ai.exceptions import ModelTimeoutError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponsePart, TextPart, ToolCallPart
 from pydantic_ai.models import Model, ModelRequestParameters
@@ -17,13 +17,14 @@ from pydantic_ai.settings import ModelSettings
 from typing_extensions import override
 
 from app.domain.budget import ModelFailed, ModelFailure
+from app.domain.frozen import Frozen
 
 Vendor = Literal["anthropic", "openai", "azure", "local"]
 
 REQUEST_ATTEMPTS_TIME = 3
 """A request with its retries may take this many times the time of one attempt."""
 
-_NEEDED: Mapping[str, str] = {
+_REQUIRED_VARIABLES: Mapping[str, str] = {
     "anthropic": "ANTHROPIC_API_KEY",
     "openai": "OPENAI_API_KEY",
     "azure": "AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT",
@@ -31,10 +32,8 @@ _NEEDED: Mapping[str, str] = {
 }
 
 
-class ModelAccess(BaseModel):
+class ModelAccess(Frozen):
     """Keys and addresses of the vendors that this process may use. Keys never show in its text form."""
-
-    model_config = ConfigDict(frozen=True)
 
     anthropic_api_key: SecretStr | None = None
     anthropic_base_url: str = "https://api.anthropic.com"
@@ -87,19 +86,19 @@ class ModelAccess(BaseModel):
         The first call imports the vendors' clients, which takes seconds: call it beside the event loop.
         """
         vendor, _, name = model_id.partition(":")
-        if vendor not in _NEEDED or not name:
-            known = ", ".join(_NEEDED)
+        if vendor not in _REQUIRED_VARIABLES or not name:
+            known = ", ".join(_REQUIRED_VARIABLES)
             raise ModelFailed(ModelFailure.REJECTED, f"{model_id!r} is not vendor:name with a vendor of {known}")
         if vendor not in self.vendors():
-            raise ModelFailed(ModelFailure.UNAVAILABLE, f"no access to {vendor}: set {_NEEDED[vendor]}")
-        with _uncollected():
+            raise ModelFailed(ModelFailure.UNAVAILABLE, f"no access to {vendor}: set {_REQUIRED_VARIABLES[vendor]}")
+        with _import_without_gc():
             from app.agents import vendors
 
         return vendors.build(self, vendor, name)
 
 
 @contextmanager
-def _uncollected() -> Generator[None]:
+def _import_without_gc() -> Generator[None]:
     """Import without garbage collection, which takes a third of the time, and leave what stays out of later ones."""
     gc.disable()
     try:
@@ -109,7 +108,7 @@ def _uncollected() -> Generator[None]:
         gc.enable()
 
 
-class Bounded(WrapperModel):
+class TimeLimitedModel(WrapperModel):
     """A model whose request ends in time, retries and slowly arriving replies included, and whose replies are Unicode.
 
     The bound lies inside the workflow's step, so that a timeout is recorded there and replay sees it again;
@@ -156,7 +155,9 @@ class _Process:
 
     access: ModelAccess = field(default_factory=ModelAccess)
     # An HTTP client belongs to the event loop that opened its connections, and the workflow engine has one of its own.
-    built: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Bounded]] = field(default_factory=WeakKeyDictionary)
+    built: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, TimeLimitedModel]] = field(
+        default_factory=WeakKeyDictionary
+    )
 
 
 _process = _Process()
@@ -176,7 +177,7 @@ async def resolve(_: object, model_id: str) -> Model:
     """The model named `vendor:name`, for the `ResolveModelId` capability. Raises `ModelFailed` as `build` does."""
     models = _process.built.setdefault(asyncio.get_running_loop(), {})
     if model_id not in models:
-        models[model_id] = Bounded(await asyncio.to_thread(_process.access.build, model_id))
+        models[model_id] = TimeLimitedModel(await asyncio.to_thread(_process.access.build, model_id))
     return models[model_id]
 
 

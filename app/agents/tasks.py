@@ -1,16 +1,13 @@
 """What each role is given. Everything from GitHub in here is untrusted and is fenced when the prompt is written."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.domain.findings import Finding
-from app.domain.plan import Phase
+from app.domain.frozen import Frozen
+from app.domain.plan import PlannedPhase
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Issue(_Frozen):
+class IssueText(Frozen):
     """The GitHub issue that asked for the run; for a run without one, the request as text."""
 
     number: int | None = None
@@ -19,18 +16,18 @@ class Issue(_Frozen):
     comments: tuple[str, ...] = ()
 
 
-class Feedback(_Frozen):
+class Feedback(Frozen):
     """Something that an earlier attempt taught: `title` is Autopack's own words, `text` is untrusted."""
 
     title: str
     text: str
 
 
-class _Task(_Frozen):
+class _Task(Frozen):
     repository: str
     """Full name, `owner/name`."""
     run_id: str
-    issue: Issue
+    issue: IssueText
     attempt: int = Field(default=1, ge=1)
     outline: str = ""
     """The repository's files, as text."""
@@ -46,7 +43,7 @@ class PlannerTask(_Task):
 class BuilderTask(_Task):
     """`attempt` counts this phase's attempts from 1; `feedback` and `findings` come from the earlier ones."""
 
-    phase: Phase
+    phase: PlannedPhase
     feedback: tuple[Feedback, ...] = ()
     findings: tuple[Finding, ...] = ()
     """Open findings of the earlier audits and gates."""
@@ -55,7 +52,7 @@ class BuilderTask(_Task):
 class AuditTask(_Task):
     """`attempt` is the audit round, from 1. Findings are known to the model by their fingerprints."""
 
-    phase: Phase
+    phase: PlannedPhase
     diff: str
     """Unified git diff of the patch."""
     profile: str = "general"

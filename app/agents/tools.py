@@ -167,7 +167,7 @@ async def delete_file(ctx: RunContext[AgentDeps], path: str) -> str:
     return "deleted"
 
 
-async def _offered(ctx: RunContext[AgentDeps], definition: ToolDefinition) -> ToolDefinition | None:
+async def _if_commands_allowed(ctx: RunContext[AgentDeps], definition: ToolDefinition) -> ToolDefinition | None:
     return definition if ctx.deps.commands_allowed else None
 
 
@@ -198,5 +198,5 @@ BUILDER_TOOLS: tuple[Tool[AgentDeps], ...] = (
     Tool(edit_file),
     Tool(write_file),
     Tool(delete_file),
-    Tool(run_command, prepare=_offered),
+    Tool(run_command, prepare=_if_commands_allowed),
 )

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from app.domain.budget import Kind, Scope
 from app.domain.findings import Severity
 from app.domain.metrics import CapUse, PhaseMetrics, TierSummary
-from app.domain.plan import Phase as PlannedPhase
-from app.domain.run_export import RunArchive, Step
+from app.domain.plan import PlannedPhase
+from app.domain.run_export import RunArchive, TransitionEntry
 from app.domain.status_view import FindingView
 from app.github.text.escape import advice, code, fence, inline
 from app.github.text.markdown import PHASE_MARKS, TIER_MARKS, bar, bullets, money, sections, table, tokens, url
 from app.github.text.status_text import HEADLINES, finding_place, models_and_tokens
 
-ROOM = 2_000_000
+MAX_DOCUMENT = 2_000_000
 """Characters of one table: a file has more room than a comment."""
 _UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes", Kind.ATTEMPTS: "attempts"}
 
@@ -33,20 +33,20 @@ def run_page(archive: RunArchive) -> str:
     summary = archive.summary
     return _page(
         f"Run {summary.run_id}",
-        _standing(archive),
+        _status_lines(archive),
         "## About",
         _facts(archive),
         "## Budgets",
         _budgets([cap for cap in summary.budgets.caps if cap.scope is Scope.RUN]),
         "## Tiers and phases" if summary.tiers else "",
-        _work(archive),
+        _phase_table(archive),
         "## Issues",
         _issue_line(archive),
         _findings(archive.view.findings),
         "## Promotion",
         _promotion(archive),
         "## Notices" if archive.view.notices else "",
-        bullets((inline(one, 600) for one in archive.view.notices), ROOM),
+        bullets((inline(one, 600) for one in archive.view.notices), MAX_DOCUMENT),
         models_and_tokens(archive.view),
         "## History",
         _history(archive.history, "run", summary.run_id),
@@ -70,7 +70,7 @@ def tier_page(archive: RunArchive, tier: TierSummary) -> str:
         "## Budgets",
         _budgets(caps),
         "## Phases",
-        table(_PHASE_COLUMNS, [_phase_row(phase, "../") for phase in within], ROOM),
+        table(_PHASE_COLUMNS, [_phase_row(phase, "../") for phase in within], MAX_DOCUMENT),
         "## Issues",
         _findings([one for one in archive.view.findings if one.phase_id in ids]),
         "## History",
@@ -96,7 +96,7 @@ def phase_page(archive: RunArchive, phase: PhaseMetrics) -> str:
             ("Audits", str(phase.auditor_attempts)),
             ("Commit", _commit(archive, head) + (", snapshot" if shown and shown.snapshot else "") if head else ""),
         ),
-        *(_asked_for(spec) if spec else ()),
+        *(_origin(spec) if spec else ()),
         "## Budgets",
         _budgets(caps),
         "## Issues",
@@ -112,17 +112,17 @@ def incident_page(archive: RunArchive, files: Sequence[str]) -> str:
     spent = [cap for cap in archive.summary.budgets.caps if cap.limit > 0 and cap.utilization >= 1]
     return _page(
         f"Incident: run {archive.summary.run_id}",
-        _standing(archive),
+        _status_lines(archive),
         "## Budgets",
         _budgets([cap for cap in archive.summary.budgets.caps if cap.scope is Scope.RUN or cap in spent]),
         "## Tiers and phases" if archive.summary.tiers else "",
-        _work(archive, "../"),
+        _phase_table(archive, "../"),
         "## Open issues",
         _findings(still_open),
         "## The end of the failing log" if archive.last_log.strip() else "",
         fence(archive.last_log, "text", 12_000) if archive.last_log.strip() else "",
         "## Files beside this one",
-        bullets((code(name) for name in files), ROOM),
+        bullets((code(name) for name in files), MAX_DOCUMENT),
     )
 
 
@@ -130,7 +130,7 @@ def _page(title: str, *parts: str) -> str:
     return sections(f"# {title}", *parts) + "\n"
 
 
-def _standing(archive: RunArchive) -> str:
+def _status_lines(archive: RunArchive) -> str:
     view, summary = archive.view, archive.summary
     mark, words = HEADLINES[view.headline]
     ended = sum(phase.state.ended for phase in summary.phases)
@@ -174,7 +174,7 @@ def _budgets(caps: Iterable[CapUse]) -> str:
         [f"{cap.scope} {code(cap.name)}", _UNITS[cap.kind], _amount(cap, cap.used), _amount(cap, cap.limit), _bar(cap)]
         for cap in caps
     ]
-    return table(["Cap", "Of", "Used", "Limit", ""], rows, ROOM) if rows else "No caps are set yet."
+    return table(["Cap", "Of", "Used", "Limit", ""], rows, MAX_DOCUMENT) if rows else "No caps are set yet."
 
 
 def _bar(cap: CapUse) -> str:
@@ -189,7 +189,7 @@ def _amount(cap: CapUse, amount: float) -> str:
 _PHASE_COLUMNS = ("", "Phase", "Category", "Tries", "Audits", "CI runs", "Tokens", "Issues")
 
 
-def _work(archive: RunArchive, up: str = "") -> str:
+def _phase_table(archive: RunArchive, up: str = "") -> str:
     """All tiers and phases, each leading to its page; `up` leads to the run's folder."""
     rows: list[list[str]] = []
     for tier in archive.summary.tiers:
@@ -198,7 +198,7 @@ def _work(archive: RunArchive, up: str = "") -> str:
         rows.append([TIER_MARKS[tier.state], name, code(tier.state), "", "", "", tokens(tier.tokens_used), issues])
         within = [phase for phase in archive.summary.phases if phase.tier_id == tier.tier_id]
         rows += [_phase_row(phase, up) for phase in within]
-    return table(_PHASE_COLUMNS, rows, ROOM) if rows else ""
+    return table(_PHASE_COLUMNS, rows, MAX_DOCUMENT) if rows else ""
 
 
 def _phase_row(phase: PhaseMetrics, up: str) -> list[str]:
@@ -248,7 +248,7 @@ def _findings(found: Iterable[FindingView]) -> str:
         for one in ordered
     ]
     columns = ("Severity", "Issue", "Phase", "Where", "Problem", "Source", "Outcome")
-    return table(columns, rows, ROOM) if rows else "None."
+    return table(columns, rows, MAX_DOCUMENT) if rows else "None."
 
 
 def _promotion(archive: RunArchive) -> str:
@@ -258,20 +258,20 @@ def _promotion(archive: RunArchive) -> str:
         return "Too early to say: the run has not ended."
     if not archive.view.promotion_blockers:
         return "✅ The run is clean: its work may be merged."
-    return "❌ Not eligible:\n\n" + bullets((inline(one, 600) for one in archive.view.promotion_blockers), ROOM)
+    return "❌ Not eligible:\n\n" + bullets((inline(one, 600) for one in archive.view.promotion_blockers), MAX_DOCUMENT)
 
 
-def _asked_for(spec: PlannedPhase) -> tuple[str, ...]:
+def _origin(spec: PlannedPhase) -> tuple[str, ...]:
     return (
         "## What it is to do",
         inline(spec.description, 8_000),
         "Done when:" if spec.acceptance_criteria else "",
-        bullets((inline(one, 1_000) for one in spec.acceptance_criteria), ROOM),
+        bullets((inline(one, 1_000) for one in spec.acceptance_criteria), MAX_DOCUMENT),
         f"Expected to touch {', '.join(code(path) for path in spec.expected_paths)}." if spec.expected_paths else "",
     )
 
 
-def _history(steps: Iterable[Step], machine: str, subject: str) -> str:
+def _history(steps: Iterable[TransitionEntry], machine: str, subject: str) -> str:
     rows = [
         [
             _time(step.at),
@@ -281,7 +281,7 @@ def _history(steps: Iterable[Step], machine: str, subject: str) -> str:
         for step in steps
         if step.machine == machine and step.subject == subject
     ]
-    return table(["When", "What", "Why"], rows, ROOM) if rows else "Nothing has happened yet."
+    return table(["When", "What", "Why"], rows, MAX_DOCUMENT) if rows else "Nothing has happened yet."
 
 
 def _time(at: datetime) -> str:
@@ -289,7 +289,7 @@ def _time(at: datetime) -> str:
 
 
 def _rows(*facts: tuple[str, str]) -> str:
-    return table(["", ""], [[f"**{name}**", value] for name, value in facts if value], ROOM)
+    return table(["", ""], [[f"**{name}**", value] for name, value in facts if value], MAX_DOCUMENT)
 
 
 def _commit(archive: RunArchive, sha: str) -> str:

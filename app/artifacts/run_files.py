@@ -23,7 +23,7 @@ def run_files(archive: RunArchive) -> dict[str, str]:
     """The files of a run: text by path in its folder."""
     files = {"run_summary.md": documents.run_page(archive)}
     if archive.plan is not None:
-        files |= _work(archive)
+        files |= _work_files(archive)
     if archive.strategy is not None:
         files["strategy.json"] = as_json(archive.strategy)
     files |= {path: patch.text for path, patch in _patches(archive)}
@@ -34,7 +34,7 @@ def run_files(archive: RunArchive) -> dict[str, str]:
     return files
 
 
-def _work(archive: RunArchive) -> dict[str, str]:
+def _work_files(archive: RunArchive) -> dict[str, str]:
     """The pages of tiers and phases, and the issues of each phase and of the run."""
     summary = archive.summary
     files = {documents.tier_path(tier): documents.tier_page(archive, tier) for tier in summary.tiers}

@@ -1,4 +1,4 @@
-"""The artefacts: files that say what the database says, written anew whenever that changes, and never read back."""
+"""The artifacts: files that say what the database says, written anew whenever that changes, and never read back."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 
 from app.artifacts import run_files
 from app.config.loader import default_ruleset
-from app.db.change_tracking import Touched
+from app.db.change_tracking import ChangedIds
 from app.db.engine import Database, DatabaseUnusable
 from app.domain.plan import is_identifier
 from app.domain.ruleset import Ruleset
@@ -25,54 +25,54 @@ from app.settings import Settings
 
 EVERY_SECONDS = 0.5
 """How often what was written since the last time is looked at: a flood of changes is one projection."""
-REST = 3
+SLEEP_PER_WRITE = 3
 """Writing takes a quarter of the time at most, however many runs change all the time."""
 RETRY_SECONDS = 5.0
 """Until the next try when files cannot be written."""
-LAST_SECONDS = 3.0
+FINAL_WRITE_SECONDS = 3.0
 """For the last changes, when the service stops."""
 LOCK_SECONDS = 60.0
-"""How long another process that writes the artefacts is waited for."""
-ENDED_AT_START = 100
+"""How long another process that writes the artifacts is waited for."""
+MAX_ENDED_AT_START = 100
 """Of the runs that ended last, how many are written at the start: a crash may have come before their files."""
-_MARK = ".writing"
-"""What a file is called while it is written; no artefact begins with a dot."""
+_TEMPORARY_NAME = ".writing"
+"""What a file is called while it is written; no artifact begins with a dot."""
 
 log = logging.getLogger(__name__)
 
 
-class OutsideTheFolder(ValueError):
-    """A path that would lead out of the folder of the artefacts."""
+class OutsideArtifactsFolder(ValueError):
+    """A path that would lead out of the folder of the artifacts."""
 
 
-async def keep_projected(db: Database, settings: Settings, ruleset: Ruleset) -> None:
+async def run_writer_loop(db: Database, settings: Settings, ruleset: Ruleset) -> None:
     """Write the files of what has not ended, then of whatever changes, until cancelled."""
-    at_start = await asyncio.to_thread(run_archive.runs_to_show, db, ENDED_AT_START)
-    projects = await asyncio.to_thread(run_archive.every_project, db)
-    due = Touched(set(at_start), set(projects))
+    at_start = await asyncio.to_thread(run_archive.list_recent_run_ids, db, MAX_ENDED_AT_START)
+    projects = await asyncio.to_thread(run_archive.list_project_ids, db)
+    due = ChangedIds(set(at_start), set(projects))
     try:
         while True:
             begun = time.monotonic()
             written = await _try_to_write(db, settings, ruleset, due)
             took = time.monotonic() - begun
-            await asyncio.sleep(max(EVERY_SECONDS, REST * took) if written else RETRY_SECONDS)
+            await asyncio.sleep(max(EVERY_SECONDS, SLEEP_PER_WRITE * took) if written else RETRY_SECONDS)
     finally:  # what changed since the last time; whatever this leaves out, the next start makes good
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_try_to_write(db, settings, ruleset, due), LAST_SECONDS)
+            await asyncio.wait_for(_try_to_write(db, settings, ruleset, due), FINAL_WRITE_SECONDS)
 
 
-async def _try_to_write(db: Database, settings: Settings, ruleset: Ruleset, due: Touched) -> bool:
+async def _try_to_write(db: Database, settings: Settings, ruleset: Ruleset, due: ChangedIds) -> bool:
     """Write what is due by now; False when it could not be done, and then it is still due."""
     due.update(db.changes.take())
     try:
         await _write_all(db, settings, ruleset, due)
     except (SQLAlchemyError, OSError) as trouble:
-        log.warning("artefacts are not up to date, the next try is in %s seconds: %s", RETRY_SECONDS, trouble)
+        log.warning("artifacts are not up to date, the next try is in %s seconds: %s", RETRY_SECONDS, trouble)
         return False
     return True
 
 
-async def _write_all(db: Database, settings: Settings, ruleset: Ruleset, due: Touched) -> None:
+async def _write_all(db: Database, settings: Settings, ruleset: Ruleset, due: ChangedIds) -> None:
     """Write what is due, run by run, and strike it off."""
     while due.runs:
         run_id = min(due.runs)
@@ -96,11 +96,11 @@ def rebuild(settings: Settings, run_id: str | None = None) -> int:
         raise DatabaseUnusable(f"there is no database {where.database}: start the service once, or set DATABASE_URL")
     db, ruleset = Database(settings.database), default_ruleset()
     try:
-        ids = run_archive.every_run(db) if run_id is None else [run_id]
+        ids = run_archive.list_run_ids(db) if run_id is None else [run_id]
         for one in ids:
             write_run(db, settings, ruleset, one)
         if run_id is None:
-            write_projects(db, settings, ruleset, run_archive.every_project(db))
+            write_projects(db, settings, ruleset, run_archive.list_project_ids(db))
         return len(ids)
     finally:
         db.close()
@@ -111,8 +111,8 @@ def write_run(db: Database, settings: Settings, ruleset: Ruleset, run_id: str) -
     if not is_identifier(run_id):
         raise NoResultFound(f"{run_id!r} is no run id")
     name, root = run_files.run_folder(run_id), settings.autonomous_runs_dir.absolute()
-    with _alone(settings):
-        files = run_files.run_files(run_archive.of_run(db, run_id, ruleset, settings.github_server_url))
+    with _exclusive(settings):
+        files = run_files.run_files(run_archive.read_run_archive(db, run_id, ruleset, settings.github_server_url))
         replace_files(root, {f"{name}/{path}": text for path, text in files.items()})
         _remove_others(root / name, {root / name / path for path in files})
 
@@ -120,27 +120,27 @@ def write_run(db: Database, settings: Settings, ruleset: Ruleset, run_id: str) -
 def write_projects(db: Database, settings: Settings, ruleset: Ruleset, projects: Iterable[str]) -> None:
     """Write the backlog, and the rules of these projects."""
     root = settings.autonomous_runs_dir.absolute()
-    with _alone(settings):
-        files = dict(run_files.ruleset_file(run_archive.rules_of(db, one, ruleset)) for one in projects)
-        files[run_files.BACKLOG_FILE] = run_files.backlog_file(run_archive.backlogs(db))
+    with _exclusive(settings):
+        files = dict(run_files.ruleset_file(run_archive.read_project_rules(db, one, ruleset)) for one in projects)
+        files[run_files.BACKLOG_FILE] = run_files.backlog_file(run_archive.read_backlogs(db))
         replace_files(root, files)
-        for left in root.glob(f"{_MARK}*"):
+        for left in root.glob(f"{_TEMPORARY_NAME}*"):
             left.unlink()
 
 
 @contextlib.contextmanager
-def _alone(settings: Settings) -> Generator[None]:
-    """Hold the artefacts' lock: who reads the database later also writes later, in whichever process.
+def _exclusive(settings: Settings) -> Generator[None]:
+    """Hold the artifacts' lock: who reads the database later also writes later, in whichever process.
 
-    It lies beside the database, since the artefacts may be deleted at any time. Raises `TimeoutError`.
+    It lies beside the database, since the artifacts may be deleted at any time. Raises `TimeoutError`.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    file = os.open(settings.data_dir / "artefacts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    file = os.open(settings.data_dir / "artifacts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         deadline = time.monotonic() + LOCK_SECONDS
         while not _locked(file):
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"another process has been writing the artefacts for {LOCK_SECONDS:g} seconds")
+                raise TimeoutError(f"another process has been writing the artifacts for {LOCK_SECONDS:g} seconds")
             time.sleep(0.02)
         yield
     finally:
@@ -168,7 +168,7 @@ def replace_files(root: Path, files: Mapping[str, str]) -> None:
             shutil.rmtree(path)
         elif path.is_file() and not path.is_symlink() and path.read_bytes() == content:
             continue
-        writing = path.parent / f"{_MARK}.{os.getpid()}"
+        writing = path.parent / f"{_TEMPORARY_NAME}.{os.getpid()}"
         writing.unlink(missing_ok=True)
         writing.write_bytes(content)
         writing.replace(path)
@@ -177,7 +177,7 @@ def replace_files(root: Path, files: Mapping[str, str]) -> None:
 def _inside(root: Path, name: str) -> Path:
     parts = name.split("/")
     if any(part in {"", ".", ".."} or "\0" in part for part in parts):
-        raise OutsideTheFolder(name)
+        raise OutsideArtifactsFolder(name)
     return root.joinpath(*parts)
 
 

@@ -9,16 +9,17 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 import app
-from app.config.yaml_errors import Location, fit, read
+from app.config.yaml_errors import Location, read_yaml, validate
+from app.domain.frozen import Frozen
 from app.domain.plan import (
     BuilderMode,
     Complexity,
     Identifier,
-    Phase,
     Plan,
+    PlannedPhase,
+    PlannedTier,
     TaskCategory,
-    Tier,
-    usable_in_a_branch_name,
+    fits_branch_name,
 )
 from app.domain.ruleset import Minutes, RepositorySettings, Ruleset, RunScope, SafetyProfile, Tokens
 from app.domain.strategy import Engine, RunOptions
@@ -38,30 +39,28 @@ def parse_ruleset(text: str) -> Ruleset:
 
     Raises `SettingsError`.
     """
-    data = read(text)
+    data = read_yaml(text)
     if isinstance(data, dict):
         models: object = yaml.safe_load((FOLDER / "models.yaml").read_text(encoding="utf-8"))
-        return fit(Ruleset, {"models": models} | cast("dict[Any, Any]", data), text)
-    return fit(Ruleset, data, text)
+        return validate(Ruleset, {"models": models} | cast("dict[Any, Any]", data), text)
+    return validate(Ruleset, data, text)
 
 
 def parse_settings(text: str) -> RepositorySettings:
     """Read `.github/autopack.yml`. An empty file is all defaults. Raises `SettingsError`."""
-    data = read(text)
-    return RepositorySettings() if data is None else fit(RepositorySettings, data, text)
+    data = read_yaml(text)
+    return RepositorySettings() if data is None else validate(RepositorySettings, data, text)
 
 
-_Id = Annotated[Identifier, AfterValidator(usable_in_a_branch_name)]
+_Id = Annotated[Identifier, AfterValidator(fits_branch_name)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _StrictModel(Frozen):
+    model_config = ConfigDict(extra="forbid")
 
 
-class _RunWish(BaseModel):
+class _PlanFileRun(Frozen):
     """The `run` of a `POST /runs/start`: what it says of budgets, scope and builder."""
-
-    model_config = ConfigDict(frozen=True)
 
     safety_profile: SafetyProfile | None = None
     run_scope: RunScope | None = None
@@ -71,14 +70,14 @@ class _RunWish(BaseModel):
     builder: Engine = Engine.EXTERNAL
 
 
-class _TierLine(_Part):
+class _PlanFileTier(_StrictModel):
     tier_id: _Id
     tier_index: int | None = Field(default=None, ge=0)
     name: str = Field(min_length=1, max_length=200)
     description: str | None = None
 
 
-class _PhaseLine(_Part):
+class _PlanFilePhase(_StrictModel):
     phase_id: _Id
     phase_index: int | None = Field(default=None, ge=0)
     tier_id: _Id
@@ -91,22 +90,20 @@ class _PhaseLine(_Part):
     builder_mode: BuilderMode | None = None
 
 
-class PlanFile(BaseModel):
+class PlanFile(Frozen):
     """A plan in a file, alone or as the body of a `POST /runs/start`. Indexes that are left out follow the order."""
 
-    model_config = ConfigDict(frozen=True)
-
-    run: _RunWish | None = None
-    tiers: tuple[_TierLine, ...] = Field(min_length=1)
-    phases: tuple[_PhaseLine, ...] = Field(min_length=1)
+    run: _PlanFileRun | None = None
+    tiers: tuple[_PlanFileTier, ...] = Field(min_length=1)
+    phases: tuple[_PlanFilePhase, ...] = Field(min_length=1)
 
     def as_plan(self) -> Plan:
         """The plan. Raises `ValueError` when ids repeat or a phase names a tier that is not there; see `parse_plan`."""
         tiers = ({"tier_index": n} | one.model_dump(exclude_none=True) for n, one in enumerate(self.tiers))
         phases = ({"phase_index": n} | one.model_dump(exclude_none=True) for n, one in enumerate(self.phases))
         return Plan(
-            tiers=tuple(Tier.model_validate(one) for one in tiers),
-            phases=tuple(Phase.model_validate(one) for one in phases),
+            tiers=tuple(PlannedTier.model_validate(one) for one in tiers),
+            phases=tuple(PlannedPhase.model_validate(one) for one in phases),
         )
 
     @property
@@ -117,7 +114,7 @@ class PlanFile(BaseModel):
     @property
     def options(self) -> RunOptions:
         """What the file's `run` asks for."""
-        run = self.run or _RunWish()
+        run = self.run or _PlanFileRun()
         return RunOptions(
             tokens=run.token_cap,
             phases=run.max_phases,
@@ -129,10 +126,10 @@ class PlanFile(BaseModel):
 
 def parse_plan(text: str) -> PlanFile:
     """Read a plan of `tiers` and `phases`, YAML or JSON. Raises `SettingsError`."""
-    return fit(PlanFile, read(text), text, _ids_that_do_not_fit)
+    return validate(PlanFile, read_yaml(text), text, _check_ids)
 
 
-def _ids_that_do_not_fit(file: PlanFile) -> Iterator[tuple[Location, str]]:
+def _check_ids(file: PlanFile) -> Iterator[tuple[Location, str]]:
     tiers = [tier.tier_id for tier in file.tiers]
     phases = [phase.phase_id for phase in file.phases]
     for name, kind, ids in (("tiers", "tier", tiers), ("phases", "phase", phases)):

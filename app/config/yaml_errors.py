@@ -18,7 +18,7 @@ _PLAIN = {
 }
 M = TypeVar("M", bound=BaseModel)
 Location = tuple[int | str, ...]
-ALIKE = 0.5
+SIMILARITY = 0.5
 """Share of common letters from which one name may have been meant by another."""
 
 
@@ -26,7 +26,7 @@ class SettingsError(ValueError):
     """A settings, ruleset or plan file that does not fit: one line of text per problem, each naming its line."""
 
 
-def read(text: str) -> object:
+def read_yaml(text: str) -> object:
     """What a YAML or JSON file holds. Raises `SettingsError`."""
     # JSON first: indented with tabs, it is no YAML.
     problem = ""
@@ -48,7 +48,7 @@ def read(text: str) -> object:
     return data
 
 
-def fit(
+def validate(
     model: type[M], data: object, text: str, also: Callable[[M], Iterable[tuple[Location, str]]] | None = None
 ) -> M:
     """Validate `data`, which `text` holds, by the model and by `also`, which tells where what is wrong.
@@ -56,12 +56,12 @@ def fit(
     Raises `SettingsError` with every problem.
     """
     node = _tree(text)
-    found = [(line, f"{key}: given twice") for line, key in _twice(node)]
+    found = [(line, f"{key}: given twice") for line, key in _duplicate_key(node)]
     try:
         fitting = model.model_validate(data)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        found += [(_line(node, one["loc"]), _told(model, one)) for one in errors if not _follows(one, errors)]
+        found += [(_line(node, one["loc"]), _messages(model, one)) for one in errors if not _follows(one, errors)]
         raise SettingsError(_lines(found)) from error
     more = also(fitting) if also else ()
     found += [(_line(node, location), f"{_dotted(location)}: {problem}") for location, problem in more]
@@ -90,7 +90,7 @@ def _lines(found: list[tuple[int, str]]) -> str:
     return "\n".join(f"line {line}: {problem}" for line, problem in sorted(found, key=lambda one: one[0]))
 
 
-def _told(model: type[BaseModel], error: ErrorDetails) -> str:
+def _messages(model: type[BaseModel], error: ErrorDetails) -> str:
     location = tuple(part for part in error["loc"] if part != "[key]")
     problem = _problem(model, error, location)
     return f"{_dotted(location)}: {problem}" if location else problem
@@ -119,7 +119,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, location: Location) ->
 def _suggestion(given: str, allowed: Sequence[str]) -> str:
     likeness = {one: SequenceMatcher(None, given, one).ratio() for one in allowed}
     nearest = max(allowed, key=likeness.__getitem__, default="")
-    if likeness.get(nearest, 0) >= ALIKE:
+    if likeness.get(nearest, 0) >= SIMILARITY:
         return f"; did you mean `{nearest}`?"
     return f"; allowed: {', '.join(allowed)}" if allowed else ""
 
@@ -167,7 +167,7 @@ def _line(node: Any, location: Location) -> int:
     return line
 
 
-def _twice(node: Any) -> Iterator[tuple[int, str]]:
+def _duplicate_key(node: Any) -> Iterator[tuple[int, str]]:
     """Keys that a block gives more than once, of which YAML would take the last; with the line of the repetition."""
     waiting, seen = [node], set[int]()
     while waiting:

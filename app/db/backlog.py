@@ -9,31 +9,31 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK
-from app.db.tables import Backlog, Issue, Phase, Project, Run, Sighting
+from app.db.tables import Backlog, FindingRow, Phase, Project, Run, Sighting
 from app.domain import aging
-from app.domain.aging import BacklogEntry, BacklogStatus, CompletedPhase, Place, Thresholds
+from app.domain.aging import AgingThresholds, BacklogEntry, BacklogStatus, CompletedPhase, FindingPlace
 from app.domain.findings import Severity
 from app.domain.ruleset import SafetyProfile
 from app.domain.states import PhaseState, RunState
 
-_THRESHOLDS = {SafetyProfile.SAFETY_CRITICAL: Thresholds(runs=2, tiers=1)}
+_THRESHOLDS = {SafetyProfile.SAFETY_CRITICAL: AgingThresholds(runs=2, tiers=1)}
 """For runs whose strategy names none."""
 
 
-def lock(session: Session, project_id: str) -> None:
+def lock_project(session: Session, project_id: str) -> None:
     """Be the only one who writes the project's backlog, until the caller's transaction ends."""
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     session.execute(insert(Project).values(project_id=project_id).on_conflict_do_nothing())
     session.execute(sa.select(Project).where(Project.project_id == project_id).with_for_update(**LOCK))
 
 
-def of_project(session: Session, project_id: str) -> tuple[BacklogEntry, ...]:
+def list_entries(session: Session, project_id: str) -> tuple[BacklogEntry, ...]:
     """All issues that the project ever had, by key."""
     query = sa.select(Backlog).where(Backlog.project_id == project_id).order_by(Backlog.issue_key)
     return tuple(BacklogEntry.model_validate(row) for row in session.scalars(query))
 
 
-def page(
+def list_page(
     session: Session, project_id: str, status: BacklogStatus | None, limit: int, offset: int = 0
 ) -> tuple[int, tuple[BacklogEntry, ...]]:
     """How many issues (that stand so, if `status` is given) the project has, and a page of them, by key."""
@@ -43,20 +43,20 @@ def page(
     return total, tuple(BacklogEntry.model_validate(row) for row in session.scalars(query))
 
 
-def entry(session: Session, project_id: str, key: str) -> BacklogEntry | None:
+def get_entry(session: Session, project_id: str, key: str) -> BacklogEntry | None:
     """One issue of the project."""
     row = session.get(Backlog, (project_id, key))
     return BacklogEntry.model_validate(row) if row else None
 
 
-def all_projects(session: Session) -> dict[str, tuple[BacklogEntry, ...]]:
+def list_projects(session: Session) -> dict[str, tuple[BacklogEntry, ...]]:
     """The backlog of every project that has one, by project."""
     projects = session.scalars(sa.select(Backlog.project_id).distinct().order_by(Backlog.project_id)).all()
-    return {project_id: of_project(session, project_id) for project_id in projects}
+    return {project_id: list_entries(session, project_id) for project_id in projects}
 
 
-def note(
-    session: Session, run: Run, phase: Phase, rows: Collection[Issue], counted: Sequence[Issue], now: datetime
+def record_sightings(
+    session: Session, run: Run, phase: Phase, rows: Collection[FindingRow], counted: Sequence[FindingRow], now: datetime
 ) -> None:
     """Bring the backlog up to date with findings of one phase; `counted` are those that are sightings of their own.
 
@@ -65,20 +65,20 @@ def note(
     for key in dict.fromkeys(row.issue_key for row in rows):
         same = [row for row in rows if row.issue_key == key]
         new = [row for row in counted if row.issue_key == key]
-        kept = _entry(session, run, key) or _first(session, run, same[0], now)
+        kept = _entry(session, run, key) or _new_entry(session, run, same[0], now)
         if any(row.severity == Severity.MAJOR for row in same):
             kept.base_severity = Severity.MAJOR
         if new:
-            _note_sighting(session, run, phase, kept, new, now)
+            _record_sighting(session, run, phase, kept, new, now)
     session.flush()
 
 
-def close_run(session: Session, run: Run) -> None:
+def close_run_in_backlog(session: Session, run: Run) -> None:
     """The run has ended: take back its sightings of what it mended itself, and resolve what it mended of earlier runs.
 
     Only a run that succeeded resolves what others left.
     """
-    lock(session, run.project_id)
+    lock_project(session, run.project_id)
     query = sa.select(Backlog).where(Backlog.project_id == run.project_id, Backlog.status != BacklogStatus.RESOLVED)
     open_entries = session.scalars(query.execution_options(populate_existing=True)).all()
     completed = _completed(session, run) if run.state == RunState.DONE_SUCCESS else ()
@@ -87,11 +87,11 @@ def close_run(session: Session, run: Run) -> None:
     session.flush()
 
 
-def thresholds_of(run: Run) -> Thresholds:
+def thresholds_of(run: Run) -> AgingThresholds:
     """From which age on an issue needs a clean-up, by the run's strategy."""
-    usual = _THRESHOLDS.get(SafetyProfile(run.safety_profile), Thresholds())
+    usual = _THRESHOLDS.get(SafetyProfile(run.safety_profile), AgingThresholds())
     strategy = run.strategy or {}
-    return Thresholds(
+    return AgingThresholds(
         runs=strategy.get("aging_runs", usual.runs),
         tiers=strategy.get("aging_tiers", usual.tiers),
     )
@@ -101,7 +101,7 @@ def _entry(session: Session, run: Run, key: str) -> Backlog | None:
     return session.get(Backlog, (run.project_id, key), populate_existing=True)
 
 
-def _first(session: Session, run: Run, row: Issue, now: datetime) -> Backlog:
+def _new_entry(session: Session, run: Run, row: FindingRow, now: datetime) -> Backlog:
     made = Backlog(
         project_id=run.project_id,
         issue_key=row.issue_key,
@@ -121,8 +121,8 @@ def _first(session: Session, run: Run, row: Issue, now: datetime) -> Backlog:
     return made
 
 
-def _note_sighting(
-    session: Session, run: Run, phase: Phase, kept: Backlog, new: Sequence[Issue], now: datetime
+def _record_sighting(
+    session: Session, run: Run, phase: Phase, kept: Backlog, new: Sequence[FindingRow], now: datetime
 ) -> None:
     before = None if kept.status == BacklogStatus.RESOLVED else BacklogStatus(kept.status)
     ages = not all(row.expected_fail for row in new)
@@ -131,9 +131,9 @@ def _note_sighting(
         sighting = Sighting(
             project_id=run.project_id, issue_key=kept.issue_key, run_id=run.run_id, tiers=[], left_open=ages
         )
-        sighting.aged_before = before is BacklogStatus.NEEDS_CLEANUP and not _mending(run, kept.issue_key)
+        sighting.aged_before = before is BacklogStatus.NEEDS_CLEANUP and not _cleanup_phase_ids(run, kept.issue_key)
         session.add(sighting)
-    sighting.aged_before = sighting.aged_before or phase.phase_id in _mending(run, kept.issue_key)
+    sighting.aged_before = sighting.aged_before or phase.phase_id in _cleanup_phase_ids(run, kept.issue_key)
     sighting.left_open = sighting.left_open or ages
     sighting.tiers = list(dict.fromkeys([*sighting.tiers, phase.tier_id]))
     session.flush()
@@ -143,12 +143,12 @@ def _note_sighting(
     kept.complexity = new[-1].complexity or kept.complexity or ""
     kept.seen_in_tiers = list(dict.fromkeys([*kept.seen_in_tiers, phase.tier_id]))
     kept.last_seen_run_id, kept.last_seen_at, kept.resolved_by_run_id = run.run_id, now, None
-    age = aging.age(_set_age(kept, _sightings(session, kept)))
+    age = aging.age(_update_age(kept, _sightings(session, kept)))
     kept.status = aging.status_after_sighting(before, age, thresholds_of(run))
     sighting.aged = kept.status == BacklogStatus.NEEDS_CLEANUP
 
 
-def _mending(run: Run, key: str) -> list[str]:
+def _cleanup_phase_ids(run: Run, key: str) -> list[str]:
     """The phases of the run, and of those that are to follow it, that are there to mend the issue."""
     plans: list[dict[str, Any]] = [*([run.plan] if run.plan else []), *run.rest]
     return [phase["phase_id"] for plan in plans for phase in plan["phases"] if key in phase.get("mends", ())]
@@ -157,19 +157,21 @@ def _mending(run: Run, key: str) -> list[str]:
 def _close_entry(session: Session, run: Run, kept: Backlog, completed: Sequence[CompletedPhase]) -> None:
     sightings = _sightings(session, kept)
     own = next((one for one in sightings if one.run_id == run.run_id), None)
-    rows = session.scalars(sa.select(Issue).where(Issue.run_id == run.run_id, Issue.issue_key == kept.issue_key)).all()
+    rows = session.scalars(
+        sa.select(FindingRow).where(FindingRow.run_id == run.run_id, FindingRow.issue_key == kept.issue_key)
+    ).all()
     if any(row.open for row in rows):
         return
     if own is not None:
         own.left_open = False
     closed = frozenset(row.fingerprint for row in rows)
-    left = _left(session, run, kept, [one.run_id for one in sightings if one.left_open])
+    left = _open_findings_of(session, run, kept, [one.run_id for one in sightings if one.left_open])
     if aging.resolved_by(kept.issue_key, left, completed, closed):
         for one in sightings:
-            one.left_open = one.left_open and one.run_id in _runs_at_work(session, run)
+            one.left_open = one.left_open and one.run_id in _open_run_ids(session, run)
     elif own is None:
         return
-    age = aging.age(_set_age(kept, sightings))
+    age = aging.age(_update_age(kept, sightings))
     if age.runs == 0:
         kept.status, kept.resolved_by_run_id = BacklogStatus.RESOLVED, run.run_id
     else:
@@ -179,9 +181,9 @@ def _close_entry(session: Session, run: Run, kept: Backlog, completed: Sequence[
         )
 
 
-def _set_age(kept: Backlog, sightings: Iterable[Sighting]) -> list[aging.Sighting]:
+def _update_age(kept: Backlog, sightings: Iterable[Sighting]) -> list[aging.SightingFacts]:
     """Write the ages that follow from the sightings, and return these as plain values."""
-    plain = [aging.Sighting.model_validate(one) for one in sightings]
+    plain = [aging.SightingFacts.model_validate(one) for one in sightings]
     age = aging.age(plain)
     kept.age_in_runs, kept.age_in_tiers = age.runs, age.tiers
     return plain
@@ -207,16 +209,16 @@ def _completed(session: Session, run: Run) -> tuple[CompletedPhase, ...]:
     )
 
 
-def _left(session: Session, run: Run, kept: Backlog, run_ids: Sequence[str]) -> list[Place]:
+def _open_findings_of(session: Session, run: Run, kept: Backlog, run_ids: Sequence[str]) -> list[FindingPlace]:
     """The findings of the issue that these runs left open."""
     query = (
-        sa.select(Issue, Phase.tier_id, Run)
-        .join(Phase, sa.and_(Phase.run_id == Issue.run_id, Phase.phase_id == Issue.phase_id))
-        .join(Run, Run.run_id == Issue.run_id)
-        .where(Issue.run_id.in_(run_ids), Issue.issue_key == kept.issue_key, Issue.open)
+        sa.select(FindingRow, Phase.tier_id, Run)
+        .join(Phase, sa.and_(Phase.run_id == FindingRow.run_id, Phase.phase_id == FindingRow.phase_id))
+        .join(Run, Run.run_id == FindingRow.run_id)
+        .where(FindingRow.run_id.in_(run_ids), FindingRow.issue_key == kept.issue_key, FindingRow.open)
     )
     return [
-        Place(
+        FindingPlace(
             tier_id=tier_id,
             task_category=issue.task_category,
             path=issue.finding.get("path"),
@@ -233,7 +235,7 @@ def _reachable(earlier: Run, run: Run) -> bool:
     return landed is not None and landed <= run.created_at
 
 
-def _runs_at_work(session: Session, run: Run) -> frozenset[str]:
+def _open_run_ids(session: Session, run: Run) -> frozenset[str]:
     """Runs of the project that have not ended: what they see they may have seen after it was mended."""
     query = sa.select(Run.run_id).where(Run.project_id == run.project_id, Run.completed_at.is_(None))
     return frozenset(session.scalars(query)) - {run.run_id}

@@ -6,39 +6,43 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.tables import ModelCall, Phase, Run
-from app.domain.budget import MOST_MERGES, Cap, Kind, Scope
+from app.db.tables import ModelCallRow, Phase, Run
+from app.domain.budget import MAX_MERGES, Cap, Kind, Scope
 from app.domain.strategy import Strategy
 
-Spent = tuple[int, int]
+UsedAndReserved = tuple[int, int]
 """Tokens used, and tokens reserved."""
 
-_USED = sa.func.coalesce(sa.func.sum(sa.case((ModelCall.settled, ModelCall.input + ModelCall.output), else_=0)), 0)
-_RESERVED = sa.func.coalesce(sa.func.sum(sa.case((ModelCall.settled, 0), else_=ModelCall.reserved)), 0)
+_USED = sa.func.coalesce(
+    sa.func.sum(sa.case((ModelCallRow.settled, ModelCallRow.input + ModelCallRow.output), else_=0)), 0
+)
+_RESERVED = sa.func.coalesce(sa.func.sum(sa.case((ModelCallRow.settled, 0), else_=ModelCallRow.reserved)), 0)
 
 
-def of_run(db: Database, run_id: str) -> tuple[Cap, ...]:
+def load_caps(db: Database, run_id: str) -> tuple[Cap, ...]:
     """All caps of the run: its own first, then its issue's, its tiers' and its phases'."""
     with db.reading() as session:
-        return read(session, session.get_one(Run, run_id))
+        return read_caps(session, session.get_one(Run, run_id))
 
 
-def read(session: Session, run: Run, issue_token_cap: int | None = None) -> tuple[Cap, ...]:
+def read_caps(session: Session, run: Run, issue_token_cap: int | None = None) -> tuple[Cap, ...]:
     """As `of_run`. `issue_token_cap` holds until the run's strategy says what its issue may use."""
     spent = _spent_by_phase(session, run.run_id)
     strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
     own = _cap(Scope.RUN, run.run_id, run.token_cap, _sum(spent.values()))
-    of_issue = _issue(session, run, strategy.issue_token_cap if strategy else issue_token_cap)
+    of_issue = _issue_caps(session, run, strategy.issue_token_cap if strategy else issue_token_cap)
     if strategy is None:
         return (own, *of_issue)
     phases = session.scalars(sa.select(Phase).where(Phase.run_id == run.run_id).order_by(Phase.phase_index)).all()
-    every = (own, *of_issue, *_of_work(run, strategy, phases, spent))
+    every = (own, *of_issue, *_work_caps(run, strategy, phases, spent))
     return tuple(cap.model_copy(update={"warn_at": strategy.warn_at}) for cap in every)
 
 
-def _of_work(run: Run, strategy: Strategy, phases: Sequence[Phase], spent: Mapping[str | None, Spent]) -> Iterable[Cap]:
+def _work_caps(
+    run: Run, strategy: Strategy, phases: Sequence[Phase], spent: Mapping[str | None, UsedAndReserved]
+) -> Iterable[Cap]:
     ci_runs = sum(phase.ci_runs for phase in phases) + run.merge_ci_runs
-    limit = strategy.max_ci_runs + MOST_MERGES
+    limit = strategy.max_ci_runs + MAX_MERGES
     yield Cap(scope=Scope.RUN, name=run.run_id, kind=Kind.CI_RUNS, limit=limit, used=ci_runs)
     minutes = run.active_seconds / 60
     yield Cap(scope=Scope.RUN, name=run.run_id, kind=Kind.MINUTES, limit=strategy.max_minutes, used=minutes)
@@ -55,27 +59,27 @@ def _of_work(run: Run, strategy: Strategy, phases: Sequence[Phase], spent: Mappi
         yield Cap(scope=Scope.PHASE, name=phase.phase_id, kind=Kind.CI_RUNS, limit=limit, used=phase.ci_runs)
 
 
-def _issue(session: Session, run: Run, limit: int | None) -> tuple[Cap, ...]:
+def _issue_caps(session: Session, run: Run, limit: int | None) -> tuple[Cap, ...]:
     """The cap of the issue over its whole life; none for a run that no issue asked for."""
     if limit is None or not run.repository or not run.issue_number:
         return ()
     of_issue = sa.select(Run.run_id).where(Run.repository == run.repository, Run.issue_number == run.issue_number)
-    used, reserved = session.execute(sa.select(_USED, _RESERVED).where(ModelCall.run_id.in_(of_issue))).one()
+    used, reserved = session.execute(sa.select(_USED, _RESERVED).where(ModelCallRow.run_id.in_(of_issue))).one()
     return (_cap(Scope.ISSUE, f"#{run.issue_number}", limit, (int(used), int(reserved))),)
 
 
-def _spent_by_phase(session: Session, run_id: str) -> dict[str | None, Spent]:
+def _spent_by_phase(session: Session, run_id: str) -> dict[str | None, UsedAndReserved]:
     """By phase; None for what no phase spent, such as planning."""
-    query = sa.select(ModelCall.phase_id, _USED, _RESERVED).where(ModelCall.run_id == run_id)
-    rows = session.execute(query.group_by(ModelCall.phase_id))
+    query = sa.select(ModelCallRow.phase_id, _USED, _RESERVED).where(ModelCallRow.run_id == run_id)
+    rows = session.execute(query.group_by(ModelCallRow.phase_id))
     return {phase_id: (int(used), int(reserved)) for phase_id, used, reserved in rows}
 
 
-def _sum(amounts: Iterable[Spent]) -> Spent:
+def _sum(amounts: Iterable[UsedAndReserved]) -> UsedAndReserved:
     listed = list(amounts)
     return sum(used for used, _ in listed), sum(reserved for _, reserved in listed)
 
 
-def _cap(scope: Scope, name: str, limit: int, spent: Spent) -> Cap:
+def _cap(scope: Scope, name: str, limit: int, spent: UsedAndReserved) -> Cap:
     used, reserved = spent
     return Cap(scope=scope, name=name, limit=limit, used=used, reserved=reserved)

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import ORMExecuteState, Session
 
-_NOTED = ("run_id", "project_id")
+_TRACKED_COLUMNS = ("run_id", "project_id")
 
 
 @dataclass
-class Touched:
+class ChangedIds:
     """Ids of runs and projects of which something was written."""
 
     runs: set[str] = field(default_factory=set[str])
@@ -22,7 +22,7 @@ class Touched:
     def __bool__(self) -> bool:
         return bool(self.runs or self.projects)
 
-    def update(self, other: "Touched") -> None:
+    def update(self, other: "ChangedIds") -> None:
         self.runs |= other.runs
         self.projects |= other.projects
 
@@ -31,52 +31,52 @@ class Touched:
         (self.runs if column == "run_id" else self.projects).update(one for one in ids if one is not None)
 
 
-class Changes:
+class ChangeLog:
     """What was written by this process since it was last asked. Safe between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._touched = Touched()
+        self._touched = ChangedIds()
 
-    def add(self, touched: Touched) -> None:
+    def add(self, touched: ChangedIds) -> None:
         with self._lock:
             self._touched.update(touched)
 
-    def take(self) -> Touched:
+    def take(self) -> ChangedIds:
         """All that was added since the last time."""
         with self._lock:
-            taken, self._touched = self._touched, Touched()
+            taken, self._touched = self._touched, ChangedIds()
         return taken
 
 
-class NotingSession(Session):
+class TrackingSession(Session):
     """A session that knows what it has written: objects by their attributes, bulk statements by the rows they meet."""
 
     def __init__(self, bind: sa.Engine) -> None:
         super().__init__(bind, expire_on_commit=False)
-        self.touched = Touched()
+        self.touched = ChangedIds()
 
 
-@event.listens_for(NotingSession, "after_flush")
-def _note_objects(session: NotingSession, _flush: object) -> None:
+@event.listens_for(TrackingSession, "after_flush")
+def _track_objects(session: TrackingSession, _flush: object) -> None:
     for row in (*session.new, *session.dirty, *session.deleted):
-        for column in _NOTED:
+        for column in _TRACKED_COLUMNS:
             session.touched.note(column, [getattr(row, column, None)])
 
 
-@event.listens_for(NotingSession, "do_orm_execute")
-def _note_statement(state: ORMExecuteState) -> None:
+@event.listens_for(TrackingSession, "do_orm_execute")
+def _track_statement(state: ORMExecuteState) -> None:
     statement, session = state.statement, state.session
-    assert isinstance(session, NotingSession)
+    assert isinstance(session, TrackingSession)
     if isinstance(statement, sa.Insert):
-        for column in _NOTED:
-            session.touched.note(column, _inserted(state, statement.table, column))
+        for column in _TRACKED_COLUMNS:
+            session.touched.note(column, _inserted_values(state, statement.table, column))
     elif isinstance(statement, sa.Update | sa.Delete):
-        for column in _NOTED:
-            session.touched.note(column, _met(session, statement.table, column, statement.whereclause))
+        for column in _TRACKED_COLUMNS:
+            session.touched.note(column, _affected_values(session, statement.table, column, statement.whereclause))
 
 
-def _met(session: Session, table: Any, column: str, where: sa.ColumnElement[Any] | None) -> list[str]:
+def _affected_values(session: Session, table: Any, column: str, where: sa.ColumnElement[Any] | None) -> list[str]:
     """The values that a column, if the table has it, holds in the rows that a statement is about to write."""
     if column not in table.c:
         return []
@@ -84,7 +84,7 @@ def _met(session: Session, table: Any, column: str, where: sa.ColumnElement[Any]
     return list(session.scalars(met if where is None else met.where(where)))
 
 
-def _inserted(state: ORMExecuteState, table: Any, column: str) -> list[str]:
+def _inserted_values(state: ORMExecuteState, table: Any, column: str) -> list[str]:
     """The values of a column in the rows that an INSERT is given.
 
     Raises `TypeError` when rows of a run stand in the statement's own text, where they cannot be read.

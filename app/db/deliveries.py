@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from app.db.engine import Database
-from app.db.tables import Delivery
+from app.db.tables import DeliveryRow
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class StoredDelivery:
 def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> set[str]:
     """Store deliveries in one transaction; return the new ids. One that is there already stays as it is."""
     rows = [{"id": one.id, "event": one.event, "payload": one.payload, "received_at": now} for one in deliveries]
-    insert = sqlite.insert(Delivery) if db.sqlite else postgresql.insert(Delivery)
-    statement = insert.values(rows).on_conflict_do_nothing(index_elements=[Delivery.id]).returning(Delivery.id)
+    insert = sqlite.insert(DeliveryRow) if db.sqlite else postgresql.insert(DeliveryRow)
+    statement = insert.values(rows).on_conflict_do_nothing(index_elements=[DeliveryRow.id]).returning(DeliveryRow.id)
     with db.storing() as connection:
         return set(connection.scalars(statement))
 
 
-def waiting(db: Database, limit: int) -> list[str]:
+def list_pending(db: Database, limit: int) -> list[str]:
     """The ids of the oldest deliveries that the workflow engine has not been given yet."""
     query = (
-        sa.select(Delivery.id)
-        .where(Delivery.handed_at.is_(None))
-        .order_by(Delivery.received_at, Delivery.id)
+        sa.select(DeliveryRow.id)
+        .where(DeliveryRow.handed_at.is_(None))
+        .order_by(DeliveryRow.received_at, DeliveryRow.id)
         .limit(limit)
     )
     with db.reading() as session:
@@ -44,17 +44,19 @@ def waiting(db: Database, limit: int) -> list[str]:
 def load(db: Database, delivery_id: str) -> StoredDelivery:
     """One delivery by its id. Raises `sqlalchemy.exc.NoResultFound`."""
     with db.reading() as session:
-        row = session.get_one(Delivery, delivery_id)
+        row = session.get_one(DeliveryRow, delivery_id)
         return StoredDelivery(row.id, row.event, row.payload)
 
 
-def forget(db: Database, before: datetime) -> None:
+def delete_older(db: Database, before: datetime) -> None:
     """Delete deliveries that were handed over and came in before that time."""
     with db.writing() as session:
-        session.execute(sa.delete(Delivery).where(Delivery.handed_at.is_not(None), Delivery.received_at < before))
+        session.execute(
+            sa.delete(DeliveryRow).where(DeliveryRow.handed_at.is_not(None), DeliveryRow.received_at < before)
+        )
 
 
-def mark_handed(db: Database, delivery_ids: Sequence[str], now: datetime) -> None:
+def mark_dispatched(db: Database, delivery_ids: Sequence[str], now: datetime) -> None:
     """Note that the workflow engine has them."""
     with db.writing() as session:
-        session.execute(sa.update(Delivery).where(Delivery.id.in_(delivery_ids)).values(handed_at=now))
+        session.execute(sa.update(DeliveryRow).where(DeliveryRow.id.in_(delivery_ids)).values(handed_at=now))

@@ -19,11 +19,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.db.change_tracking import Changes, NotingSession
-from app.db.process_lock import Claim, FileClaim, SessionClaim
+from app.db.change_tracking import ChangeLog, TrackingSession
+from app.db.process_lock import FileProcessLock, PostgresProcessLock, ProcessLock
 
 BUSY_SECONDS = 30
-CLAIM_SECONDS = 30.0
+PROCESS_LOCK_SECONDS = 30.0
 """How long a predecessor that is just ending is waited for."""
 _WRITES = "autopack_writes"
 LOCK: dict[str, Any] = {"key_share": True}
@@ -45,7 +45,7 @@ class Database:
         self.url = sa.make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         if self.sqlite:
-            _require_sqlite_that_the_workflow_engine_takes()
+            _require_supported_sqlite()
             _prepare_sqlite_file(self.url)
         elif self.url.get_backend_name() == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
@@ -53,8 +53,10 @@ class Database:
             raise DatabaseUnusable(f"DATABASE_URL names {self.url.get_backend_name()}: use sqlite or postgresql")
         self.engine = self._engine("NORMAL")
         self._durable = self._engine("FULL") if self.sqlite else self.engine
-        self.changes = Changes()
-        self._claim: Claim = FileClaim(Path(f"{self.url.database}.lock")) if self.sqlite else SessionClaim(self.engine)
+        self.changes = ChangeLog()
+        self._claim: ProcessLock = (
+            FileProcessLock(Path(f"{self.url.database}.lock")) if self.sqlite else PostgresProcessLock(self.engine)
+        )
 
     @contextmanager
     def reading(self) -> Generator[Session]:
@@ -66,7 +68,7 @@ class Database:
     def writing(self) -> Generator[Session]:
         """A session in one transaction, committed at the end, rolled back when an exception leaves it."""
         bind = self.engine.execution_options(**{_WRITES: True})
-        with NotingSession(bind) as session:
+        with TrackingSession(bind) as session:
             with session.begin():
                 yield session
             self.changes.add(session.touched)
@@ -106,7 +108,7 @@ class Database:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
-    def claim(self, seconds: float = CLAIM_SECONDS) -> None:
+    def claim(self, seconds: float = PROCESS_LOCK_SECONDS) -> None:
         """Be the one process that serves this database, until `close` or the process's end; a repeat makes sure of it.
 
         Two would each take up the other's runs. Raises `DatabaseUnusable` when another one keeps it.
@@ -135,7 +137,7 @@ class Database:
         self._durable.dispose()
 
 
-def _require_sqlite_that_the_workflow_engine_takes() -> None:
+def _require_supported_sqlite() -> None:
     import sqlite3
 
     python = tuple(sys.version_info[:2])

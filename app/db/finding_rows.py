@@ -10,29 +10,29 @@ from sqlalchemy.orm import Session
 
 from app.db import backlog
 from app.db.engine import Database
-from app.db.tables import Backlog, Issue, Phase, Run, Sighting
+from app.db.tables import Backlog, FindingRow, Phase, Run, Sighting
 from app.domain import finding_counts
 from app.domain.api_errors import Conflict
 from app.domain.finding_counts import IndexEntry, IssueCounts, IssueRecord, PhaseIssues, PhaseReport
 from app.domain.findings import Finding, Severity
 from app.domain.status_view import FindingView
 
-MOST_KEYS = 1000
+MAX_KEYS = 1000
 """Distinct issues of a run that clients may fill it up to."""
-MOST_REFERENCES = 100
+MAX_REFERENCES = 100
 """References to evidence that a finding keeps, the newest."""
 _NO_EVIDENCE: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
-def require_room(session: Session, run: Run, *keys: str) -> None:
+def check_key_limit(session: Session, run: Run, *keys: str) -> None:
     """Raise `Conflict` when a client's report of these issues would bring the run over `MOST_KEYS`.
 
     What the run has already is always welcome.
     """
-    known = set(session.scalars(sa.select(Issue.issue_key).where(Issue.run_id == run.run_id).distinct()))
-    if len(known | set(keys)) > max(MOST_KEYS, len(known)):
+    known = set(session.scalars(sa.select(FindingRow.issue_key).where(FindingRow.run_id == run.run_id).distinct()))
+    if len(known | set(keys)) > max(MAX_KEYS, len(known)):
         raise Conflict(
-            f"The run {run.run_id} has {len(known):,} issues, {MOST_KEYS:,} are allowed: report what belongs together "
+            f"The run {run.run_id} has {len(known):,} issues, {MAX_KEYS:,} are allowed: report what belongs together "
             "under one issue_key"
         )
 
@@ -59,25 +59,25 @@ def record_in(  # noqa: PLR0913 - who tells names it all, and most of it has a d
     reported = list(findings)
     if not reported:
         return
-    backlog.lock(session, run.project_id)
-    spec = _spec(run, phase.phase_id)
+    backlog.lock_project(session, run.project_id)
+    spec = _planned_phase(run, phase.phase_id)
     category, grade = task_category or spec.get("task_category", ""), complexity or spec.get("complexity", "")
-    known = _rows(session, run.run_id, phase.phase_id, [finding.fingerprint for finding in reported])
-    counted: list[Issue] = []
+    known = _current_rows(session, run.run_id, phase.phase_id, [finding.fingerprint for finding in reported])
+    counted: list[FindingRow] = []
     for finding in reported:
         row = known.get(finding.fingerprint)
         if row is None:
-            row = known[finding.fingerprint] = _row(run.run_id, phase.phase_id, finding, seen_in, now)
+            row = known[finding.fingerprint] = _new_row(run.run_id, phase.phase_id, finding, seen_in, now)
             row.task_category, row.complexity, row.expected_fail = category, grade, expected_fail
             session.add(row)
             counted.append(row)
-        elif _seen_again(row, finding, seen_in, now):
+        elif _count_again(row, finding, seen_in, now):
             row.expected_fail = row.expected_fail and expected_fail
             counted.append(row)
         references = [*row.evidence_refs, *evidence.get(finding.issue_key, ())]
-        row.evidence_refs = list(dict.fromkeys(references))[-MOST_REFERENCES:]
+        row.evidence_refs = list(dict.fromkeys(references))[-MAX_REFERENCES:]
     session.flush()
-    backlog.note(session, run, phase, known.values(), counted, now)
+    backlog.record_sightings(session, run, phase, known.values(), counted, now)
 
 
 def record(db: Database, run_id: str, phase_id: str, findings: Iterable[Finding], seen_in: str, now: datetime) -> None:
@@ -90,28 +90,40 @@ def record(db: Database, run_id: str, phase_id: str, findings: Iterable[Finding]
 def resolve(db: Database, run_id: str, phase_id: str, fingerprints: Iterable[str], resolution: str) -> None:
     """Close findings, saying how they ended."""
     with db.writing() as session:
-        _close(session, run_id, Issue.phase_id == phase_id, Issue.fingerprint.in_(list(fingerprints)), how=resolution)
+        _close(
+            session,
+            run_id,
+            FindingRow.phase_id == phase_id,
+            FindingRow.fingerprint.in_(list(fingerprints)),
+            how=resolution,
+        )
 
 
 def resolve_sources(session: Session, run: Run, phase: Phase, sources: Collection[str], resolution: str) -> None:
     """Close what these sources found in a phase, saying how it ended."""
-    _close(session, run.run_id, Issue.phase_id == phase.phase_id, Issue.source.in_(sources), how=resolution)
+    _close(session, run.run_id, FindingRow.phase_id == phase.phase_id, FindingRow.source.in_(sources), how=resolution)
 
 
-def resolve_mended(session: Session, phase: Phase) -> None:
+def resolve_cleaned_up(session: Session, phase: Phase) -> None:
     """The phase is complete: close what others of the run found of the issues it was to mend, unless it did too."""
     run = session.get_one(Run, phase.run_id)
-    mends: list[str] = _spec(run, phase.phase_id).get("mends") or []
+    mends: list[str] = _planned_phase(run, phase.phase_id).get("mends") or []
     if not mends:
         return
-    own = sa.select(Issue.issue_key).where(Issue.run_id == run.run_id, Issue.phase_id == phase.phase_id, Issue.open)
+    own = sa.select(FindingRow.issue_key).where(
+        FindingRow.run_id == run.run_id, FindingRow.phase_id == phase.phase_id, FindingRow.open
+    )
     mended = set(mends) - set(session.scalars(own))
-    _close(session, run.run_id, Issue.issue_key.in_(mended), how=f"mended by {phase.phase_id}")
+    _close(session, run.run_id, FindingRow.issue_key.in_(mended), how=f"mended by {phase.phase_id}")
 
 
-def of_run(db: Database, run_id: str) -> tuple[FindingView, ...]:
+def list_findings(db: Database, run_id: str) -> tuple[FindingView, ...]:
     """All findings of a run, oldest first."""
-    query = sa.select(Issue).where(Issue.run_id == run_id).order_by(Issue.first_seen_at, Issue.fingerprint)
+    query = (
+        sa.select(FindingRow)
+        .where(FindingRow.run_id == run_id)
+        .order_by(FindingRow.first_seen_at, FindingRow.fingerprint)
+    )
     with db.reading() as session:
         return tuple(
             FindingView(
@@ -130,18 +142,18 @@ def phase_file(session: Session, run: Run, phase: Phase) -> PhaseIssues:
     Open ones are counted: as major where they are, or where earlier runs had left them past the aging threshold. A
     failure that was expected is listed and counts as minor at most.
     """
-    of_phase = _records(session, Issue.run_id == run.run_id, Issue.phase_id == phase.phase_id)
+    of_phase = _records(session, FindingRow.run_id == run.run_id, FindingRow.phase_id == phase.phase_id)
     return finding_counts.phase_file(phase.phase_id, phase.tier_id, of_phase)
 
 
 def run_index(session: Session, run_id: str) -> dict[str, IndexEntry]:
     """The run's issues by key, open and closed."""
-    return finding_counts.run_index(_records(session, Issue.run_id == run_id))
+    return finding_counts.run_index(_records(session, FindingRow.run_id == run_id))
 
 
 def index_entry(session: Session, run_id: str, key: str) -> IndexEntry:
     """One issue of the run, as its index has it. Raises `KeyError`."""
-    return finding_counts.run_index(_records(session, Issue.run_id == run_id, Issue.issue_key == key))[key]
+    return finding_counts.run_index(_records(session, FindingRow.run_id == run_id, FindingRow.issue_key == key))[key]
 
 
 def counts(session: Session, run_id: str) -> IssueCounts:
@@ -158,7 +170,7 @@ def counts_of(session: Session, run_ids: Sequence[str]) -> dict[str, IssueCounts
     ):
         reports[run_id].append(PhaseReport(phase_id=phase_id, tier_id=tier_id, minor=minor, major=major))
     records: dict[str, list[IssueRecord]] = {run_id: [] for run_id in run_ids}
-    for record in _records(session, Issue.run_id.in_(run_ids), Issue.open.is_(True)):
+    for record in _records(session, FindingRow.run_id.in_(run_ids), FindingRow.open.is_(True)):
         records[record.run_id].append(record)
     return {run_id: finding_counts.count(records[run_id], reports[run_id]) for run_id in run_ids}
 
@@ -168,45 +180,62 @@ def _records(session: Session, *which: sa.ColumnElement[bool]) -> list[IssueReco
     session.flush()
     query = (
         sa.select(
-            *(Issue.run_id, Issue.phase_id, Phase.phase_index, Phase.tier_id, Issue.issue_key, Issue.severity),
-            *(Issue.source, Issue.finding["category"].as_string().label("category"), Issue.task_category),
-            *(Issue.complexity, Issue.expected_fail, Issue.occurrences, Issue.evidence_refs, Issue.open),
+            *(
+                FindingRow.run_id,
+                FindingRow.phase_id,
+                Phase.phase_index,
+                Phase.tier_id,
+                FindingRow.issue_key,
+                FindingRow.severity,
+            ),
+            *(
+                FindingRow.source,
+                FindingRow.finding["category"].as_string().label("category"),
+                FindingRow.task_category,
+            ),
+            *(
+                FindingRow.complexity,
+                FindingRow.expected_fail,
+                FindingRow.occurrences,
+                FindingRow.evidence_refs,
+                FindingRow.open,
+            ),
             *(Backlog.first_seen_run_id.label("first_seen_run"), Sighting.aged_before, Sighting.aged),
         )
-        .join(Run, Run.run_id == Issue.run_id)
-        .join(Phase, sa.and_(Phase.run_id == Issue.run_id, Phase.phase_id == Issue.phase_id))
+        .join(Run, Run.run_id == FindingRow.run_id)
+        .join(Phase, sa.and_(Phase.run_id == FindingRow.run_id, Phase.phase_id == FindingRow.phase_id))
         .join(
             Sighting,
             sa.and_(
                 Sighting.project_id == Run.project_id,
-                Sighting.issue_key == Issue.issue_key,
-                Sighting.run_id == Issue.run_id,
+                Sighting.issue_key == FindingRow.issue_key,
+                Sighting.run_id == FindingRow.run_id,
             ),
         )
-        .join(Backlog, sa.and_(Backlog.project_id == Run.project_id, Backlog.issue_key == Issue.issue_key))
+        .join(Backlog, sa.and_(Backlog.project_id == Run.project_id, Backlog.issue_key == FindingRow.issue_key))
         .where(*which)
-        .order_by(Issue.first_seen_at, Issue.fingerprint)
+        .order_by(FindingRow.first_seen_at, FindingRow.fingerprint)
     )
     return [IssueRecord.model_validate(row) for row in session.execute(query)]
 
 
-def _spec(run: Run, phase_id: str) -> dict[str, Any]:
+def _planned_phase(run: Run, phase_id: str) -> dict[str, Any]:
     """The phase as planned; empty when the plan is not stored yet."""
     phases: list[dict[str, Any]] = run.plan["phases"] if run.plan else []
     nothing: dict[str, Any] = {}
     return next((phase for phase in phases if phase["phase_id"] == phase_id), nothing)
 
 
-def _rows(session: Session, run_id: str, phase_id: str, fingerprints: Sequence[str]) -> dict[str, Issue]:
+def _current_rows(session: Session, run_id: str, phase_id: str, fingerprints: Sequence[str]) -> dict[str, FindingRow]:
     """As they are now that the project is locked, not as this session may have read them before."""
-    query = sa.select(Issue).where(
-        Issue.run_id == run_id, Issue.phase_id == phase_id, Issue.fingerprint.in_(fingerprints)
+    query = sa.select(FindingRow).where(
+        FindingRow.run_id == run_id, FindingRow.phase_id == phase_id, FindingRow.fingerprint.in_(fingerprints)
     )
     found = session.scalars(query.execution_options(populate_existing=True))
     return {row.fingerprint: row for row in found}
 
 
-def _seen_again(row: Issue, finding: Finding, seen_in: str, now: datetime) -> bool:
+def _count_again(row: FindingRow, finding: Finding, seen_in: str, now: datetime) -> bool:
     """Bring the row up to date; whether this is a sighting of its own."""
     if finding.severity is Severity.MAJOR:
         row.severity = Severity.MAJOR
@@ -223,12 +252,14 @@ def _seen_again(row: Issue, finding: Finding, seen_in: str, now: datetime) -> bo
 
 def _close(session: Session, run_id: str, *which: sa.ColumnElement[bool], how: str) -> None:
     session.execute(
-        sa.update(Issue).where(Issue.run_id == run_id, Issue.open, *which).values(open=False, resolution=how)
+        sa.update(FindingRow)
+        .where(FindingRow.run_id == run_id, FindingRow.open, *which)
+        .values(open=False, resolution=how)
     )
 
 
-def _row(run_id: str, phase_id: str, finding: Finding, seen_in: str, now: datetime) -> Issue:
-    return Issue(
+def _new_row(run_id: str, phase_id: str, finding: Finding, seen_in: str, now: datetime) -> FindingRow:
+    return FindingRow(
         run_id=run_id,
         phase_id=phase_id,
         fingerprint=finding.fingerprint,

@@ -8,37 +8,37 @@ from sqlalchemy.orm import Session
 from app.db.tables import Run
 from app.domain.status_view import LinkedRun
 
-_LONGEST = 100
+_MAX_ID_LENGTH = 100
 RESULTS_AWAITED = "Results are awaited at POST …/builder_result."
 
 
-def next_id(run_id: str, part: int) -> str:
+def next_run_id(run_id: str, part: int) -> str:
     """The id of the run that does the part after `part`, which this run does."""
-    return id_of(run_id, part, part + 1)
+    return linked_run_id(run_id, part, part + 1)
 
 
-def id_of(run_id: str, part: int, other: int) -> str:
+def linked_run_id(run_id: str, part: int, other: int) -> str:
     """The id of the run that does the part `other` of the plan of which this run does `part`.
 
     Derived from the first run's id, whatever that ends with: only a later run's own suffix is taken off.
     """
     root = run_id.removesuffix(f"-part-{part}") if part > 1 else run_id
     suffix = f"-part-{other}"
-    return root[: _LONGEST - len(suffix)] + suffix
+    return root[: _MAX_ID_LENGTH - len(suffix)] + suffix
 
 
-def ids_after(run: Run) -> list[str]:
+def following_run_ids(run: Run) -> list[str]:
     """The ids of the runs that are to follow this one, in order."""
-    return [id_of(run.run_id, run.part, run.part + number) for number in range(1, len(run.rest) + 1)]
+    return [linked_run_id(run.run_id, run.part, run.part + number) for number in range(1, len(run.rest) + 1)]
 
 
-def run_with(run: Run, phase_id: str) -> str | None:
+def following_run_with_phase(run: Run, phase_id: str) -> str | None:
     """The id of the run, of those that are to follow this one, that has the phase."""
-    parts = zip(ids_after(run), run.rest, strict=True)
+    parts = zip(following_run_ids(run), run.rest, strict=True)
     return next((following for following, plan in parts if phase_id in _phase_ids(plan)), None)
 
 
-def neighbors(session: Session, run: Run) -> tuple[LinkedRun | None, LinkedRun | None]:
+def linked_neighbors(session: Session, run: Run) -> tuple[LinkedRun | None, LinkedRun | None]:
     """The runs before and after this one, as far as there are any."""
     before = session.get(Run, run.follows) if run.follows else None
     after = session.scalar(sa.select(Run).where(Run.follows == run.run_id))

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.db import budget_usage
 from app.db.engine import LOCK, Database
-from app.db.tables import ModelCall, Phase, Run
+from app.db.tables import ModelCallRow, Phase, Run
 from app.domain.budget import Cap, Kind, Purpose, Role, Usage, check_fit, concerning
 
 # Summed apart: on PostgreSQL, input + output of one call may be more than its integers hold.
-TOKENS = sa.func.coalesce(sa.func.sum(ModelCall.input), 0) + sa.func.coalesce(sa.func.sum(ModelCall.output), 0)
-COST = sa.func.sum(ModelCall.cost_usd)
+TOKENS = sa.func.coalesce(sa.func.sum(ModelCallRow.input), 0) + sa.func.coalesce(sa.func.sum(ModelCallRow.output), 0)
+COST = sa.func.sum(ModelCallRow.cost_usd)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Request:
+class Reservation:
     """A model request that is about to be sent. `tokens` is the most it may need."""
 
     call_id: str
@@ -38,22 +38,22 @@ class Request:
     tokens: int
 
 
-def reserve(db: Database, request: Request, now: datetime, *, issue_token_cap: int | None = None) -> None:
+def reserve(db: Database, request: Reservation, now: datetime, *, issue_token_cap: int | None = None) -> None:
     """Reserve the tokens of one request under the caps of phase, tier, run and issue.
 
     The same `call_id` again changes nothing. `issue_token_cap` holds until the run's strategy is stored.
     Raises `BudgetExhausted` naming the cap, and then nothing is reserved and the request must not be sent.
     """
     with db.writing() as session:
-        run = _locked(session, request.run_id)
-        if session.get(ModelCall, request.call_id) is not None:
+        run = _lock_run(session, request.run_id)
+        if session.get(ModelCallRow, request.call_id) is not None:
             return
         phase = session.get_one(Phase, (run.run_id, request.phase_id)) if request.phase_id is not None else None
         purpose = Purpose(role=request.role, phase_id=request.phase_id, attempt=_attempt(phase, request.role))
-        caps_now = budget_usage.read(session, run, issue_token_cap)
+        caps_now = budget_usage.read_caps(session, run, issue_token_cap)
         check_fit(request.tokens, _concerning(caps_now, Kind.TOKENS, phase), purpose)
         session.add(
-            ModelCall(
+            ModelCallRow(
                 id=request.call_id,
                 run_id=run.run_id,
                 phase_id=request.phase_id,
@@ -71,22 +71,22 @@ def claim_ci_run(db: Database, run_id: str, phase_id: str | None, number: int) -
     Counted already, nothing changes. Raises `BudgetExhausted` naming the cap, and then nothing may be pushed.
     """
     with db.writing() as session:
-        run = _locked(session, run_id)
+        run = _lock_run(session, run_id)
         phase = session.get_one(Phase, (run_id, phase_id)) if phase_id is not None else None
         if number <= (phase.ci_runs if phase else run.merge_ci_runs):
             return
-        check_fit(1, _concerning(budget_usage.read(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
+        check_fit(1, _concerning(budget_usage.read_caps(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
         if phase is not None:
             phase.ci_runs = number
         else:
             run.merge_ci_runs = number
 
 
-def check_ci_room(db: Database, run_id: str, phase_id: str) -> None:
+def check_ci_budget(db: Database, run_id: str, phase_id: str) -> None:
     """Raise `BudgetExhausted` when `claim_ci_run` would; nothing is counted."""
     with db.reading() as session:
         run, phase = session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id))
-        check_fit(1, _concerning(budget_usage.read(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
+        check_fit(1, _concerning(budget_usage.read_caps(session, run), Kind.CI_RUNS, phase), Purpose(phase_id=phase_id))
 
 
 def ci_runs(db: Database, run_id: str, phase_id: str | None) -> int:
@@ -110,7 +110,7 @@ def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -
         values["model"] = model
     with db.writing() as session:
         session.execute(
-            sa.update(ModelCall).where(ModelCall.id == call_id, ModelCall.settled.is_(False)).values(**values)
+            sa.update(ModelCallRow).where(ModelCallRow.id == call_id, ModelCallRow.settled.is_(False)).values(**values)
         )
 
 
@@ -118,14 +118,14 @@ def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
     """Settled usage apart for planner, builder and auditor."""
     query = (
         sa.select(
-            ModelCall.role,
-            sa.func.sum(ModelCall.input),
-            sa.func.sum(ModelCall.cached),
-            sa.func.sum(ModelCall.output),
-            sa.func.sum(ModelCall.cost_usd),
+            ModelCallRow.role,
+            sa.func.sum(ModelCallRow.input),
+            sa.func.sum(ModelCallRow.cached),
+            sa.func.sum(ModelCallRow.output),
+            sa.func.sum(ModelCallRow.cost_usd),
         )
-        .where(ModelCall.run_id == run_id, ModelCall.settled)
-        .group_by(ModelCall.role)
+        .where(ModelCallRow.run_id == run_id, ModelCallRow.settled)
+        .group_by(ModelCallRow.role)
     )
     with db.reading() as session:
         rows = session.execute(query).all()
@@ -134,26 +134,28 @@ def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
 
 def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
     """The model that last answered in each role."""
-    query = sa.select(ModelCall.role, ModelCall.model).where(ModelCall.run_id == run_id).order_by(ModelCall.at)
+    query = (
+        sa.select(ModelCallRow.role, ModelCallRow.model).where(ModelCallRow.run_id == run_id).order_by(ModelCallRow.at)
+    )
     with db.reading() as session:
         return {Role(role): model for role, model in session.execute(query)}
 
 
 def spent_by_phase(session: Session, run_id: str) -> dict[str, Spent]:
     """What each phase of a run has spent; what belongs to no phase, such as planning, is left out."""
-    query = sa.select(ModelCall.phase_id, TOKENS, COST).where(ModelCall.run_id == run_id, ModelCall.settled)
-    found = session.execute(query.where(ModelCall.phase_id.is_not(None)).group_by(ModelCall.phase_id))
+    query = sa.select(ModelCallRow.phase_id, TOKENS, COST).where(ModelCallRow.run_id == run_id, ModelCallRow.settled)
+    found = session.execute(query.where(ModelCallRow.phase_id.is_not(None)).group_by(ModelCallRow.phase_id))
     return {str(phase_id): Spent(int(tokens), cost) for phase_id, tokens, cost in found}
 
 
 def spent_by_run(session: Session, ids: Sequence[str]) -> dict[str, Spent]:
     """What each of these runs has spent in all."""
-    query = sa.select(ModelCall.run_id, TOKENS, COST).where(ModelCall.run_id.in_(ids), ModelCall.settled)
-    found = session.execute(query.group_by(ModelCall.run_id))
+    query = sa.select(ModelCallRow.run_id, TOKENS, COST).where(ModelCallRow.run_id.in_(ids), ModelCallRow.settled)
+    found = session.execute(query.group_by(ModelCallRow.run_id))
     return {run_id: Spent(int(tokens), cost) for run_id, tokens, cost in found}
 
 
-def _locked(session: Session, run_id: str) -> Run:
+def _lock_run(session: Session, run_id: str) -> Run:
     """The run, held until the transaction ends: of two requests that only one fits, the second sees the first.
 
     All runs of a GitHub issue share a cap, so each holds the first of them too, and holds it first.

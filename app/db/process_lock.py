@@ -8,14 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 _KEY = 727002
-_ENDS_WITH_ITS_HOST = (
+_KEEPALIVE_SQL = (
     "SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false), "
     "set_config('tcp_keepalives_count', '3', false)"
 )
 """A server otherwise keeps the session of a host that vanished for hours."""
 
 
-class Claim(Protocol):
+class ProcessLock(Protocol):
     """A lock on a database."""
 
     def take(self) -> bool:
@@ -25,7 +25,7 @@ class Claim(Protocol):
     def release(self) -> None: ...
 
 
-class FileClaim:
+class FileProcessLock:
     """SQLite: a lock on a file beside the database. The file stays; only the lock on it counts."""
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class FileClaim:
             self._file = None
 
 
-class SessionClaim:
+class PostgresProcessLock:
     """PostgreSQL: an advisory lock of a session kept open. Where the server ends the session, `take` begins another."""
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -65,7 +65,7 @@ class SessionClaim:
         """Whether this process holds it now. Raises `SQLAlchemyError` while the server does not answer."""
         if self._connection is None:
             self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-            self._connection.execute(sa.text(_ENDS_WITH_ITS_HOST))
+            self._connection.execute(sa.text(_KEEPALIVE_SQL))
         try:
             return bool(self._connection.scalar(sa.text(f"SELECT pg_try_advisory_lock({_KEY})")))
         except DBAPIError:

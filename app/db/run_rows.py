@@ -5,25 +5,22 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run, Tier
 from app.db.transition_log import record_transition
-from app.domain.plan import Phase as PlannedPhase
-from app.domain.plan import Plan
-from app.domain.plan import Tier as PlannedTier
+from app.domain.frozen import Frozen
+from app.domain.plan import Plan, PlannedPhase, PlannedTier
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy
 
 
-class NewRun(BaseModel):
+class NewRun(Frozen):
     """What is known when a run is asked for."""
-
-    model_config = ConfigDict(frozen=True)
 
     run_id: str
     repository: str
@@ -39,10 +36,8 @@ class NewRun(BaseModel):
     token_cap: int
 
 
-class RunRow(BaseModel):
+class RunRow(Frozen):
     """A run as stored, detached from the database."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     run_id: str
     project_id: str
@@ -128,7 +123,9 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
                 now,
             )
     except IntegrityError:
-        existing = open_run(db, new.repository, new.issue_number, new.intent) or _first(db, Run.run_id == new.run_id)
+        existing = find_open_run(db, new.repository, new.issue_number, new.intent) or _first_run(
+            db, Run.run_id == new.run_id
+        )
         # None: the run that was in the way has ended since.
         return existing.run_id if existing else create(db, new, now)
     return new.run_id
@@ -140,29 +137,29 @@ def get(db: Database, run_id: str) -> RunRow:
         return RunRow.model_validate(session.get_one(Run, run_id))
 
 
-def untold_runs(db: Database) -> list[RunRow]:
+def list_unannounced_runs(db: Database) -> list[RunRow]:
     """All runs whose end has not been told in full, oldest first; the open ones among them."""
     with db.reading() as session:
         query = sa.select(Run).where(Run.told_at.is_(None)).order_by(Run.created_at)
         return [RunRow.model_validate(row) for row in session.scalars(query)]
 
 
-def strategy(db: Database, run_id: str) -> Strategy:
+def get_strategy(db: Database, run_id: str) -> Strategy:
     """The run's frozen strategy. Raises `sqlalchemy.exc.NoResultFound`; the run has been planned."""
     with db.reading() as session:
         return Strategy.model_validate(session.get_one(Run, run_id).strategy)
 
 
-def _first(db: Database, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
+def _first_run(db: Database, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
     query = sa.select(Run).where(*conditions).order_by(Run.completed_at.is_not(None), Run.created_at.desc()).limit(1)
     with db.reading() as session:
         row = session.scalar(query)
         return RunRow.model_validate(row) if row else None
 
 
-def open_run(db: Database, repository: str, issue_number: int, intent: str = "build") -> RunRow | None:
+def find_open_run(db: Database, repository: str, issue_number: int, intent: str = "build") -> RunRow | None:
     """The run on this issue that has not ended."""
-    return _first(
+    return _first_run(
         db,
         Run.repository == repository,
         Run.issue_number == issue_number,
@@ -171,29 +168,29 @@ def open_run(db: Database, repository: str, issue_number: int, intent: str = "bu
     )
 
 
-def latest_run(db: Database, repository: str, number: int) -> RunRow | None:
+def find_latest_run(db: Database, repository: str, number: int) -> RunRow | None:
     """The run whose issue or pull request has this number: the one that is on, else the newest."""
-    return _first(db, Run.repository == repository, sa.or_(Run.issue_number == number, Run.pull_number == number))
+    return _first_run(db, Run.repository == repository, sa.or_(Run.issue_number == number, Run.pull_number == number))
 
 
-def run_of_branch(db: Database, repository: str, branch: str) -> RunRow | None:
+def find_run_by_branch(db: Database, repository: str, branch: str) -> RunRow | None:
     """The run that owns an `autonomous/…` branch."""
-    return _first(db, Run.repository == repository, Run.run_id == branch.removeprefix("autonomous/"))
+    return _first_run(db, Run.repository == repository, Run.run_id == branch.removeprefix("autonomous/"))
 
 
-def run_of_head(db: Database, repository: str, head_sha: str) -> RunRow | None:
+def find_run_by_head(db: Database, repository: str, head_sha: str) -> RunRow | None:
     """The open run whose newest commit this is."""
-    return _first(db, Run.repository == repository, Run.head_sha == head_sha, Run.completed_at.is_(None))
+    return _first_run(db, Run.repository == repository, Run.head_sha == head_sha, Run.completed_at.is_(None))
 
 
-def open_runs(db: Database) -> list[RunRow]:
+def list_open_runs(db: Database) -> list[RunRow]:
     """All runs that have not ended, oldest first."""
     with db.reading() as session:
         query = sa.select(Run).where(Run.completed_at.is_(None)).order_by(Run.created_at)
         return [RunRow.model_validate(row) for row in session.scalars(query)]
 
 
-def put_plan(session: Session, run: Run, plan: Plan, strategy: Strategy) -> None:
+def store_plan(session: Session, run: Run, plan: Plan, strategy: Strategy) -> None:
     """Give the run its plan, its strategy, and its tiers and phases, in the caller's transaction."""
     run.plan = plan.model_dump(mode="json")
     run.strategy = strategy.model_dump(mode="json")
@@ -256,7 +253,7 @@ def update_phase(db: Database, run_id: str, phase_id: str, values: Mapping[str, 
         session.execute(sa.update(Phase).where(Phase.run_id == run_id, Phase.phase_id == phase_id).values(**values))
 
 
-def phase_pushed(db: Database, run_id: str, phase_id: str, head_sha: str, paths: Iterable[str]) -> None:
+def record_push(db: Database, run_id: str, phase_id: str, head_sha: str, paths: Iterable[str]) -> None:
     """The phase has a new commit, which changed these files."""
     with db.writing() as session:
         phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)

@@ -61,7 +61,7 @@ class Base(DeclarativeBase):
     }
 
 
-class Delivery(Base):
+class DeliveryRow(Base):
     """A webhook delivery as it came in: the inbox. `handed_at` is set once the workflow engine has it."""
 
     __tablename__ = "deliveries"
@@ -206,7 +206,7 @@ class Transition(Base):
     at: Mapped[datetime]
 
 
-class Issue(Base):
+class FindingRow(Base):
     """A finding of a phase, counted by its fingerprint: the same one again raises `occurrences`."""
 
     __tablename__ = "issues"
@@ -291,7 +291,7 @@ class Submission(Base):
     __table_args__ = (UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),)
 
 
-class ModelCall(Base):
+class ModelCallRow(Base):
     """The ledger: a reservation before each model request, settled after it. Tokens; money in US dollars."""
 
     __tablename__ = "model_calls"

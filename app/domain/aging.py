@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from app.domain.findings import Severity
+from app.domain.frozen import Frozen
 
 
 class BacklogStatus(StrEnum):
@@ -16,10 +15,8 @@ class BacklogStatus(StrEnum):
     RESOLVED = "resolved"
 
 
-class BacklogEntry(BaseModel):
+class BacklogEntry(Frozen):
     """One issue of a project. Ages are counts of distinct runs and tiers that left it open."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     issue_key: str
     category: str
@@ -42,18 +39,14 @@ class BacklogEntry(BaseModel):
         return Severity.MAJOR if self.status is BacklogStatus.NEEDS_CLEANUP else self.base_severity
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-
-class Thresholds(_Frozen):
+class AgingThresholds(Frozen):
     """From which age on an issue needs a clean-up."""
 
     runs: int = 3
     tiers: int = 2
 
 
-class Sighting(_Frozen):
+class SightingFacts(Frozen):
     """That a run saw an issue in these tiers; `left_open` until that run, or a later one, mended it."""
 
     run_id: str
@@ -61,13 +54,13 @@ class Sighting(_Frozen):
     left_open: bool = True
 
 
-class Age(_Frozen):
+class Age(Frozen):
     """How many distinct runs, and distinct tiers of those runs, have left an issue open since it was last resolved."""
 
     runs: int
     tiers: int
 
-    def past(self, thresholds: Thresholds) -> bool:
+    def past(self, thresholds: AgingThresholds) -> bool:
         """Whether it is time for a clean-up: left by so many runs, or in so many tiers of distinct runs.
 
         A run counts for one tier at most here, so that what one run sees in two tiers does not age in that run.
@@ -75,7 +68,7 @@ class Age(_Frozen):
         return self.runs >= thresholds.runs or min(self.runs, self.tiers) >= thresholds.tiers
 
 
-def age(sightings: Iterable[Sighting]) -> Age:
+def age(sightings: Iterable[SightingFacts]) -> Age:
     """The age by all sightings of an issue."""
     open_ones = [sighting for sighting in sightings if sighting.left_open]
     return Age(
@@ -84,14 +77,14 @@ def age(sightings: Iterable[Sighting]) -> Age:
     )
 
 
-def status_after_sighting(before: BacklogStatus | None, now: Age, thresholds: Thresholds) -> BacklogStatus:
+def status_after_sighting(before: BacklogStatus | None, now: Age, thresholds: AgingThresholds) -> BacklogStatus:
     """The status once a run has seen the issue. What needs a clean-up needs it until it is resolved."""
     if before is BacklogStatus.NEEDS_CLEANUP or now.past(thresholds):
         return BacklogStatus.NEEDS_CLEANUP
     return BacklogStatus.OPEN
 
 
-class Place(_Frozen):
+class FindingPlace(Frozen):
     """Where a run left a finding of an issue; no path: it was about a whole patch."""
 
     tier_id: str
@@ -102,7 +95,7 @@ class Place(_Frozen):
     """Whether a later run could see it: the run that left it was over, and its work merged, when that one began."""
 
 
-class CompletedPhase(_Frozen):
+class CompletedPhase(Frozen):
     """A phase that a run brought to its end, with what it was to mend and the files that its commits changed."""
 
     tier_id: str
@@ -112,7 +105,7 @@ class CompletedPhase(_Frozen):
 
 
 def resolved_by(
-    key: str, left: Sequence[Place], completed: Sequence[CompletedPhase], mended: frozenset[str] = frozenset()
+    key: str, left: Sequence[FindingPlace], completed: Sequence[CompletedPhase], mended: frozenset[str] = frozenset()
 ) -> bool:
     """Whether a run that succeeded, and does not leave the issue open itself, has resolved it.
 
@@ -128,7 +121,7 @@ def resolved_by(
     )
 
 
-def _touches(phase: CompletedPhase, place: Place) -> bool:
+def _touches(phase: CompletedPhase, place: FindingPlace) -> bool:
     if not place.reachable or not place.task_category or phase.task_category != place.task_category:
         return False
     return phase.tier_id == place.tier_id if place.path is None else place.path in phase.paths

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -18,23 +17,24 @@ from pydantic import (
 )
 
 from app.domain.findings import Finding, Recommendation, Severity, slug
+from app.domain.frozen import Frozen
 from app.domain.plan import (
     BuilderMode,
     Complexity,
     Identifier,
-    Phase,
     Plan,
+    PlannedPhase,
+    PlannedTier,
     TaskCategory,
-    Tier,
-    usable_in_a_branch_name,
+    fits_branch_name,
 )
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.states import PhaseState
 from app.domain.strategy import Engine
 
-MOST = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 """The largest count that is taken: far beyond any budget, and every database can store it."""
-MOST_PLANNED = 300
+MAX_PLANNED = 300
 """Tiers, and phases, of one posted plan at most."""
 PATCH_CHARACTERS = 4_000_000
 
@@ -47,13 +47,13 @@ def _number(value: object) -> object:
 
 
 # Bounds come before the validator: after it, pydantic checks them but leaves them out of the JSON schema.
-Count = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_number)]
-Positive = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(_number)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT), BeforeValidator(_number)]
+Positive = Annotated[int, Field(ge=1, le=MAX_COUNT), BeforeValidator(_number)]
 Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
 Attempt = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
 IssueCount = Annotated[int, Field(ge=0, le=100_000), BeforeValidator(_number)]
 Minutes = Annotated[float, Field(ge=0, le=525_600, allow_inf_nan=False), BeforeValidator(_number)]
-Id = Annotated[Identifier, AfterValidator(usable_in_a_branch_name)]
+Id = Annotated[Identifier, AfterValidator(fits_branch_name)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=20_000)]
 LongText = Annotated[str, StringConstraints(max_length=200_000)]
@@ -66,10 +66,8 @@ Category = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern
 Label = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9_ .-]+$")]
 
 
-class Body(BaseModel):
+class Body(Frozen):
     """A JSON body."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 def example(**values: Any) -> ConfigDict:
@@ -137,8 +135,8 @@ class RunStart(Body):
     )
 
     run: RunSpec
-    tiers: Annotated[list[TierSpec], Field(min_length=1, max_length=MOST_PLANNED)]
-    phases: Annotated[list[PhaseSpec], Field(min_length=1, max_length=MOST_PLANNED)]
+    tiers: Annotated[list[TierSpec], Field(min_length=1, max_length=MAX_PLANNED)]
+    phases: Annotated[list[PhaseSpec], Field(min_length=1, max_length=MAX_PLANNED)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -156,11 +154,11 @@ class RunStart(Body):
         """The plan that is asked for. Raises `ValueError` for an unknown tier, a tier or phase id given twice."""
         return Plan(
             tiers=tuple(
-                Tier(tier_id=t.tier_id, tier_index=t.tier_index, name=t.name, description=t.description or "")
+                PlannedTier(tier_id=t.tier_id, tier_index=t.tier_index, name=t.name, description=t.description or "")
                 for t in sorted(self.tiers, key=lambda tier: tier.tier_index)
             ),
             phases=tuple(
-                Phase(
+                PlannedPhase(
                     phase_id=p.phase_id,
                     tier_id=p.tier_id,
                     phase_index=p.phase_index,
@@ -237,10 +235,10 @@ class ProbeResult(Body):
     """What a local check of the builder came to."""
 
     probe_type: Label
-    exit_code: Annotated[int, Field(ge=-MOST, le=MOST), BeforeValidator(_number)]
+    exit_code: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT), BeforeValidator(_number)]
     stdout: LongText = ""
     stderr: LongText = ""
-    duration_seconds: Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), BeforeValidator(_number)] = 0
+    duration_seconds: Annotated[float, Field(ge=0, le=MAX_COUNT, allow_inf_nan=False), BeforeValidator(_number)] = 0
 
     @property
     def key(self) -> str:

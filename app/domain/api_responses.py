@@ -1,14 +1,13 @@
 """What a client is answered to what it posted; stored with the posted result, so that a repeat is answered the same."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from app.domain.findings import Recommendation
+from app.domain.frozen import Frozen
 from app.domain.states import PhaseState
 
 
-class _Receipt(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Receipt(Frozen):
     message: str
     phase_state: PhaseState
     """Where the phase stands after its gate."""

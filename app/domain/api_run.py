@@ -3,16 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from app.domain.frozen import Frozen
 from app.domain.states import PhaseState, RunState, TierState
 
 
-class _Card(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PhaseCard(_Card):
+class PhaseCard(Frozen):
     """A phase as stored, with its sums."""
 
     id: int
@@ -45,7 +42,7 @@ class PhaseCard(_Card):
     note: str
 
 
-class TierCard(_Card):
+class TierCard(Frozen):
     id: int
     tier_id: str
     name: str
@@ -61,7 +58,7 @@ class TierCard(_Card):
     phases: list[PhaseCard]
 
 
-class FollowingRun(_Card):
+class FollowingRun(Frozen):
     """A run of the same plan, which was too long for one."""
 
     run_id: str
@@ -69,7 +66,7 @@ class FollowingRun(_Card):
     phase_ids: list[str]
 
 
-class RunCard(_Card):
+class RunCard(Frozen):
     """A run with its tiers and phases."""
 
     id: str

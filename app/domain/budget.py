@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from app.domain.frozen import Frozen
 
 WARN_AT = 0.8
 """Share of a cap from which the status comment warns, unless the ruleset says otherwise."""
-MOST_MERGES = 3
+MAX_MERGES = 3
 """How often a run may merge its base in when it ends; each time is one more CI run than its phases have."""
 
 
@@ -42,11 +44,7 @@ class Kind(StrEnum):
         return {Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes"}.get(self, self.value)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Usage(_Frozen):
+class Usage(Frozen):
     """Tokens of one or more model requests, as the provider reported them; `cached` is part of `input`."""
 
     input: int = Field(default=0, ge=0)
@@ -69,7 +67,7 @@ class Usage(_Frozen):
         )
 
 
-class Cap(_Frozen):
+class Cap(Frozen):
     """One cap and what stands against it: what is used, and what is reserved for requests under way."""
 
     scope: Scope
@@ -92,7 +90,7 @@ class Cap(_Frozen):
         return self.used >= self.limit * self.warn_at
 
 
-class Purpose(_Frozen):
+class Purpose(Frozen):
     """What is about to be spent on: a role's request, or a push that starts a CI run; and for which phase, if any."""
 
     role: Role | None = None
@@ -109,7 +107,7 @@ class Purpose(_Frozen):
         return f"{what} ({self.phase_id}{number})"
 
 
-class Exhausted(_Frozen):
+class Exhausted(Frozen):
     """The cap that ended a run: which, how much of it was used, and what would have crossed it."""
 
     scope: Scope

@@ -4,14 +4,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from app.domain.frozen import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class CheckFact(_Frozen):
+class CheckFact(Frozen):
     """One check run, workflow run or commit status that is not Autopack's own."""
 
     name: str
@@ -26,7 +22,7 @@ class CheckFact(_Frozen):
     """Of a workflow run: how often its jobs have been run."""
 
 
-class CiFacts(_Frozen):
+class CiFacts(Frozen):
     """All that is known of the CI of `head_sha`."""
 
     head_sha: str
@@ -45,7 +41,7 @@ class CiState(StrEnum):
     """The repository has no CI at all."""
 
 
-class CiVerdict(_Frozen):
+class CiVerdict(Frozen):
     state: CiState
     reason: str = ""
     failed: tuple[CheckFact, ...] = ()
@@ -55,7 +51,7 @@ class CiVerdict(_Frozen):
         return self.state is not CiState.WAITING
 
 
-class CiWait(_Frozen):
+class CiWait(Frozen):
     """How long CI has been awaited, in seconds, and what the policy says of it."""
 
     waited_seconds: float
@@ -96,7 +92,7 @@ def decide(facts: CiFacts, wait: CiWait) -> CiVerdict:
     return CiVerdict(state=CiState.WAITING, reason=", ".join(missing + running) or "no run yet")
 
 
-def to_run_again(facts: CiFacts, verdict: CiVerdict) -> dict[int, int]:
+def workflow_runs_to_rerun(facts: CiFacts, verdict: CiVerdict) -> dict[int, int]:
     """The workflow runs to run again before anybody is blamed, with the attempt that failed.
 
     Only when all that is red is the fault of infrastructure.
@@ -107,7 +103,7 @@ def to_run_again(facts: CiFacts, verdict: CiVerdict) -> dict[int, int]:
     return {c.id: c.attempt for c in facts.checks if c.source == "workflow_run" and c.workflow_run_id in failed}
 
 
-def awaiting(facts: CiFacts, seen_attempts: Mapping[int, int]) -> CiFacts:
+def what_ci_waits_for(facts: CiFacts, seen_attempts: Mapping[int, int]) -> CiFacts:
     """The facts while a run that was asked for again may still show its earlier attempt: it counts as queued."""
     stale = {c.id for c in facts.checks if c.source == "workflow_run" and c.attempt <= seen_attempts.get(c.id, 0)}
     checks = tuple(

@@ -16,7 +16,7 @@ _GAP_NOTE = 40
 def trim_log(log: str, *, limit: int = 6_000, before: int = 12, after: int = 20) -> str:
     """Keep the lines around errors, newest first when short of room, in order; at most `limit` (≥ 100) characters.
 
-    Timestamps, colours and control characters are dropped. A log without a line that looks like an error keeps its end.
+    Timestamps, colors and control characters are dropped. A log without a line that looks like an error keeps its end.
     """
     lines = _CONTROL.sub("", _TIMESTAMP.sub("", _ANSI.sub("", log))).splitlines()
     hits = [i for i, line in enumerate(lines) if _ERROR.search(line)]

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from app.domain.findings import Severity
+from app.domain.frozen import Frozen
 
 
 class IssueState(StrEnum):
@@ -15,11 +16,7 @@ class IssueState(StrEnum):
     HAS_MAJOR_ISSUES = "has_major_issues"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-
-class IssueRecord(_Frozen):
+class IssueRecord(Frozen):
     """What one phase knows of one finding; several findings of a phase can share a key."""
 
     phase_id: str
@@ -56,7 +53,7 @@ class IssueRecord(_Frozen):
         return Severity.MAJOR if self.aged else self.severity
 
 
-class PhaseIssue(_Frozen):
+class PhaseIssue(Frozen):
     """An issue of a phase, by its key."""
 
     issue_key: str
@@ -73,7 +70,7 @@ class PhaseIssue(_Frozen):
     evidence_refs: tuple[str, ...]
 
 
-class PhaseIssues(_Frozen):
+class PhaseIssues(Frozen):
     """All issues that a phase ever had; those still open are counted, by how the run is judged for them."""
 
     phase_id: str
@@ -84,7 +81,7 @@ class PhaseIssues(_Frozen):
     issue_state: IssueState
 
 
-class IndexEntry(_Frozen):
+class IndexEntry(Frozen):
     """An issue of a run, by its key; open or mended."""
 
     category: str
@@ -97,14 +94,14 @@ class IndexEntry(_Frozen):
     seen_in_phases: tuple[str, ...]
 
 
-class Counts(_Frozen):
+class Counts(Frozen):
     """How many distinct issues are open."""
 
     minor: int = 0
     major: int = 0
 
 
-class PhaseReport(_Frozen):
+class PhaseReport(Frozen):
     """What a client said about a phase without naming issues."""
 
     phase_id: str
@@ -113,7 +110,7 @@ class PhaseReport(_Frozen):
     major: int = Field(default=0, ge=0)
 
 
-class IssueCounts(_Frozen):
+class IssueCounts(Frozen):
     """Open issues at the three levels. A key counts once at each, in however many places it was seen."""
 
     phases: Mapping[str, Counts]
@@ -174,7 +171,7 @@ def _by_key(records: Iterable[IssueRecord]) -> dict[str, list[IssueRecord]]:
 
 
 def _distinct(records: Iterable[IssueRecord]) -> Counts:
-    gravest = [_gravest(record.counts_as for record in together) for together in _by_key(records).values()]
+    gravest = [_highest_severity(record.counts_as for record in together) for together in _by_key(records).values()]
     return Counts(minor=gravest.count(Severity.MINOR), major=gravest.count(Severity.MAJOR))
 
 
@@ -183,7 +180,7 @@ def _sum(counts: Iterable[Counts]) -> Counts:
     return Counts(minor=sum(one.minor for one in all_of_them), major=sum(one.major for one in all_of_them))
 
 
-def _gravest(severities: Iterable[Severity]) -> Severity:
+def _highest_severity(severities: Iterable[Severity]) -> Severity:
     return Severity.MAJOR if Severity.MAJOR in set(severities) else Severity.MINOR
 
 
@@ -191,8 +188,8 @@ def _phase_issue(together: Sequence[IssueRecord]) -> PhaseIssue:
     first = together[0]
     return PhaseIssue(
         issue_key=first.issue_key,
-        severity=_gravest(record.severity for record in together),
-        effective_severity=_gravest(record.effective_severity for record in together),
+        severity=_highest_severity(record.severity for record in together),
+        effective_severity=_highest_severity(record.effective_severity for record in together),
         source=first.source,
         category=first.category,
         task_category=first.task_category,
@@ -209,8 +206,8 @@ def _index_entry(together: Sequence[IssueRecord]) -> IndexEntry:
     in_order = sorted(together, key=lambda record: record.phase_index)
     return IndexEntry(
         category=together[0].category,
-        severity=_gravest(record.severity for record in together),
-        effective_severity=_gravest(record.effective_severity for record in together),
+        severity=_highest_severity(record.severity for record in together),
+        effective_severity=_highest_severity(record.effective_severity for record in together),
         first_phase_index=in_order[0].phase_index,
         last_phase_index=in_order[-1].phase_index,
         occurrence_count=sum(record.occurrences for record in together),

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from app.domain.frozen import Frozen
 
 
 class Severity(StrEnum):
@@ -42,11 +44,7 @@ class Recommendation(StrEnum):
     ESCALATE = "escalate"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Finding(_Frozen):
+class Finding(Frozen):
     """One problem. Lines are 1-based and inclusive, on `side` of the diff; no path: it is about the whole patch."""
 
     issue_key: str
@@ -67,7 +65,7 @@ class Finding(_Frozen):
         return hashlib.sha256(f"{self.issue_key}\n{self.path or ''}".encode()).hexdigest()[:16]
 
 
-class AuditFinding(_Frozen):
+class AuditFinding(Frozen):
     """A finding as the Auditor answers it."""
 
     path: str | None = Field(default=None, description="File path in the diff, or null if it concerns the whole patch")
@@ -96,7 +94,7 @@ class AuditFinding(_Frozen):
         )
 
 
-class AuditReport(_Frozen):
+class AuditReport(Frozen):
     """The Auditor's structured answer."""
 
     recommendation: Recommendation
@@ -105,7 +103,7 @@ class AuditReport(_Frozen):
     fixed: list[str] = Field(default_factory=list[str], description="Ids of earlier findings that this diff fixes")
 
 
-class SuggestedIssue(_Frozen):
+class SuggestedIssue(Frozen):
     """Something the Builder itself doubts or noticed."""
 
     severity: Severity = Severity.MINOR
@@ -124,7 +122,7 @@ class SuggestedIssue(_Frozen):
         )
 
 
-class BuilderAnswer(_Frozen):
+class BuilderAnswer(Frozen):
     """The Builder's structured answer; the patch itself is what it did in the worktree."""
 
     status: Literal["done", "cannot"] = Field(description="'cannot' when the phase can't be done as asked")

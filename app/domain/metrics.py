@@ -6,11 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, computed_field
+from pydantic import Field, PlainSerializer, computed_field
 
 from app.domain.aging import BacklogStatus
 from app.domain.budget import Exhausted, Kind, Scope
 from app.domain.findings import Severity
+from app.domain.frozen import Frozen
 from app.domain.states import PhaseState, RunState, TierState
 
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
@@ -23,10 +24,8 @@ def share(part: float, whole: float) -> float:
     return round(part / whole, 4) if whole > 0 else 0.0
 
 
-class Report(BaseModel):
+class Report(Frozen):
     """Base of every report."""
-
-    model_config = ConfigDict(frozen=True, from_attributes=True)
 
 
 class RunMetrics(Report):
@@ -296,6 +295,6 @@ def failures_by_cap(failures: Iterable[BudgetFailure]) -> dict[str, int]:
     return dict(Counter(sorted(names)).most_common())
 
 
-def dearest(slices: Iterable[SliceSpending]) -> list[SliceSpending]:
+def most_expensive(slices: Iterable[SliceSpending]) -> list[SliceSpending]:
     """What spent most first; ties by name, so that equal figures give equal reports."""
     return sorted(slices, key=lambda one: (-one.tokens_used, one.task_category, one.complexity))

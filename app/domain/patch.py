@@ -2,7 +2,9 @@
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from app.domain.frozen import Frozen
 
 
 class ChangeKind(StrEnum):
@@ -11,13 +13,13 @@ class ChangeKind(StrEnum):
     DELETED = "deleted"
 
 
-class FileChange(BaseModel):
+class FileChange(Frozen):
     """One file of a patch. `content` is the whole new file (None when deleted); a symlink's content is its target.
 
     `mode` is git's: 100644, 100755 or 120000. Bytes are carried as Base64 when the patch is stored.
     """
 
-    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     path: str
     kind: ChangeKind
@@ -29,10 +31,8 @@ class FileChange(BaseModel):
         return self.mode == "120000"
 
 
-class Patch(BaseModel):
+class Patch(Frozen):
     """All changes of an attempt against `base_sha`, and the same as a unified git diff."""
-
-    model_config = ConfigDict(frozen=True)
 
     base_sha: str
     diff: str

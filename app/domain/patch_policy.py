@@ -8,7 +8,7 @@ from functools import cache
 
 from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.patch import FileChange, Patch
-from app.domain.plan import BuilderMode, Phase
+from app.domain.plan import BuilderMode, PlannedPhase
 from app.domain.ruleset import PatchRules
 
 ALWAYS_PROTECTED = (
@@ -30,7 +30,7 @@ _BACK_UP = re.compile(r"(?:^|/)(?!\.\.?/)[^/]+/+(?:\./+)*\.\.(?:/|$)")
 _MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |\r?$)", re.MULTILINE)
 
 
-def check_patch(patch: Patch, phase: Phase, rules: PatchRules) -> tuple[Finding, ...]:
+def check_patch(patch: Patch, phase: PlannedPhase, rules: PatchRules) -> tuple[Finding, ...]:
     """Return what forbids the patch; empty when it may go on. Every refusal is a major finding of the static check."""
     if patch.empty:
         return (_finding("patch", "empty", "The attempt changed no file.", None),)

@@ -5,13 +5,15 @@ from collections import Counter
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
+
+from app.domain.frozen import Frozen
 
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """Letters, digits, `.`, `_`, `-`; 1 to 100; not starting with a dot or dash."""
 
 
-def usable_in_a_branch_name(value: str) -> str:
+def fits_branch_name(value: str) -> str:
     if ".." in value or value.endswith((".", ".lock")):
         raise ValueError("must be usable in a git branch name: no '..', no trailing '.' or '.lock'")
     return value
@@ -56,11 +58,7 @@ class BuilderMode(StrEnum):
     SCHEMA_HEAVY = "schema_heavy"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Phase(_Frozen):
+class PlannedPhase(Frozen):
     """One unit of work that ends in one green, audited commit."""
 
     phase_id: Identifier
@@ -77,7 +75,7 @@ class Phase(_Frozen):
     """Keys of the backlog's issues that the phase is there to mend."""
 
 
-class Tier(_Frozen):
+class PlannedTier(Frozen):
     """A group of phases that becomes clean, or not, together."""
 
     tier_id: Identifier
@@ -86,11 +84,11 @@ class Tier(_Frozen):
     description: str = ""
 
 
-class Plan(_Frozen):
+class Plan(Frozen):
     """Tiers in order and their phases in order. Ids are unique and every phase names a tier that exists."""
 
-    tiers: tuple[Tier, ...] = Field(min_length=1)
-    phases: tuple[Phase, ...] = Field(min_length=1)
+    tiers: tuple[PlannedTier, ...] = Field(min_length=1)
+    phases: tuple[PlannedPhase, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -101,18 +99,18 @@ class Plan(_Frozen):
             if repeated:
                 raise ValueError(f"duplicate {kind} id: {', '.join(repeated)}")
             for one in ids:
-                usable_in_a_branch_name(one)
+                fits_branch_name(one)
         unknown = sorted({phase.tier_id for phase in self.phases} - set(tiers))
         if unknown:
             raise ValueError(f"unknown tier: {', '.join(unknown)}")
         return self
 
-    def phases_of(self, tier_id: str) -> tuple[Phase, ...]:
+    def phases_of(self, tier_id: str) -> tuple[PlannedPhase, ...]:
         """The tier's phases by their index."""
         return tuple(sorted((p for p in self.phases if p.tier_id == tier_id), key=lambda phase: phase.phase_index))
 
 
-class PlannedPhase(_Frozen):
+class ProposedPhase(Frozen):
     """A phase as the Planner answers it; ids and indexes are given afterwards."""
 
     name: str = Field(min_length=1, max_length=200)
@@ -124,27 +122,27 @@ class PlannedPhase(_Frozen):
     builder_mode: BuilderMode = BuilderMode.COMPOSE
 
 
-class PlannedTier(_Frozen):
+class ProposedTier(Frozen):
     name: str = Field(min_length=1, max_length=200)
     description: str = ""
-    phases: list[PlannedPhase] = Field(min_length=1)
+    phases: list[ProposedPhase] = Field(min_length=1)
 
 
-class PlannerAnswer(_Frozen):
+class PlannerAnswer(Frozen):
     """The Planner's structured answer."""
 
     summary: str
-    tiers: list[PlannedTier] = Field(min_length=1)
+    tiers: list[ProposedTier] = Field(min_length=1)
 
     def as_plan(self) -> Plan:
         """Number tiers T1… and phases P1… in the order given."""
         tiers = tuple(
-            Tier(tier_id=f"T{i + 1}", tier_index=i, name=tier.name, description=tier.description)
+            PlannedTier(tier_id=f"T{i + 1}", tier_index=i, name=tier.name, description=tier.description)
             for i, tier in enumerate(self.tiers)
         )
         listed = [(tiers[i].tier_id, phase) for i, tier in enumerate(self.tiers) for phase in tier.phases]
         phases = tuple(
-            Phase(phase_id=f"P{n + 1}", phase_index=n, tier_id=tier_id, **dict(phase))
+            PlannedPhase(phase_id=f"P{n + 1}", phase_index=n, tier_id=tier_id, **dict(phase))
             for n, (tier_id, phase) in enumerate(listed)
         )
         return Plan(tiers=tiers, phases=phases)

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from app.domain.aging import BacklogEntry, BacklogStatus
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.strategy import RunOptions, max_phases_of, scope_of
 
 DEBT = "DEBT"
 """The tier of clean-up phases, and the prefix of their ids."""
 ID_LENGTH = 100
-MOST_CLEAN_UPS = 5
+MAX_CLEANUP_PHASES = 5
 """In one run; the issues that are left wait for the next one."""
 
 
@@ -21,18 +21,20 @@ def with_debt_cleanup(plan: Plan, backlog: Sequence[BacklogEntry]) -> Plan:
     An issue that a phase of the plan is there to mend already gets no second one.
     """
     cared_for = {key for phase in plan.phases for key in phase.mends}
-    room = max(0, MOST_CLEAN_UPS - sum(bool(phase.mends) for phase in plan.phases))
+    room = max(0, MAX_CLEANUP_PHASES - sum(bool(phase.mends) for phase in plan.phases))
     aged = [entry for entry in backlog if entry.status is BacklogStatus.NEEDS_CLEANUP]
     waiting = [entry for entry in sorted(aged, key=_oldest_first) if entry.issue_key not in cared_for]
     taken = {phase.phase_id for phase in plan.phases}
     free = (name for name in map(f"{DEBT}-{{}}".format, count(1)) if name not in taken)
     first = 1 + max(phase.phase_index for phase in plan.phases)
-    added = tuple(_clean_up(entry, next(free), first + number) for number, entry in enumerate(waiting[:room]))
+    added = tuple(_cleanup_phase(entry, next(free), first + number) for number, entry in enumerate(waiting[:room]))
     if not added:
         return plan
     known = any(tier.tier_id == DEBT for tier in plan.tiers)
     last = 1 + max(tier.tier_index for tier in plan.tiers)
-    tier = Tier(tier_id=DEBT, tier_index=last, name="Debt clean-up", description="Issues that earlier runs left open.")
+    tier = PlannedTier(
+        tier_id=DEBT, tier_index=last, name="Debt clean-up", description="Issues that earlier runs left open."
+    )
     return Plan(tiers=plan.tiers if known else (*plan.tiers, tier), phases=(*plan.phases, *added))
 
 
@@ -56,7 +58,7 @@ def split(plan: Plan, max_phases: int, *, one_tier_each: bool = False) -> tuple[
     tiers_with_work = len({phase.tier_id for phase in plan.phases})
     if len(plan.phases) <= max_phases and not (one_tier_each and tiers_with_work > 1):
         return (plan,)
-    parts: list[list[tuple[Tier, tuple[Phase, ...]]]] = []
+    parts: list[list[tuple[PlannedTier, tuple[PlannedPhase, ...]]]] = []
     for tier, phases in _pieces(plan, max_phases):
         room = max_phases - sum(len(held) for _, held in parts[-1]) if parts else -1
         if len(phases) > room or (one_tier_each and phases and any(held for _, held in parts[-1])):
@@ -65,7 +67,7 @@ def split(plan: Plan, max_phases: int, *, one_tier_each: bool = False) -> tuple[
     return tuple(_part(pieces) for pieces in parts)
 
 
-def _pieces(plan: Plan, most: int) -> Iterator[tuple[Tier, tuple[Phase, ...]]]:
+def _pieces(plan: Plan, most: int) -> Iterator[tuple[PlannedTier, tuple[PlannedPhase, ...]]]:
     taken = {tier.tier_id for tier in plan.tiers}
     for tier in sorted(plan.tiers, key=lambda one: one.tier_index):
         phases = plan.phases_of(tier.tier_id)
@@ -82,7 +84,7 @@ def _free_id(base: str, number: int, taken: set[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _part(pieces: list[tuple[Tier, tuple[Phase, ...]]]) -> Plan:
+def _part(pieces: list[tuple[PlannedTier, tuple[PlannedPhase, ...]]]) -> Plan:
     tiers = tuple(tier.model_copy(update={"tier_index": index}) for index, (tier, _) in enumerate(pieces))
     listed = [(tier.tier_id, phase) for tier, phases in pieces for phase in phases]
     phases = tuple(
@@ -96,7 +98,7 @@ def _oldest_first(entry: BacklogEntry) -> tuple[int, int, str]:
     return (-entry.age_in_runs, -entry.age_in_tiers, entry.issue_key)
 
 
-def _clean_up(entry: BacklogEntry, phase_id: str, index: int) -> Phase:
+def _cleanup_phase(entry: BacklogEntry, phase_id: str, index: int) -> PlannedPhase:
     seen = f"It was first seen in run {entry.first_seen_run_id} and last in run {entry.last_seen_run_id}"
     lines = (
         f"Earlier runs left the issue `{entry.issue_key}` open: {entry.problem or 'no description was recorded.'}",
@@ -105,7 +107,7 @@ def _clean_up(entry: BacklogEntry, phase_id: str, index: int) -> Phase:
         f"{seen}, in tiers {', '.join(entry.seen_in_tiers) or 'unknown'}.",
         "Mend its cause with the smallest change that does. Change nothing else.",
     )
-    return Phase(
+    return PlannedPhase(
         phase_id=phase_id,
         tier_id=DEBT,
         phase_index=index,

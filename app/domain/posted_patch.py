@@ -1,7 +1,7 @@
 """A diff that an external agent posted, read as a patch without the repository's files."""
 
 from app.domain import diff
-from app.domain.api_errors import Unusable
+from app.domain.api_errors import Unprocessable
 from app.domain.diff import DiffSyntaxError, FileDiff
 from app.domain.patch import ChangeKind, FileChange, Patch
 
@@ -9,7 +9,7 @@ _GITLINK = "160000"
 _FILE = "100644"
 
 
-def read_patch(text: str) -> Patch:
+def parse_posted_patch(text: str) -> Patch:
     """Read a posted diff. Only added files have their content; of others the diff alone is known.
 
     Raises `Unusable`, which names the file and hunk, or the line of the diff.
@@ -17,14 +17,14 @@ def read_patch(text: str) -> Patch:
     try:
         files = diff.parse(text)
     except DiffSyntaxError as error:
-        raise Unusable(f"The patch cannot be read: {error}") from error
+        raise Unprocessable(f"The patch cannot be read: {error}") from error
     if not files:
-        raise Unusable("The patch holds no file; send a unified diff with --- and +++ lines")
+        raise Unprocessable("The patch holds no file; send a unified diff with --- and +++ lines")
     for file in files:
         if _GITLINK in (file.old_mode, file.new_mode):
-            raise Unusable(f"{file.path} is a submodule; patches may only change files")
-        if _says_nothing(file):
-            raise Unusable(f"{file.path}: the diff ends before its first hunk (@@ -1,2 +1,2 @@)")
+            raise Unprocessable(f"{file.path} is a submodule; patches may only change files")
+        if _changes_nothing(file):
+            raise Unprocessable(f"{file.path}: the diff ends before its first hunk (@@ -1,2 +1,2 @@)")
     return Patch(
         base_sha="",
         diff=text,
@@ -34,7 +34,7 @@ def read_patch(text: str) -> Patch:
     )
 
 
-def _says_nothing(file: FileDiff) -> bool:
+def _changes_nothing(file: FileDiff) -> bool:
     if file.hunks or file.binary or file.old_path is not None:
         return False
     return file.kind is ChangeKind.MODIFIED and file.old_mode == file.new_mode

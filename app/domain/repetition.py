@@ -4,27 +4,24 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from pydantic import BaseModel, ConfigDict
-
 from app.domain.findings import Finding
+from app.domain.frozen import Frozen
 
 
-class Try(BaseModel):
+class AttemptRecord(Frozen):
     """What an attempt that did not pass came to, as digests: its patch, and what was wrong with it."""
-
-    model_config = ConfigDict(frozen=True)
 
     patch: str
     failure: str
 
     @classmethod
-    def of(cls, diff: str, findings: Iterable[Finding], note: str) -> "Try":
+    def of(cls, diff: str, findings: Iterable[Finding], note: str) -> "AttemptRecord":
         """The failure is known by its findings, or where there are none by the note on it."""
         failure = "\n".join(sorted({finding.fingerprint for finding in findings})) or note
         return cls(patch=_digest(diff), failure=_digest(failure))
 
 
-def repeated(tries: Sequence[Try], times: int) -> str | None:
+def find_repetition(tries: Sequence[AttemptRecord], times: int) -> str | None:
     """What came up `times` times or more, in words; None while nothing did."""
     for kind, digests in (("patch", [one.patch for one in tries]), ("failure", [one.failure for one in tries])):
         most = max(Counter(digests).values(), default=0)

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.domain.findings import Severity
+from app.domain.frozen import Frozen
 from app.domain.plan import Complexity, TaskCategory
 
 Tokens = Annotated[int, Field(gt=0, le=1_000_000_000)]
@@ -67,10 +68,10 @@ class CiProfile(StrEnum):
     STRICT = "strict"
 
 
-class Rules(BaseModel):
+class Rules(Frozen):
     """Base of every part of a ruleset: an unknown key is an error, not a silent no-op."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 class CategoryRules(Rules):

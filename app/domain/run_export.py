@@ -3,21 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from app.domain.aging import BacklogEntry
 from app.domain.finding_counts import IndexEntry, PhaseIssues
+from app.domain.frozen import Frozen
 from app.domain.metrics import RunSummary
 from app.domain.plan import Plan
 from app.domain.ruleset import Ruleset
 from app.domain.status_view import RunView
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, from_attributes=True)
-
-
-class Step(_Frozen):
+class TransitionEntry(Frozen):
     """A transition of a machine: `run`, `tier` or `phase`; `subject` is the id of what moved."""
 
     machine: str
@@ -28,7 +23,7 @@ class Step(_Frozen):
     at: datetime
 
 
-class PostedPatch(_Frozen):
+class PostedPatch(Frozen):
     """A patch that an external agent posted."""
 
     phase_id: str
@@ -39,7 +34,7 @@ class PostedPatch(_Frozen):
     text: str
 
 
-class RunArchive(_Frozen):
+class RunArchive(Frozen):
     """A run in full."""
 
     summary: RunSummary
@@ -55,12 +50,12 @@ class RunArchive(_Frozen):
     issues: dict[str, PhaseIssues]
     """By phase."""
     index: dict[str, IndexEntry]
-    history: tuple[Step, ...]
+    history: tuple[TransitionEntry, ...]
     patches: tuple[PostedPatch, ...]
     """In the order in which they came."""
 
 
-class ProjectRules(_Frozen):
+class ProjectRules(Frozen):
     """By which rules a project's runs are governed."""
 
     project_id: str

@@ -3,10 +3,9 @@
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from app.domain.budget import Cap, Exhausted, Role, Usage
 from app.domain.findings import Finding
+from app.domain.frozen import Frozen
 from app.domain.plan import Complexity, TaskCategory
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
@@ -29,11 +28,7 @@ class Headline(StrEnum):
     RESUMED = "resumed after a crash"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PhaseView(_Frozen):
+class PhaseView(Frozen):
     phase_id: str
     name: str
     state: PhaseState
@@ -52,7 +47,7 @@ class PhaseView(_Frozen):
     """One line on why it stands where it does, such as the failed job's name."""
 
 
-class TierView(_Frozen):
+class TierView(Frozen):
     tier_id: str
     name: str
     state: TierState
@@ -62,7 +57,7 @@ class TierView(_Frozen):
     major_issues: int = 0
 
 
-class FindingView(_Frozen):
+class FindingView(Frozen):
     """A finding with its place in the ledger."""
 
     finding: Finding
@@ -72,14 +67,14 @@ class FindingView(_Frozen):
     """How it ended, such as `fixed in 1a2b3c4`; empty while open."""
 
 
-class LinkedRun(_Frozen):
+class LinkedRun(Frozen):
     """The run before or after this one, where a plan was too large for one."""
 
     run_id: str
     pull_number: int | None = None
 
 
-class RunView(_Frozen):
+class RunView(Frozen):
     """Everything the status comment, check run, PR body and summaries say."""
 
     run_id: str

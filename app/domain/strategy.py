@@ -3,10 +3,9 @@
 from enum import StrEnum
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict
-
 from app.domain.findings import Severity
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory
+from app.domain.frozen import Frozen
+from app.domain.plan import Complexity, Plan, PlannedPhase, TaskCategory
 from app.domain.ruleset import (
     CiProfile,
     CiRules,
@@ -23,10 +22,6 @@ from app.domain.ruleset import (
 )
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
 class Engine(StrEnum):
     """Who builds a run's phases."""
 
@@ -36,7 +31,7 @@ class Engine(StrEnum):
     """Any other agent: its results are posted to the REST API."""
 
 
-class RunOptions(_Frozen):
+class RunOptions(Frozen):
     """What the person who asked for the run chose; None keeps the repository's and the ruleset's figures."""
 
     tokens: int | None = None
@@ -47,7 +42,7 @@ class RunOptions(_Frozen):
     scope: RunScope | None = None
 
 
-class ModelChoice(_Frozen):
+class ModelChoice(Frozen):
     """The model ids of a role, `vendor:model`: the first is used, the others are fallbacks in order."""
 
     ids: tuple[str, ...]
@@ -61,7 +56,7 @@ class ModelChoice(_Frozen):
         return self.first.partition(":")[0]
 
 
-class PhaseStrategy(_Frozen):
+class PhaseStrategy(Frozen):
     """What one phase may spend and how it is judged."""
 
     phase_id: str
@@ -84,7 +79,7 @@ class PhaseStrategy(_Frozen):
     auditor: ModelChoice
 
 
-class TierStrategy(_Frozen):
+class TierStrategy(Frozen):
     tier_id: str
     token_cap: int
     max_ci_runs: int
@@ -92,7 +87,7 @@ class TierStrategy(_Frozen):
     max_major_issues: int
 
 
-class Strategy(_Frozen):
+class Strategy(Frozen):
     """The frozen rules of one run. Tokens, minutes and counts."""
 
     engine: Engine
@@ -212,7 +207,7 @@ def compile_strategy(
         external_deadline_minutes=rules.external.deadline_minutes,
         phases=phases,
         tiers=tiers,
-        planner=_ELSEWHERE if external else _choose(rules.models.standard, wanted, vendors),
+        planner=_OTHER_VENDOR_HINT if external else _choose(rules.models.standard, wanted, vendors),
         ci=rules.ci,
         patch=rules.patch,
         promotion=_promotion(rules),
@@ -247,14 +242,19 @@ def _tier_strategies(
 
 
 def _phase_strategy(
-    rules: Ruleset, phase: Phase, safety: SafetyProfile, wanted: str | None, vendors: frozenset[str], engine: Engine
+    rules: Ruleset,
+    phase: PlannedPhase,
+    safety: SafetyProfile,
+    wanted: str | None,
+    vendors: frozenset[str],
+    engine: Engine,
 ) -> PhaseStrategy:
     category = rules.categories[phase.task_category]
     strength: Strength = "strong" if category.high_risk else rules.models.by_complexity[phase.complexity]
     candidates = rules.models.of(strength)
     if engine is Engine.EXTERNAL:
         reachable = tuple(name for name in candidates if _vendor(name) in vendors)
-        builder, auditor = _ELSEWHERE, ModelChoice(ids=reachable) if reachable else _ELSEWHERE
+        builder, auditor = _OTHER_VENDOR_HINT, ModelChoice(ids=reachable) if reachable else _OTHER_VENDOR_HINT
     else:
         builder = _choose(candidates, category.model or wanted, vendors)
         auditor = _auditor(candidates, builder, vendors)
@@ -284,7 +284,7 @@ def _auditor(candidates: tuple[str, ...], builder: ModelChoice, vendors: frozens
     return ModelChoice(ids=tuple(dict.fromkeys((*others, *builder.ids)))) if others else builder
 
 
-_ELSEWHERE = ModelChoice(ids=("external",))
+_OTHER_VENDOR_HINT = ModelChoice(ids=("external",))
 """Whoever posts results to the REST API uses a model that Autopack does not know."""
 
 

@@ -20,8 +20,9 @@ from githubkit.exception import (
     RequestFailed,
 )
 from githubkit.response import Response
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from app.domain.frozen import Frozen
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 
 T = TypeVar("T")
@@ -29,19 +30,19 @@ AnyResponse = Response[Any, Any]
 Page = Callable[[int], Awaitable[AnyResponse]]
 
 PER_PAGE = 100
-MOST_PAGES = 50
+MAX_PAGES = 50
 SECONDARY_LIMIT_SECONDS = 60.0
 """GitHub's advice where a secondary rate limit names no time."""
 
 
-class Answer(BaseModel):
+class ApiModel(Frozen):
     """Base of what is read from GitHub: the fields used, everything else ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(extra="ignore")
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long one request is tried, in seconds, and the waits between tries (doubling, up to `longest_wait`)."""
 
     total: float = 120.0
@@ -50,19 +51,21 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
+class _Failure:
     """A failure worth another try, not before `after` seconds if GitHub said so."""
 
     reason: str
     after: float | None = None
 
 
-async def repeat(patience: Patience, call: Callable[[], Awaitable[T]]) -> T:
+async def send_idempotent(patience: RetryPolicy, call: Callable[[], Awaitable[T]]) -> T:
     """Send a request that may be sent twice, until it is answered. Raises `GitHubRefused` or `GitHubUnavailable`."""
-    return await _persist(patience, call)
+    return await _retry(patience, call)
 
 
-async def create(patience: Patience, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]) -> T:
+async def create_once(
+    patience: RetryPolicy, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]
+) -> T:
     """Return what `look` finds, else what `make` creates; look again before every further try.
 
     `make` sends its request once. Raises `GitHubRefused` or `GitHubUnavailable`.
@@ -82,27 +85,27 @@ async def create(patience: Patience, look: Callable[[], Awaitable[T | None]], ma
                     return found
             raise
 
-    return await _persist(patience, attempt)
+    return await _retry(patience, attempt)
 
 
-async def pages(patience: Patience, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
+async def pages(patience: RetryPolicy, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
     """Read all pages of a list (under `key` where the list is wrapped). Refused when it has more than 5,000 entries."""
     items: list[T] = []
     name = ""
     listed: TypeAdapter[list[T]] = TypeAdapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
-    for number in range(1, MOST_PAGES + 1):
-        response = await repeat(patience, lambda number=number: call(number))
+    for number in range(1, MAX_PAGES + 1):
+        response = await send_idempotent(patience, lambda number=number: call(number))
         name = response_name(response)
         batch = _batch(response, listed, key)
         items.extend(batch)
         if "next" not in response.raw_response.links and len(batch) < PER_PAGE:
             return items
-    raise GitHubRefused(0, f"a list has more than {MOST_PAGES * PER_PAGE} entries: {name}")
+    raise GitHubRefused(0, f"a list has more than {MAX_PAGES * PER_PAGE} entries: {name}")
 
 
-def read(response: AnyResponse, model: type[T]) -> T:
+def parse_response(response: AnyResponse, model: type[T]) -> T:
     """The answer as `model`. Raises `GitHubUnavailable` when it is something else (a proxy's page, half an answer)."""
-    return _understood(response, lambda: TypeAdapter(model).validate_json(response.content))
+    return _parsed(response, lambda: TypeAdapter(model).validate_json(response.content))
 
 
 def response_name(response: AnyResponse) -> str:
@@ -112,12 +115,12 @@ def response_name(response: AnyResponse) -> str:
 
 def _batch(response: AnyResponse, listed: TypeAdapter[list[T]], key: str | None) -> list[T]:
     if key is None:
-        return _understood(response, lambda: listed.validate_json(response.content))
-    whole = read(response, dict[str, Any])
-    return _understood(response, lambda: listed.validate_python(whole.get(key)))
+        return _parsed(response, lambda: listed.validate_json(response.content))
+    whole = parse_response(response, dict[str, Any])
+    return _parsed(response, lambda: listed.validate_python(whole.get(key)))
 
 
-def _understood(response: AnyResponse, validate: Callable[[], T]) -> T:
+def _parsed(response: AnyResponse, validate: Callable[[], T]) -> T:
     try:
         return validate()
     except ValidationError as error:
@@ -129,7 +132,7 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])} {first['msg']}"
 
 
-async def _persist(patience: Patience, attempt: Callable[[], Awaitable[T]]) -> T:
+async def _retry(patience: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
     started = time.monotonic()
     wait = patience.first_wait
     while True:
@@ -140,7 +143,7 @@ async def _persist(patience: Patience, attempt: Callable[[], Awaitable[T]]) -> T
         except TimeoutError as error:
             raise GitHubUnavailable(f"no answer within {patience.total:g} s") from error
         except GitHubException as error:
-            trouble = judge(error)
+            trouble = classify(error)
             pause = trouble.after if trouble.after is not None else wait * random.uniform(0.75, 1.0)  # noqa: S311  spreads retries, guards nothing
             left = patience.total - (time.monotonic() - started)
             if pause >= left:
@@ -149,19 +152,19 @@ async def _persist(patience: Patience, attempt: Callable[[], Awaitable[T]]) -> T
         wait = min(wait * 2, patience.longest_wait)
 
 
-def judge(error: GitHubException) -> _Trouble:
+def classify(error: GitHubException) -> _Failure:
     """Return the trouble if another try may help; raise `GitHubRefused` if none will."""
     cause = _innermost(error)
     if isinstance(cause, RateLimitExceeded):
-        return _Trouble(f"rate limit ({cause.response.status_code})", cause.retry_after.total_seconds())
+        return _Failure(f"rate limit ({cause.response.status_code})", cause.retry_after.total_seconds())
     if isinstance(cause, RequestFailed):
-        return _judge_status(cause.response)
+        return _classify_status(cause.response)
     if isinstance(cause, GraphQLFailed):
         raise _graphql_refusal(cause) from error
     if isinstance(cause, (httpx.TransportError, httpx.DecodingError, OSError)):
-        return _Trouble(f"{type(cause).__name__}: {cause}".rstrip(": "))
+        return _Failure(f"{type(cause).__name__}: {cause}".rstrip(": "))
     if isinstance(cause, ValidationError):
-        return _Trouble("the answer with the token was not understood")
+        return _Failure("the answer with the token was not understood")
     # the text may hold what was sent, such as a key
     raise GitHubRefused(0, f"the request could not be made: {type(cause).__name__}") from error
 
@@ -174,17 +177,17 @@ def _innermost(error: GitHubException) -> object:
     return cause
 
 
-def _judge_status(response: AnyResponse) -> _Trouble:
+def _classify_status(response: AnyResponse) -> _Failure:
     status = response.status_code
     message = _message(response)
     if status >= 500 or status == 408:
-        return _Trouble(f"{status} on {response_name(response)}")
+        return _Failure(f"{status} on {response_name(response)}")
     if status == 429 or (status == 403 and "secondary rate limit" in message.lower()):
-        return _Trouble(f"rate limit ({status})", SECONDARY_LIMIT_SECONDS)
+        return _Failure(f"rate limit ({status})", SECONDARY_LIMIT_SECONDS)
     raise GitHubRefused(status, f"{response_name(response)}: {message}")
 
 
-class _Refusal(Answer):
+class _Refusal(ApiModel):
     message: str = ""
     errors: object = None
 

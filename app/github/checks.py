@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.optional import optional
 from app.github.text.check_text import CheckText
@@ -14,17 +14,17 @@ LIMIT = 65_535
 """Characters of a check run's summary and of its text."""
 
 
-class _Output(Answer):
+class _Output(ApiModel):
     title: str | None = None
     summary: str | None = None
     text: str | None = None
 
 
-class _App(Answer):
+class _CheckApp(ApiModel):
     id: int
 
 
-class CheckRun(Answer):
+class CheckRun(ApiModel):
     """A check run as GitHub has it."""
 
     id: int
@@ -36,7 +36,7 @@ class CheckRun(Answer):
     details_url: str | None = None
     html_url: str | None = None
     output: _Output = _Output()
-    app: _App | None = None
+    app: _CheckApp | None = None
 
 
 @optional("a check run")
@@ -58,10 +58,10 @@ async def upsert_check(
     async def make() -> CheckRun:
         whole = {"name": name, "head_sha": head_sha, "external_id": external_id, **body}
         response = await repo.rest.checks.async_create(repo.owner, repo.name, data=cast(Any, whole))
-        return read(response, CheckRun)
+        return parse_response(response, CheckRun)
 
     check = await repo.create(lambda: find_check(repo, name, head_sha, external_id), make)
-    if not _says(check, body):
+    if not _same_text(check, body):
         changed = cast(Any, {"name": name, **body})
         await repo.call(lambda: repo.rest.checks.async_update(repo.owner, repo.name, check.id, data=changed))
     return check.id
@@ -105,7 +105,7 @@ def _body(text: CheckText, details_url: str | None) -> dict[str, Any]:
     return body
 
 
-def _says(check: CheckRun, body: dict[str, Any]) -> bool:
+def _same_text(check: CheckRun, body: dict[str, Any]) -> bool:
     output: dict[str, str] = body["output"]
     return (
         check.status == body["status"]

@@ -6,13 +6,13 @@ from urllib.parse import quote
 from pydantic import Field
 
 from app.domain.ci import CheckFact, CiFacts
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.checks import OWN_CHECKS, CheckRun
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
 
 
-class _SuiteId(Answer):
+class _SuiteId(ApiModel):
     id: int
 
 
@@ -20,7 +20,7 @@ class _ListedCheck(CheckRun):
     check_suite: _SuiteId | None = None
 
 
-class WorkflowRun(Answer):
+class WorkflowRun(ApiModel):
     """A run of a workflow file; re-runs keep its id and raise `run_attempt`."""
 
     id: int
@@ -34,36 +34,36 @@ class WorkflowRun(Answer):
     html_url: str = ""
 
 
-class _Status(Answer):
+class _Status(ApiModel):
     id: int
     context: str
     state: str
     target_url: str | None = None
 
 
-class _Required(Answer):
+class _Required(ApiModel):
     context: str
     integration_id: int | None = None
 
 
-class _RuleParameters(Answer):
+class _RuleParameters(ApiModel):
     required_status_checks: list[_Required] = Field(default_factory=list[_Required])
 
 
-class _Rule(Answer):
+class _Rule(ApiModel):
     type: str
     parameters: _RuleParameters | None = None
 
 
-class _ProtectedChecks(Answer):
+class _ProtectedChecks(ApiModel):
     contexts: list[str] = Field(default_factory=list[str])
 
 
-class _Protection(Answer):
+class _Protection(ApiModel):
     required_status_checks: _ProtectedChecks | None = None
 
 
-class _Branch(Answer):
+class _Branch(ApiModel):
     protection: _Protection | None = None
 
 
@@ -111,7 +111,7 @@ async def required_checks(repo: Repo, base: str) -> tuple[str, ...]:
     except GitHubRefused as refusal:
         _tolerate(refusal)
     else:
-        protection = read(response, _Branch).protection
+        protection = parse_response(response, _Branch).protection
         if protection is not None and protection.required_status_checks is not None:
             names |= set(protection.required_status_checks.contexts)
     return tuple(sorted(names - OWN_CHECKS))

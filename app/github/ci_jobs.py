@@ -1,7 +1,7 @@
 """Jobs of a failed CI: their logs, and running them again."""
 
 from app.domain.ci import PASSING, CiFacts
-from app.github.api_calls import Answer, AnyResponse, read
+from app.github.api_calls import AnyResponse, ApiModel, parse_response
 from app.github.checks import CheckRun
 from app.github.ci_facts import WorkflowRun
 from app.github.client import Repo
@@ -12,7 +12,7 @@ LOG_READ_BYTES = 100_000_000
 """A log is read no further than this; what stands behind it is lost."""
 
 
-class JobLog(Answer):
+class JobLog(ApiModel):
     """The end (at most 200 kB) of a failed job's log, or what a failed check of another App says. Untrusted."""
 
     name: str
@@ -20,7 +20,7 @@ class JobLog(Answer):
     url: str = ""
 
 
-class _Job(Answer):
+class _Job(ApiModel):
     id: int
     name: str
     status: str
@@ -78,7 +78,7 @@ async def run_attempt(repo: Repo, workflow_run_id: int) -> int:
 
 async def _workflow_run(repo: Repo, run_id: int) -> WorkflowRun:
     response = await repo.call(lambda: repo.rest.actions.async_get_workflow_run(repo.owner, repo.name, run_id))
-    return read(response, WorkflowRun)
+    return parse_response(response, WorkflowRun)
 
 
 async def _job_log(repo: Repo, job_id: int) -> str:
@@ -114,5 +114,5 @@ async def _tail(response: AnyResponse) -> bytes:
 
 async def _check_report(repo: Repo, check_id: int) -> str:
     response = await repo.call(lambda: repo.rest.checks.async_get(repo.owner, repo.name, check_id))
-    output = read(response, CheckRun).output
+    output = parse_response(response, CheckRun).output
     return "\n\n".join(part for part in (output.title, output.summary, output.text) if part)[-LOG_TAIL_BYTES:]

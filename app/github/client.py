@@ -16,9 +16,10 @@ from githubkit.auth.app import AppAuth
 from githubkit.auth.base import BaseAuthStrategy
 from githubkit.cache import MemCacheStrategy
 from githubkit_schemas.v2026_03_10.rest import RestNamespace
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
-from app.github.api_calls import Answer, Page, Patience, create, pages, read, repeat
+from app.domain.frozen import Frozen
+from app.github.api_calls import ApiModel, Page, RetryPolicy, create_once, pages, parse_response, send_idempotent
 from app.github.github_errors import GitHubRefused
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
@@ -27,13 +28,11 @@ TOKEN_MARGIN = timedelta(minutes=10)
 """A git token with less left than this is renewed, so that a long fetch does not outlive it."""
 
 T = TypeVar("T")
-A = TypeVar("A", bound=BaseAuthStrategy)
+ApiCall = TypeVar("ApiCall", bound=BaseAuthStrategy)
 
 
-class GitHubSettings(BaseModel):
+class GitHubSettings(Frozen):
     """The App's identity and where GitHub is. `api_url` of GitHub Enterprise Server ends in `/api/v3`."""
-
-    model_config = ConfigDict(frozen=True)
 
     app_id: int
     private_key: SecretStr
@@ -42,17 +41,17 @@ class GitHubSettings(BaseModel):
     api_url: str = "https://api.github.com"
     server_url: str = "https://github.com"
     user_agent: str = "autopack/0.1"
-    patience: Patience = Patience()
+    patience: RetryPolicy = RetryPolicy()
 
 
-class GitToken(Answer):
+class GitToken(ApiModel):
     """A token with which git may fetch one repository. Never store it: no workflow step may return it."""
 
     token: SecretStr
     expires_at: datetime
 
 
-class PooledGitHub(GitHub[A]):
+class PooledGitHub(GitHub[ApiCall]):
     """A client that keeps its connections; githubkit alone opens a new one for every request.
 
     There is one pool per event loop, because connections belong to the loop that opened them.
@@ -127,7 +126,7 @@ class Repo:
 
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request that may be sent twice."""
-        return await self.app.renewing(lambda: repeat(self.app.settings.patience, call))
+        return await self.app.renewing(lambda: send_idempotent(self.app.settings.patience, call))
 
     async def pages(self, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
         """Read all pages of a list."""
@@ -135,7 +134,7 @@ class Repo:
 
     async def create(self, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]) -> T:
         """Look for a thing and make it when it is not there; `make` sends one request, once."""
-        return await self.app.renewing(lambda: create(self.app.settings.patience, look, make))
+        return await self.app.renewing(lambda: create_once(self.app.settings.patience, look, make))
 
     async def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Send a GraphQL request that may be sent twice; errors in its answer raise `GitHubRefused`."""
@@ -146,11 +145,11 @@ class Repo:
         return f"{self.app.settings.server_url.rstrip('/')}/{self.full_name}/{path}".rstrip("/")
 
 
-class _App(Answer):
+class _App(ApiModel):
     slug: str
 
 
-class _Installation(Answer):
+class _Installation(ApiModel):
     id: int
 
 
@@ -172,12 +171,12 @@ class GitHubApp:
 
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request as the App; it may be sent twice."""
-        return await repeat(self.settings.patience, call)
+        return await send_idempotent(self.settings.patience, call)
 
     async def slug(self) -> str:
         """The App's name in URLs and, with `[bot]`, its login."""
         if self._slug is None:
-            self._slug = read(await self.call(self.rest.apps.async_get_authenticated), _App).slug
+            self._slug = parse_response(await self.call(self.rest.apps.async_get_authenticated), _App).slug
         return self._slug
 
     async def installation(self, installation_id: int, full_name: str) -> Repo:
@@ -209,7 +208,7 @@ class GitHubApp:
         response = await self.call(
             lambda: self.rest.apps.async_get_repo_installation(quote(owner, safe=""), quote(name, safe=""))
         )
-        return await self.installation(read(response, _Installation).id, full_name)
+        return await self.installation(parse_response(response, _Installation).id, full_name)
 
     async def git_token(self, repo: Repo) -> GitToken:
         """A token that may only read the contents of this one repository; valid for ten minutes at least."""
@@ -221,7 +220,7 @@ class GitHubApp:
                 repo.installation_id, repositories=[repo.name], permissions={"contents": "read"}
             )
         )
-        token = self._git_tokens[repo.full_name] = read(response, GitToken)
+        token = self._git_tokens[repo.full_name] = parse_response(response, GitToken)
         return token
 
     async def renewing(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -240,7 +239,7 @@ class GitHubApp:
         for client in (self.client, *(repo.github for repo in self._repos.values())):
             await client.aclose()
 
-    def _client(self, auth: A) -> PooledGitHub[A]:
+    def _client(self, auth: ApiCall) -> PooledGitHub[ApiCall]:
         return PooledGitHub(
             auth,
             base_url=self.settings.api_url,

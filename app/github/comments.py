@@ -7,7 +7,7 @@ from app.github import issues
 from app.github.client import Repo
 from app.github.optional import optional
 from app.github.text.escape import has_marker, with_marker
-from app.github.write_locks import turn
+from app.github.write_locks import write_lock
 
 
 @optional("a comment")
@@ -18,8 +18,8 @@ async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | N
     call; it saves listing all comments. The marker is added when `body` lacks it.
     """
     text = with_marker(body, key)
-    async with turn(repo, "comment", str(number), key):
-        comment = await _known(repo, known, key) or await _found_or_made(repo, number, key, text)
+    async with write_lock(repo, "comment", str(number), key):
+        comment = await _known(repo, known, key) or await _find_or_create(repo, number, key, text)
         if not _same(comment.body, text):
             await issues.update_comment(repo, comment.id, text)
     return comment.id
@@ -28,8 +28,8 @@ async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | N
 @optional("a comment")
 async def post_once(repo: Repo, number: int, key: str, body: str) -> int:
     """Post a comment marked `key` unless there is one; it is never edited. Returns its id; None when refused."""
-    async with turn(repo, "comment", str(number), key):
-        return (await _found_or_made(repo, number, key, with_marker(body, key))).id
+    async with write_lock(repo, "comment", str(number), key):
+        return (await _find_or_create(repo, number, key, with_marker(body, key))).id
 
 
 async def find(repo: Repo, number: int, key: str) -> issues.Comment | None:
@@ -37,7 +37,7 @@ async def find(repo: Repo, number: int, key: str) -> issues.Comment | None:
     return next((one for one in await issues.comments(repo, number) if _is_own(repo, one, key)), None)
 
 
-async def _found_or_made(repo: Repo, number: int, key: str, text: str) -> issues.Comment:
+async def _find_or_create(repo: Repo, number: int, key: str, text: str) -> issues.Comment:
     return await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
 
 

@@ -11,11 +11,12 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from app.domain.frozen import Frozen
 from app.domain.patch import ChangeKind, FileChange
 from app.domain.plan import is_identifier
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import BranchMoved, GitHubRefused
 from app.github.optional import optional
@@ -51,10 +52,8 @@ class WorkBranch:
         return f"heads/{self.name}"
 
 
-class Commit(BaseModel):
+class Commit(Frozen):
     """A commit: its sha, the sha of its tree, its parents' and its message."""
-
-    model_config = ConfigDict(frozen=True)
 
     sha: str
     tree: str
@@ -68,16 +67,14 @@ class MergeState(StrEnum):
     CONFLICT = "conflict"
 
 
-class Merge(BaseModel):
+class Merge(Frozen):
     """How merging the base into the branch went; `sha` is the branch's head afterwards (None at a conflict)."""
-
-    model_config = ConfigDict(frozen=True)
 
     state: MergeState
     sha: str | None = None
 
 
-class Comparison(Answer):
+class Comparison(ApiModel):
     """How `head` stands to `base`: GitHub's `status` is ahead, behind, diverged or identical."""
 
     status: str
@@ -86,23 +83,23 @@ class Comparison(Answer):
     total_commits: int = 0
 
 
-class _Sha(Answer):
+class _Sha(ApiModel):
     sha: str
 
 
-class _Ref(Answer):
+class _Ref(ApiModel):
     object: _Sha
 
 
-class _NamedRef(Answer):
+class _NamedRef(ApiModel):
     ref: str
 
 
-class _Repository(Answer):
+class _Repository(ApiModel):
     default_branch: str
 
 
-class _RawCommit(Answer):
+class _RawCommit(ApiModel):
     sha: str
     tree: _Sha
     parents: list[_Sha] = Field(default_factory=list[_Sha])
@@ -117,7 +114,7 @@ class _RawCommit(Answer):
 async def default_branch(repo: Repo) -> str:
     """The branch that pull requests go to unless they say otherwise."""
     response = await repo.call(lambda: repo.rest.repos.async_get(repo.owner, repo.name))
-    return read(response, _Repository).default_branch
+    return parse_response(response, _Repository).default_branch
 
 
 async def branch_head(repo: Repo, branch: str) -> str | None:
@@ -128,7 +125,7 @@ async def branch_head(repo: Repo, branch: str) -> str | None:
 async def read_commit(repo: Repo, sha: str) -> Commit:
     """Read a commit by its full sha. Raises `GitHubRefused` (404)."""
     response = await repo.call(lambda: repo.rest.git.async_get_commit(repo.owner, repo.name, sha))
-    return read(response, _RawCommit).commit()
+    return parse_response(response, _RawCommit).commit()
 
 
 async def create_branch(repo: Repo, branch: WorkBranch, sha: str) -> str:
@@ -157,7 +154,7 @@ async def snapshots(repo: Repo, run_id: str) -> list[str]:
     prefix = f"{SNAPSHOTS}{run_id}/"
     path = quote(prefix.removeprefix("refs/"), safe="/")
     response = await repo.call(lambda: repo.rest.git.async_list_matching_refs(repo.owner, repo.name, path))
-    return sorted(one.ref for one in read(response, list[_NamedRef]) if one.ref.startswith(prefix))
+    return sorted(one.ref for one in parse_response(response, list[_NamedRef]) if one.ref.startswith(prefix))
 
 
 async def push_commit(
@@ -190,7 +187,7 @@ async def push_commit(
             repo.owner, repo.name, message=message, tree=tree, parents=list(parents)
         )
     )
-    commit = read(response, _RawCommit).commit()
+    commit = parse_response(response, _RawCommit).commit()
     await _move(repo, branch, head, commit.sha)
     return commit
 
@@ -208,7 +205,7 @@ async def merge_base_into(repo: Repo, branch: WorkBranch, base: str, message: st
             return Merge(state=MergeState.CONFLICT)
         raise
     if response.status_code == 201:
-        return Merge(state=MergeState.MERGED, sha=read(response, _Sha).sha)
+        return Merge(state=MergeState.MERGED, sha=parse_response(response, _Sha).sha)
     head = await branch_head(repo, branch.name)
     if head is None:
         raise BranchMoved(branch.name, None, None)
@@ -223,7 +220,7 @@ async def compare(repo: Repo, base: str, head: str) -> Comparison:
     response = await repo.call(
         lambda: repo.rest.repos.async_compare_commits(repo.owner, repo.name, basehead, per_page=1)
     )
-    return read(response, Comparison)
+    return parse_response(response, Comparison)
 
 
 async def _ref(repo: Repo, ref: str) -> str | None:
@@ -233,12 +230,12 @@ async def _ref(repo: Repo, ref: str) -> str | None:
         if refusal.status == 404:
             return None
         raise
-    return read(response, _Ref).object.sha
+    return parse_response(response, _Ref).object.sha
 
 
 async def _make_ref(repo: Repo, ref: str, sha: str) -> str:
     response = await repo.rest.git.async_create_ref(repo.owner, repo.name, ref=f"refs/{ref}", sha=sha)
-    return read(response, _Ref).object.sha
+    return parse_response(response, _Ref).object.sha
 
 
 async def _move(repo: Repo, branch: WorkBranch, expected: str | None, sha: str) -> None:
@@ -282,7 +279,7 @@ async def _make_tree(repo: Repo, base_tree: str, changes: list[FileChange]) -> s
     response = await repo.call(
         lambda: repo.rest.git.async_create_tree(repo.owner, repo.name, base_tree=base_tree, tree=entries)
     )
-    return read(response, _Sha).sha
+    return parse_response(response, _Sha).sha
 
 
 def _inline_text(change: FileChange) -> str | None:
@@ -299,4 +296,4 @@ async def _make_blob(repo: Repo, content: bytes) -> str:
     response = await repo.call(
         lambda: repo.rest.git.async_create_blob(repo.owner, repo.name, content=encoded, encoding="base64")
     )
-    return read(response, _Sha).sha
+    return parse_response(response, _Sha).sha

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
-from app.github.api_calls import Answer
+from app.github.api_calls import ApiModel
 
 
-class Account(Answer):
+class Account(ApiModel):
     login: str
     id: int = 0
     type: str = "User"
@@ -18,22 +18,22 @@ class Account(Answer):
         return self.type == "Bot" or self.login.endswith("[bot]")
 
 
-class Ref(Answer):
+class Ref(ApiModel):
     id: int
 
 
-class RepositoryRef(Answer):
+class RepositoryRef(ApiModel):
     id: int
     full_name: str
     default_branch: str = ""
     private: bool = False
 
 
-class LabelRef(Answer):
+class LabelRef(ApiModel):
     name: str
 
 
-class IssueRef(Answer):
+class IssueRef(ApiModel):
     number: int
     title: str = ""
     body: str | None = None
@@ -47,19 +47,19 @@ class IssueRef(Answer):
         return self.pull_request is not None
 
 
-class CommentRef(Answer):
+class CommentRef(ApiModel):
     id: int
     body: str | None = None
     user: Account | None = None
     performed_via_github_app: Ref | None = None
 
 
-class BranchRef(Answer):
+class BranchRef(ApiModel):
     ref: str
     sha: str
 
 
-class PullRef(Answer):
+class PullRef(ApiModel):
     number: int
     title: str = ""
     state: str = "open"
@@ -71,7 +71,7 @@ class PullRef(Answer):
     base: BranchRef
 
 
-class SuiteRef(Answer):
+class SuiteRef(ApiModel):
     id: int = 0
     head_sha: str
     head_branch: str | None = None
@@ -80,7 +80,7 @@ class SuiteRef(Answer):
     app: Ref | None = None
 
 
-class CheckRunRef(Answer):
+class CheckRunRef(ApiModel):
     id: int
     name: str
     head_sha: str
@@ -91,11 +91,11 @@ class CheckRunRef(Answer):
     check_suite: "SuiteBranch | None" = None
 
 
-class SuiteBranch(Answer):
+class SuiteBranch(ApiModel):
     head_branch: str | None = None
 
 
-class WorkflowRunRef(Answer):
+class WorkflowRunRef(ApiModel):
     id: int
     name: str | None = None
     head_sha: str
@@ -105,7 +105,7 @@ class WorkflowRunRef(Answer):
     run_attempt: int = 1
 
 
-class Event(Answer):
+class Event(ApiModel):
     """What all events have. `sender` did it; `installation` is how the App may answer."""
 
     name: ClassVar[str] = ""
@@ -191,7 +191,7 @@ class InstallationRepositoriesEvent(Event):
     repositories_removed: tuple["RepositoryName", ...] = ()
 
 
-class RepositoryName(Answer):
+class RepositoryName(ApiModel):
     """GitHub sends owner and name only here."""
 
     id: int

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
 from app.github.optional import optional
@@ -18,17 +18,17 @@ LABEL_DESCRIPTION = "Autopack plans and implements this issue"
 Reaction = Literal["+1", "-1", "laugh", "confused", "heart", "hooray", "rocket", "eyes"]
 
 
-class User(Answer):
+class User(ApiModel):
     login: str
     id: int
     type: str = "User"
 
 
-class Label(Answer):
+class Label(ApiModel):
     name: str
 
 
-class _RawIssue(Answer):
+class _RawIssue(ApiModel):
     number: int
     title: str
     body: str | None = None
@@ -38,7 +38,7 @@ class _RawIssue(Answer):
     pull_request: dict[str, object] | None = None
 
 
-class Issue(Answer):
+class GitHubIssue(ApiModel):
     """An issue or, where `is_pull`, a pull request. All text is untrusted."""
 
     number: int
@@ -50,7 +50,7 @@ class Issue(Answer):
     is_pull: bool
 
 
-class Comment(Answer):
+class Comment(ApiModel):
     """A comment on an issue or pull request. `author` is `ghost` where the account is gone."""
 
     id: int
@@ -62,15 +62,15 @@ class Comment(Answer):
     url: str
 
 
-class _App(Answer):
+class _AuthorApp(ApiModel):
     id: int
 
 
-class _RawComment(Answer):
+class _RawComment(ApiModel):
     id: int
     body: str | None = None
     user: User | None = None
-    performed_via_github_app: _App | None = None
+    performed_via_github_app: _AuthorApp | None = None
     created_at: datetime
     html_url: str = ""
 
@@ -86,10 +86,10 @@ class _RawComment(Answer):
         )
 
 
-async def read_issue(repo: Repo, number: int) -> Issue:
+async def read_issue(repo: Repo, number: int) -> GitHubIssue:
     """Read an issue. Raises `GitHubRefused` (404, or 410 when deleted)."""
-    raw = read(await repo.call(lambda: repo.rest.issues.async_get(repo.owner, repo.name, number)), _RawIssue)
-    return Issue(
+    raw = parse_response(await repo.call(lambda: repo.rest.issues.async_get(repo.owner, repo.name, number)), _RawIssue)
+    return GitHubIssue(
         number=raw.number,
         title=raw.title,
         body=raw.body or "",
@@ -117,13 +117,13 @@ async def read_comment(repo: Repo, comment_id: int) -> Comment | None:
         if refusal.status in {404, 410}:
             return None
         raise
-    return read(response, _RawComment).comment()
+    return parse_response(response, _RawComment).comment()
 
 
 async def create_comment(repo: Repo, number: int, body: str) -> Comment:
     """Send one request that creates a comment, once: the `make` of `Repo.create`. Use `app.github.comments` instead."""
     response = await repo.rest.issues.async_create_comment(repo.owner, repo.name, number, body=body)
-    return read(response, _RawComment).comment()
+    return parse_response(response, _RawComment).comment()
 
 
 async def update_comment(repo: Repo, comment_id: int, body: str) -> None:
@@ -158,13 +158,13 @@ async def ensure_label(repo: Repo, name: str = LABEL) -> None:
             if refusal.status == 404:
                 return None
             raise
-        return read(response, Label)
+        return parse_response(response, Label)
 
     async def make() -> Label:
         response = await repo.rest.issues.async_create_label(
             repo.owner, repo.name, name=name, color=LABEL_COLOR, description=LABEL_DESCRIPTION
         )
-        return read(response, Label)
+        return parse_response(response, Label)
 
     await repo.create(look, make)
 

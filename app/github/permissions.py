@@ -2,14 +2,14 @@
 
 from urllib.parse import quote
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
 
 STEERING = frozenset({"admin", "maintain", "write"})
 
 
-class _Permission(Answer):
+class _Permission(ApiModel):
     permission: str
     role_name: str = ""
 
@@ -28,7 +28,7 @@ async def may_steer(repo: Repo, login: str) -> bool:
         if refusal.status == 404:
             return False
         raise
-    answer = read(response, _Permission)
+    answer = parse_response(response, _Permission)
     # custom roles: `permission` is the built-in role that they extend
     return answer.permission in STEERING or answer.role_name in STEERING
 

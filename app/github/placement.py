@@ -9,7 +9,7 @@ from app.domain.findings import Finding, Side
 from app.domain.patch import ChangeKind
 from app.github.text.review_text import review_comment, suggestible
 
-MOST_INLINE = 50
+MAX_INLINE = 50
 """Inline comments of one review; what is beyond goes to the body."""
 
 
@@ -37,7 +37,7 @@ class Placement:
     body: tuple[Finding, ...] = ()
 
 
-def place(findings: Iterable[Finding], files: Sequence[FileDiff]) -> Placement:
+def place_findings(findings: Iterable[Finding], files: Sequence[FileDiff]) -> Placement:
     """Place findings on the pull request's diff (base…head, as GitHub shows it: three lines of context).
 
     Several lines are marked only within one hunk, else the last one alone; a fix is suggested only where exactly the
@@ -47,7 +47,7 @@ def place(findings: Iterable[Finding], files: Sequence[FileDiff]) -> Placement:
     inline: list[InlineComment] = []
     body: list[Finding] = []
     for finding in reversed(unique.values()):
-        comment = _place_one(finding, files) if len(inline) < MOST_INLINE else None
+        comment = _place_finding(finding, files) if len(inline) < MAX_INLINE else None
         if comment is None:
             body.append(finding)
         else:
@@ -55,7 +55,7 @@ def place(findings: Iterable[Finding], files: Sequence[FileDiff]) -> Placement:
     return Placement(tuple(inline), tuple(body))
 
 
-def _place_one(finding: Finding, files: Sequence[FileDiff]) -> InlineComment | None:
+def _place_finding(finding: Finding, files: Sequence[FileDiff]) -> InlineComment | None:
     if finding.path is None or finding.line is None:
         return None
     file = _file(finding.path, files)

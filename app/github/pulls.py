@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.commits import WorkBranch
 from app.github.github_errors import GitHubRefused
@@ -13,12 +13,12 @@ mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) 
 """
 
 
-class _Side(Answer):
+class _Side(ApiModel):
     ref: str
     sha: str
 
 
-class _RawPull(Answer):
+class _RawPull(ApiModel):
     number: int
     node_id: str
     state: Literal["open", "closed"]
@@ -48,7 +48,7 @@ class _RawPull(Answer):
         )
 
 
-class Pull(Answer):
+class Pull(ApiModel):
     """A pull request. `merge_commit_sha` is the landed commit once `merged`, a trial merge before."""
 
     number: int
@@ -68,7 +68,7 @@ class Pull(Answer):
 async def read_pull(repo: Repo, number: int) -> Pull:
     """Read a pull request. Raises `GitHubRefused` (404)."""
     response = await repo.call(lambda: repo.rest.pulls.async_get(repo.owner, repo.name, number))
-    return read(response, _RawPull).pull()
+    return parse_response(response, _RawPull).pull()
 
 
 async def find_pull(repo: Repo, head: str) -> Pull | None:
@@ -95,7 +95,7 @@ async def ensure_pull(repo: Repo, head: WorkBranch, base: str, title: str, body:
         response = await repo.rest.pulls.async_create(
             repo.owner, repo.name, head=head.name, base=base, title=title, body=body, draft=as_draft
         )
-        return read(response, _RawPull).pull()
+        return parse_response(response, _RawPull).pull()
 
     try:
         pull = await repo.create(lambda: find_pull(repo, head.name), lambda: make(draft))
@@ -122,7 +122,7 @@ async def update_pull(repo: Repo, pull: Pull, *, title: str, body: str) -> Pull:
     response = await repo.call(
         lambda: repo.rest.pulls.async_update(repo.owner, repo.name, pull.number, title=title, body=body)
     )
-    return read(response, _RawPull).pull()
+    return parse_response(response, _RawPull).pull()
 
 
 async def mark_ready(repo: Repo, number: int) -> Pull:

@@ -3,16 +3,16 @@
 from collections import Counter
 from datetime import datetime
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import GitHubApp
 from app.github.github_errors import GitHubRefused
 
-MOST_PAGES = 20
-MOST_REFUSALS = 5
+MAX_PAGES = 20
+MAX_REFUSALS = 5
 """A delivery that was answered with a 4xx this often is refused for good; what got no answer may yet get one."""
 
 
-class Delivery(Answer):
+class DeliveryAttempt(ApiModel):
     """One attempt to deliver an event; all attempts of one event share its `guid`."""
 
     id: int
@@ -33,20 +33,20 @@ class Delivery(Answer):
         return 400 <= self.status_code < 500
 
 
-async def failed_since(app: GitHubApp, since: datetime) -> list[Delivery]:
+async def list_failed_since(app: GitHubApp, since: datetime) -> list[DeliveryAttempt]:
     """Of every event sent since then that no attempt delivered, the newest attempt; oldest event first.
 
     Without those that were refused `MOST_REFUSALS` times. Reads at most 2,000 attempts, newest first; GitHub keeps
     them for a few days.
     """
-    attempts: list[Delivery] = []
+    attempts: list[DeliveryAttempt] = []
     cursor: str | None = None
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         kwargs = {"cursor": cursor} if cursor else {}
         response = await app.call(
             lambda kwargs=kwargs: app.rest.apps.async_list_webhook_deliveries(per_page=100, **kwargs)
         )
-        batch = read(response, list[Delivery])
+        batch = parse_response(response, list[DeliveryAttempt])
         attempts.extend(batch)
         following = response.raw_response.links.get("next", {}).get("url")
         if not batch or not following or batch[-1].delivered_at < since:
@@ -54,12 +54,12 @@ async def failed_since(app: GitHubApp, since: datetime) -> list[Delivery]:
         cursor = response.raw_response.url.join(following).params.get("cursor")
         if cursor is None:
             break
-    newest: dict[str, Delivery] = {}
+    newest: dict[str, DeliveryAttempt] = {}
     for attempt in sorted(attempts, key=lambda one: (one.delivered_at, one.id)):
         newest[attempt.guid] = attempt
     refusals = Counter(attempt.guid for attempt in attempts if attempt.refused)
     settled = {attempt.guid for attempt in attempts if attempt.succeeded}
-    settled |= {guid for guid, count in refusals.items() if count >= MOST_REFUSALS}
+    settled |= {guid for guid, count in refusals.items() if count >= MAX_REFUSALS}
     return [one for one in newest.values() if one.guid not in settled and one.delivered_at >= since]
 
 

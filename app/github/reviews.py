@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
 from app.github.optional import optional
@@ -16,7 +16,7 @@ from app.github.text.markdown import sections
 from app.github.text.review_text import leftover_section
 
 _FINDING = re.compile(r"<!-- autopack:finding:([0-9a-f]{1,64}) -->")
-_MOST_THREAD_PAGES = 20
+_MAX_THREAD_PAGES = 20
 _THREADS = """
 query($owner: String!, $name: String!, $number: Int!, $after: String) {
   repository(owner: $owner, name: $name) {
@@ -34,7 +34,7 @@ mutation($id: ID!) { resolveReviewThread(input: {threadId: $id}) { thread { isRe
 """
 
 
-class Review(Answer):
+class Review(ApiModel):
     """A posted review. `posted` and `in_body` are the fingerprints that it shows inline and in its text."""
 
     id: int
@@ -43,18 +43,18 @@ class Review(Answer):
     in_body: tuple[str, ...] = ()
 
 
-class _User(Answer):
+class _User(ApiModel):
     login: str
 
 
-class _RawReview(Answer):
+class _RawReview(ApiModel):
     id: int
     body: str | None = None
     html_url: str = ""
     user: _User | None = None
 
 
-class _RawReviewComment(Answer):
+class _RawReviewComment(ApiModel):
     id: int
     body: str = ""
     user: _User | None = None
@@ -62,15 +62,15 @@ class _RawReviewComment(Answer):
     pull_request_review_id: int | None = None
 
 
-class _CommentId(Answer):
+class _CommentId(ApiModel):
     database_id: int = Field(alias="databaseId")
 
 
-class _Comments(Answer):
+class _Comments(ApiModel):
     nodes: list[_CommentId] = Field(default_factory=list[_CommentId])
 
 
-class _Thread(Answer):
+class _Thread(ApiModel):
     id: str
     is_resolved: bool = Field(alias="isResolved")
     comments: _Comments
@@ -157,7 +157,7 @@ async def _post(repo: Repo, number: int, commit_sha: str, key: str, body: str, p
         response = await repo.rest.pulls.async_create_review(
             repo.owner, repo.name, number, commit_id=commit_sha, body=text, event="COMMENT", comments=comments
         )
-        return read(response, _RawReview)
+        return parse_response(response, _RawReview)
 
     review = await repo.create(look, make)
     return Review(
@@ -194,7 +194,7 @@ async def _own_comments(repo: Repo, number: int) -> list[_RawReviewComment]:
 async def _threads(repo: Repo, number: int) -> list[_Thread]:
     threads: list[_Thread] = []
     after: str | None = None
-    for _ in range(_MOST_THREAD_PAGES):
+    for _ in range(_MAX_THREAD_PAGES):
         variables = {"owner": repo.owner, "name": repo.name, "number": number, "after": after}
         data = await repo.graphql(_THREADS, variables)
         found = data["repository"]["pullRequest"]["reviewThreads"]
@@ -215,6 +215,6 @@ async def _reply_once(repo: Repo, number: int, root: int, key: str, reply: str) 
         response = await repo.rest.pulls.async_create_reply_for_review_comment(
             repo.owner, repo.name, number, root, body=with_marker(reply, key)
         )
-        return read(response, _RawReviewComment)
+        return parse_response(response, _RawReviewComment)
 
     await repo.create(look, make)

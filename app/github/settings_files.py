@@ -4,7 +4,7 @@ import base64
 import binascii
 from urllib.parse import quote
 
-from app.github.api_calls import Answer, read
+from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
 
@@ -14,7 +14,7 @@ LIMIT_BYTES = 64_000
 """Instructions are cut here; settings longer than this are refused by their reader."""
 
 
-class SettingsFiles(Answer):
+class SettingsFiles(ApiModel):
     """What the base branch says to Autopack. `settings` is YAML text, None without the file."""
 
     settings: str | None
@@ -22,7 +22,7 @@ class SettingsFiles(Answer):
     """Path → text, in the order of `INSTRUCTIONS`, only those that exist."""
 
 
-class _File(Answer):
+class _File(ApiModel):
     type: str
     encoding: str = ""
     content: str = ""
@@ -52,7 +52,7 @@ async def read_text(repo: Repo, path: str, sha: str) -> str | None:
         raise
     if response.content.lstrip().startswith(b"["):  # a folder is answered with the list of its files
         return None
-    file = read(response, _File)
+    file = parse_response(response, _File)
     if file.type != "file" or file.encoding != "base64":
         return None
     try:

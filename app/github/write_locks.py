@@ -14,7 +14,7 @@ from app.github.github_errors import GitHubUnavailable
 
 DEADLINE_SECONDS = 150.0
 """Longer than one request is tried."""
-_LOOK_AGAIN_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 # A set, and not asyncio's locks: the workflow engine and the web server have an event loop each.
 _busy: set[tuple[str, ...]] = set()
@@ -22,17 +22,17 @@ _guard = threading.Lock()
 
 
 @contextlib.asynccontextmanager
-async def turn(repo: Repo, *key: str) -> AsyncGenerator[None]:
+async def write_lock(repo: Repo, *key: str) -> AsyncGenerator[None]:
     """Wait until nobody else holds the turn of this name in the repository, and hold it.
 
     Raises `GitHubUnavailable` when that takes too long.
     """
     whole = (repo.full_name.casefold(), *key)
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not _taken(whole):
+    while not _is_held(whole):
         if time.monotonic() > deadline:
             raise GitHubUnavailable(f"another write of {' '.join(key)} takes too long")
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
     try:
         yield
     finally:
@@ -40,7 +40,7 @@ async def turn(repo: Repo, *key: str) -> AsyncGenerator[None]:
             _busy.discard(whole)
 
 
-def _taken(key: tuple[str, ...]) -> bool:
+def _is_held(key: tuple[str, ...]) -> bool:
     with _guard:
         if key in _busy:
             return False

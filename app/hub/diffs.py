@@ -12,7 +12,7 @@ MAX_PATCH_CHARACTERS = 1_000_000  # beyond this GitHub leaves `patch` out
 
 
 @dataclass(frozen=True)
-class FileDiff:
+class ChangedFile:
     """One changed file; `patch` is None for a binary, empty or too large change."""
 
     path: str
@@ -36,7 +36,7 @@ class FileDiff:
 
 
 @dataclass(frozen=True)
-class Hunk:
+class DiffHunk:
     """One hunk: its text, and the line numbers that exist on the old (left) and new (right) side."""
 
     text: str
@@ -44,13 +44,13 @@ class Hunk:
     right: frozenset[int]
 
 
-def file_diffs(git: Bare, base: str, head: str) -> list[FileDiff]:
+def file_diffs(git: Bare, base: str, head: str) -> list[ChangedFile]:
     """The files that differ between two trees or commits (full shas), renames detected, in git's order."""
     flags = ("--no-ext-diff", "--no-textconv", "--no-color", "-M")
     fields = git.lasting("diff", *flags, "--raw", "-z", "--abbrev=40", base, head).split("\0")
     numbers = git.lasting("diff", *flags, "--numstat", "-z", base, head).split("\0")
     patches = _patches(git.lasting("diff", *flags, base, head))
-    found: list[FileDiff] = []
+    found: list[ChangedFile] = []
     while fields and fields[0]:
         *_, new_sha, letter = fields.pop(0).split(" ")
         previous = fields.pop(0) if letter[0] in "RC" else None
@@ -64,7 +64,7 @@ def file_diffs(git: Bare, base: str, head: str) -> list[FileDiff]:
             patch = f"{patch}\n{patches.pop(0)}"
         counts = (int(added), int(deleted)) if added != "-" else (0, 0)
         shown = patch if patch and len(patch) <= MAX_PATCH_CHARACTERS else None
-        found.append(FileDiff(path, previous, STATUS[letter[0]], old_sha, *counts, shown))
+        found.append(ChangedFile(path, previous, STATUS[letter[0]], old_sha, *counts, shown))
     return found
 
 
@@ -79,9 +79,9 @@ def _patches(text: str) -> list[str]:
     return [chunk[start.start() :].rstrip("\n") if start else "" for chunk, start in zip(chunks, starts, strict=True)]
 
 
-def hunks(patch: str | None) -> list[Hunk]:
+def hunks(patch: str | None) -> list[DiffHunk]:
     """The hunks of a patch with the lines a review comment may be placed on."""
-    found: list[Hunk] = []
+    found: list[DiffHunk] = []
     lines: list[str] = []
     left: set[int] = set()
     right: set[int] = set()
@@ -90,7 +90,7 @@ def hunks(patch: str | None) -> list[Hunk]:
         header = HUNK_HEADER.match(line)
         if line.startswith("@@"):
             if lines:
-                found.append(Hunk("\n".join(lines), frozenset(left), frozenset(right)))
+                found.append(DiffHunk("\n".join(lines), frozenset(left), frozenset(right)))
             lines, left, right = [line], set(), set()
             old, new = (int(header[1]), int(header[2])) if header else (0, 0)
             continue

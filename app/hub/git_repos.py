@@ -16,7 +16,7 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
-class GitError(Exception):
+class GitCommandError(Exception):
     """A git command that ended with a non-zero status; the text is its standard error."""
 
 
@@ -49,7 +49,7 @@ class Bare:
         """Run git and return its output without the last newline; GitError when it fails."""
         status, out, err = self.raw(*args, stdin=stdin, env=env)
         if status != 0:
-            raise GitError(err.strip() or f"git {args[0]} exited with {status}")
+            raise GitCommandError(err.strip() or f"git {args[0]} exited with {status}")
         return out.decode(errors="replace").rstrip("\n")
 
     def lasting(self, *args: str) -> str:
@@ -92,14 +92,14 @@ class Bare:
             return None
         try:
             return self.lasting("cat-file", "-t", sha)
-        except GitError:
+        except GitCommandError:
             return None
 
     def merge_base(self, left: str, right: str) -> str | None:
         """The best common ancestor of two commits (full shas), or None for unrelated histories."""
         try:
             return self.lasting("merge-base", left, right)
-        except GitError:
+        except GitCommandError:
             return None
 
     def is_ancestor(self, older: str, newer: str) -> bool:
@@ -108,11 +108,11 @@ class Bare:
 
     def merge_tree(self, ours: str, theirs: str) -> str | None:
         """The tree of a real merge of two commits (full shas), or None when it conflicts."""
-        with contextlib.suppress(GitError):
+        with contextlib.suppress(GitCommandError):
             return self.lasting("merge-tree", "--write-tree", ours, theirs).splitlines()[0]
         status, out, err = self.raw("merge-tree", "--write-tree", ours, theirs)
         if status > 1:
-            raise GitError(err)
+            raise GitCommandError(err)
         return out.decode().splitlines()[0] if status == 0 else None
 
     def commit_tree(self, tree: str, parents: list[str], message: str, author: tuple[str, str]) -> str:

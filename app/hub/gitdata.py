@@ -8,7 +8,7 @@ from pathlib import Path
 from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.commits_api import git_commit, identity, mark_verified
-from app.hub.git_repos import ZERO, GitError
+from app.hub.git_repos import ZERO, GitCommandError
 from app.hub.refs import move
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import repo_url
@@ -198,7 +198,7 @@ def create_commit(call: Call) -> tuple[int, Json]:
     parents = [flag for parent in items(body.get("parents")) for flag in ("-p", parent)]
     try:
         sha = call.git.run("commit-tree", body["tree"], *parents, stdin=body["message"].encode(), env=env)
-    except GitError as error:
+    except GitCommandError as error:
         raise invalid("Commit", "author", message=str(error)) from error
     if call.actor.kind == "installation" and not any(name in body for name in ("author", "committer", "signature")):
         mark_verified(hub, sha)

@@ -2,7 +2,7 @@
 
 from githubkit_schemas.v2026_03_10 import models as m
 
-from app.hub.diffs import Hunk, file_diffs, hunks
+from app.hub.diffs import DiffHunk, file_diffs, hunks
 from app.hub.issues_api import check_body
 from app.hub.journal import record
 from app.hub.pull_queries import diff_base, simple
@@ -50,7 +50,7 @@ def _comment(call: Call, pull: Row, row: Row, *, of_review: bool = False) -> Jso
     return complete(m.ReviewComment if of_review else m.PullRequestReviewComment, url, value)
 
 
-def _place(comment: Json, found: dict[str, list[Hunk]]) -> str:
+def _place(comment: Json, found: dict[str, list[DiffHunk]]) -> str:
     """The hunk a comment is placed on; the whole review is refused when there is none."""
     refusal = Refusal(422, "Unprocessable Entity", ["Pull request review thread line must be part of the diff"])
     path, line, side = comment["path"], comment.get("line"), comment.get("side") or "RIGHT"

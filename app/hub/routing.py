@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from app.hub.auth import Actor, allow, authenticate, credentials
-from app.hub.git_repos import Bare, GitError, bare
+from app.hub.git_repos import Bare, GitCommandError, bare
 from app.hub.state import HubState, Json, Refusal
 from app.hub.store import Row
 
@@ -177,7 +177,7 @@ def _endpoint(hub: HubState, route: Route) -> Callable[[Request], Any]:
             return _answer(hub, route, request, raw)
         except Refusal as refusal:
             return refuse(refusal)
-        except GitError as error:
+        except GitCommandError as error:
             log.warning("git refused %s %s: %s", route.method, request.url.path, error)
             return refuse(Refusal(422, str(error)))
         except ValidationError:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.hub.actions import actor_of, latest_jobs, tell
-from app.hub.git_repos import Bare, GitError, bare
+from app.hub.git_repos import Bare, GitCommandError, bare
 from app.hub.state import HubState, Json, items, mapping, now
 from app.hub.store import Row
 from app.hub.suites import settle_suite, tell_run
@@ -131,7 +131,7 @@ def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
     conclusion, steps = "success", list[Json]()
     try:
         _checkout(bare(hub, repo), run["head_sha"], space.workspace, definition)
-    except GitError as error:
+    except GitCommandError as error:
         space.log.write(f"##[error]{error}")
         conclusion = "failure"
     for step in items(definition.get("steps")):

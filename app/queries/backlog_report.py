@@ -8,18 +8,18 @@ from app.db.tables import Backlog
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.metrics import AgingIssue, BacklogSummary
 
-TOP = 10
-MOST = 1000
+MAX_LISTED_KEYS = 10
+MAX_LISTED = 1000
 """Issues of one list, at most."""
 
 
-def summary(db: Database, project_id: str | None) -> BacklogSummary:
+def backlog_summary(db: Database, project_id: str | None) -> BacklogSummary:
     """The backlog of one project, or of all of them; a project that nothing is known of has an empty one."""
     which = sa.true() if project_id is None else Backlog.project_id == project_id
     with db.reading() as session:
         counted = sa.select(Backlog.status, sa.func.count()).where(which).group_by(Backlog.status)
         counts = dict(session.execute(counted).all())
-        top = _oldest(session, TOP, which, Backlog.status != BacklogStatus.RESOLVED)
+        top = _oldest(session, MAX_LISTED_KEYS, which, Backlog.status != BacklogStatus.RESOLVED)
         return BacklogSummary(
             project_id=project_id,
             total_issues=sum(counts.values()),
@@ -27,7 +27,7 @@ def summary(db: Database, project_id: str | None) -> BacklogSummary:
             needs_cleanup_count=counts.get(BacklogStatus.NEEDS_CLEANUP, 0),
             resolved_count=counts.get(BacklogStatus.RESOLVED, 0),
             top_aging_issues=[(issue.issue_key, issue) for issue in top],
-            needs_cleanup=_oldest(session, MOST, which, Backlog.status == BacklogStatus.NEEDS_CLEANUP),
+            needs_cleanup=_oldest(session, MAX_LISTED, which, Backlog.status == BacklogStatus.NEEDS_CLEANUP),
         )
 
 

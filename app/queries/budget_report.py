@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import Database
 from app.db.model_calls import COST, TOKENS
-from app.db.tables import ModelCall, Phase, Run
+from app.db.tables import ModelCallRow, Phase, Run
 from app.domain.budget import Exhausted, Scope
 from app.domain.metrics import (
     AuditedPhases,
@@ -13,8 +13,8 @@ from app.domain.metrics import (
     BudgetAnalysis,
     BudgetFailure,
     SliceSpending,
-    dearest,
     failures_by_cap,
+    most_expensive,
     share,
 )
 from app.domain.ruleset import RunCaps
@@ -24,18 +24,18 @@ from app.queries import run_metrics
 _FAILED = Run.state == RunState.DONE_FAILED_BUDGET_EXHAUSTED
 
 
-def analysis(db: Database, defaults: RunCaps, *, limit: int = 100) -> BudgetAnalysis:
+def budget_analysis(db: Database, defaults: RunCaps, *, limit: int = 100) -> BudgetAnalysis:
     """Budget failures, the newest `limit` of them one by one; what phases of each kind spent; what audits helped."""
     with db.reading() as session:
         total = session.scalar(sa.select(sa.func.count()).select_from(Run).where(_FAILED)) or 0
-        failures = [_failure(session, row) for row in run_metrics.rows(session, defaults, _FAILED, limit)]
+        failures = [_failure(session, row) for row in run_metrics.run_metric_rows(session, defaults, _FAILED, limit)]
         return BudgetAnalysis(
             total_budget_failures=total,
             average_token_utilization=_utilization(session, _FAILED),
             average_token_utilization_all_runs=_utilization(session, sa.true()),
             failures=failures,
             failures_by_cap=failures_by_cap(failures),
-            spending=dearest(_slices(session)),
+            spending=most_expensive(_slices(session)),
             auditor_tries=AuditorTries(
                 one_audit=_audited(session, Phase.auditor_attempts == 1),
                 several_audits=_audited(session, Phase.auditor_attempts > 1),
@@ -57,7 +57,9 @@ def _failure(session: Session, row: dict[str, object]) -> BudgetFailure:
 
 def _utilization(session: Session, which: sa.ColumnElement[bool]) -> float:
     """The average share of its cap that a run has used."""
-    used = sa.select(ModelCall.run_id, TOKENS.label("tokens")).where(ModelCall.settled).group_by(ModelCall.run_id)
+    used = (
+        sa.select(ModelCallRow.run_id, TOKENS.label("tokens")).where(ModelCallRow.settled).group_by(ModelCallRow.run_id)
+    )
     of_run = used.subquery()
     shares = sa.func.sum(sa.func.coalesce(of_run.c.tokens, 0) * 1.0 / Run.token_cap)
     query = sa.select(shares, sa.func.count()).select_from(Run).outerjoin(of_run, of_run.c.run_id == Run.run_id)
@@ -69,9 +71,9 @@ def _slices(session: Session) -> list[SliceSpending]:
     key = (Phase.task_category, Phase.complexity)
     spent = session.execute(
         sa.select(*key, TOKENS, COST)
-        .select_from(ModelCall)
-        .join(Phase, sa.and_(Phase.run_id == ModelCall.run_id, Phase.phase_id == ModelCall.phase_id))
-        .where(ModelCall.settled)
+        .select_from(ModelCallRow)
+        .join(Phase, sa.and_(Phase.run_id == ModelCallRow.run_id, Phase.phase_id == ModelCallRow.phase_id))
+        .where(ModelCallRow.settled)
         .group_by(*key)
     )
     amounts = {(category, complexity): (int(tokens), cost) for category, complexity, tokens, cost in spent}

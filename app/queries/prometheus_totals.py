@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.engine import Database
-from app.db.tables import Backlog, Delivery, Issue, ModelCall, Phase, Run
+from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Run
 
 T = TypeVar("T", str, bool)
 
@@ -27,7 +27,7 @@ class RoleTotals:
 
 
 @dataclass(frozen=True)
-class Totals:
+class ServiceTotals:
     runs: Mapping[str, int]
     """By state."""
     open_runs: int
@@ -46,22 +46,22 @@ class Totals:
     oldest_waiting: datetime | None
 
 
-def read(db: Database) -> Totals:
+def read_totals(db: Database) -> ServiceTotals:
     """Count everything, in one consistent state."""
     with db.reading() as session:
         waiting, oldest = session.execute(
-            sa.select(sa.func.count(), sa.func.min(Delivery.received_at)).where(Delivery.handed_at.is_(None))
+            sa.select(sa.func.count(), sa.func.min(DeliveryRow.received_at)).where(DeliveryRow.handed_at.is_(None))
         ).one()
-        return Totals(
+        return ServiceTotals(
             runs=_counted(session, Run.state),
             open_runs=session.scalar(sa.select(sa.func.count()).where(Run.completed_at.is_(None))) or 0,
             roles=_roles(session),
-            calls_under_way=_counted(session, ModelCall.role, ModelCall.settled.is_(False)),
+            calls_under_way=_counted(session, ModelCallRow.role, ModelCallRow.settled.is_(False)),
             phases=_counted_by_two(session, Phase.task_category, Phase.state),
             ci_runs=_sum(session, Phase.ci_runs) + _sum(session, Run.merge_ci_runs),
-            findings=_counted_by_two(session, Issue.severity, Issue.open),
+            findings=_counted_by_two(session, FindingRow.severity, FindingRow.open),
             backlog=_counted_by_two(session, Backlog.base_severity, Backlog.status),
-            deliveries=session.scalar(sa.select(sa.func.count()).select_from(Delivery)) or 0,
+            deliveries=session.scalar(sa.select(sa.func.count()).select_from(DeliveryRow)) or 0,
             waiting_deliveries=waiting,
             oldest_waiting=oldest,
         )
@@ -70,15 +70,15 @@ def read(db: Database) -> Totals:
 def _roles(session: Session) -> dict[str, RoleTotals]:
     found = session.execute(
         sa.select(
-            ModelCall.role,
+            ModelCallRow.role,
             sa.func.count(),
-            sa.func.sum(ModelCall.input),
-            sa.func.sum(ModelCall.cached),
-            sa.func.sum(ModelCall.output),
-            sa.func.sum(ModelCall.cost_usd),
+            sa.func.sum(ModelCallRow.input),
+            sa.func.sum(ModelCallRow.cached),
+            sa.func.sum(ModelCallRow.output),
+            sa.func.sum(ModelCallRow.cost_usd),
         )
-        .where(ModelCall.settled)
-        .group_by(ModelCall.role)
+        .where(ModelCallRow.settled)
+        .group_by(ModelCallRow.role)
     )
     return {
         role: RoleTotals(calls, int(given), int(cached), int(output), Decimal(cost or 0))

@@ -10,13 +10,13 @@ from app.db.engine import Database
 from app.db.tables import DEFAULT_PROJECT, Phase, Run, Submission, Transition
 from app.domain.plan import Plan
 from app.domain.ruleset import Ruleset
-from app.domain.run_export import Backlogs, PostedPatch, ProjectRules, RunArchive, Step
+from app.domain.run_export import Backlogs, PostedPatch, ProjectRules, RunArchive, TransitionEntry
 from app.queries import run_metrics, run_view
 
 
-def of_run(db: Database, run_id: str, ruleset: Ruleset, server_url: str) -> RunArchive:
+def read_run_archive(db: Database, run_id: str, ruleset: Ruleset, server_url: str) -> RunArchive:
     """The run as it stands now. Raises `sqlalchemy.exc.NoResultFound`."""
-    summary, view = run_metrics.run_summary(db, run_id, ruleset.run), run_view.take(db, run_id, server_url)
+    summary, view = run_metrics.run_summary(db, run_id, ruleset.run), run_view.read_run_view(db, run_id, server_url)
     with db.reading() as session:
         run = session.get_one(Run, run_id)
         phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id)).all()
@@ -37,7 +37,7 @@ def of_run(db: Database, run_id: str, ruleset: Ruleset, server_url: str) -> RunA
         )
 
 
-def runs_to_show(db: Database, ended: int) -> list[str]:
+def list_recent_run_ids(db: Database, ended: int) -> list[str]:
     """The ids of all runs that have not ended, and of those that ended last, `ended` at most."""
     with db.reading() as session:
         working = session.scalars(sa.select(Run.run_id).where(Run.completed_at.is_(None)).order_by(Run.created_at))
@@ -45,26 +45,26 @@ def runs_to_show(db: Database, ended: int) -> list[str]:
         return [*working, *session.scalars(over.limit(ended))]
 
 
-def every_run(db: Database) -> list[str]:
+def list_run_ids(db: Database) -> list[str]:
     """The ids of all runs, oldest first."""
     with db.reading() as session:
         return list(session.scalars(sa.select(Run.run_id).order_by(Run.created_at, Run.run_id)))
 
 
-def every_project(db: Database) -> list[str]:
+def list_project_ids(db: Database) -> list[str]:
     """The service's own project, and all that have a run or a backlog."""
     with db.reading() as session:
         of_runs = set(session.scalars(sa.select(Run.project_id).distinct()))
-        return sorted({DEFAULT_PROJECT} | of_runs | set(backlog.all_projects(session)))
+        return sorted({DEFAULT_PROJECT} | of_runs | set(backlog.list_projects(session)))
 
 
-def backlogs(db: Database) -> Backlogs:
+def read_backlogs(db: Database) -> Backlogs:
     """The backlogs of all projects."""
     with db.reading() as session:
-        return backlog.all_projects(session)
+        return backlog.list_projects(session)
 
 
-def rules_of(db: Database, project_id: str, ruleset: Ruleset) -> ProjectRules:
+def read_project_rules(db: Database, project_id: str, ruleset: Ruleset) -> ProjectRules:
     """By which rules the project's runs are governed, as far as is known here."""
     query = (
         sa.select(Run.run_id, Run.strategy)
@@ -81,9 +81,9 @@ def rules_of(db: Database, project_id: str, ruleset: Ruleset) -> ProjectRules:
     )
 
 
-def _history(session: Session, run_id: str) -> tuple[Step, ...]:
+def _history(session: Session, run_id: str) -> tuple[TransitionEntry, ...]:
     found = session.scalars(sa.select(Transition).where(Transition.run_id == run_id).order_by(Transition.id))
-    return tuple(Step.model_validate(row) for row in found)
+    return tuple(TransitionEntry.model_validate(row) for row in found)
 
 
 def _patches(session: Session, run_id: str) -> tuple[PostedPatch, ...]:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from app.db import backlog, finding_rows, linked_runs, model_calls
@@ -11,20 +10,18 @@ from app.db.engine import LOCK, Database
 from app.db.model_calls import Spent
 from app.db.tables import Phase, Run, Tier
 from app.domain import promotion
-from app.domain.api_errors import Unknown
+from app.domain.api_errors import NotFound
 from app.domain.api_run import FollowingRun, PhaseCard, RunCard, TierCard
 from app.domain.finding_counts import IssueCounts
-from app.domain.plan import Phase as PlannedPhase
-from app.domain.plan import Plan, is_identifier
+from app.domain.frozen import Frozen
+from app.domain.plan import Plan, PlannedPhase, is_identifier
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
 from app.queries import run_view
 
 
-class Place(BaseModel):
+class RunLocation(Frozen):
     """Where a run works, for decisions that need no more of it."""
-
-    model_config = ConfigDict(frozen=True)
 
     repository: str | None
     installation_id: int
@@ -33,15 +30,15 @@ class Place(BaseModel):
     over: bool
 
 
-def place_of(db: Database, run_id: str) -> Place:
+def get_run_location(db: Database, run_id: str) -> RunLocation:
     """Where the run works. Raises `Unknown`."""
     columns = (Run.repository, Run.installation_id, Run.base_branch, Run.head_sha, Run.completed_at)
     query = sa.select(*columns).where(Run.run_id == run_id)
     with db.reading() as session:
         row = session.execute(query).one_or_none() if is_identifier(run_id) else None
     if row is None:
-        raise _unknown(run_id)
-    return Place(
+        raise _not_found(run_id)
+    return RunLocation(
         repository=row.repository,
         installation_id=row.installation_id or 0,
         base_branch=row.base_branch,
@@ -50,26 +47,26 @@ def place_of(db: Database, run_id: str) -> Place:
     )
 
 
-def of_run(db: Database, run_id: str) -> RunCard:
+def read_run_card(db: Database, run_id: str) -> RunCard:
     """The run as it stands now. Raises `Unknown`."""
     with db.reading() as session:
-        return read(session, require(session, run_id))
+        return run_card(session, get_run(session, run_id))
 
 
-def require(session: Session, run_id: str, *, held: bool = False) -> Run:
+def get_run(session: Session, run_id: str, *, held: bool = False) -> Run:
     """The run, on request held until the transaction ends. Raises `Unknown`."""
     lock = LOCK if held else None
     run = session.get(Run, run_id, with_for_update=lock) if is_identifier(run_id) else None
     if run is None:
-        raise _unknown(run_id)
+        raise _not_found(run_id)
     return run
 
 
-def _unknown(run_id: str) -> Unknown:
-    return Unknown(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
+def _not_found(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
 
 
-def read(session: Session, run: Run) -> RunCard:
+def run_card(session: Session, run: Run) -> RunCard:
     """As `of_run`, in the caller's transaction."""
     tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run.run_id).order_by(Tier.tier_index)).all()
     counts = finding_rows.counts(session, run.run_id)
@@ -84,7 +81,7 @@ def read(session: Session, run: Run) -> RunCard:
     said = {tier.tier_id: tier.description for tier in plan.tiers} if plan else {}
     tier_cards = [_tier(tier, said.get(tier.tier_id, ""), held[tier.tier_id], counts, strategy) for tier in tiers]
     views = run_view.tier_views(plan, strategy, tiers, rows, used, counts)
-    blockers = list(run_view.blockers(run, views, strategy, counts))
+    blockers = list(run_view.promotion_blockers(run, views, strategy, counts))
     return RunCard(
         id=run.run_id,
         run_id=run.run_id,
@@ -110,7 +107,7 @@ def read(session: Session, run: Run) -> RunCard:
         major_issues_count=counts.run.major,
         promotion_eligible_to_main=not blockers,
         promotion_blockers=blockers if run.completed_at else [],
-        debt_status=promotion.debt_status(backlog.of_project(session, run.project_id)),
+        debt_status=promotion.debt_status(backlog.list_entries(session, run.project_id)),
         failure_reason=run.failure_reason,
         branch=f"autonomous/{run.run_id}",
         head_sha=run.head_sha,
@@ -213,5 +210,5 @@ def _following(run: Run) -> list[FollowingRun]:
         FollowingRun(
             run_id=following, part=run.part + number, phase_ids=[phase["phase_id"] for phase in plan["phases"]]
         )
-        for number, (following, plan) in enumerate(zip(linked_runs.ids_after(run), run.rest, strict=True), 1)
+        for number, (following, plan) in enumerate(zip(linked_runs.following_run_ids(run), run.rest, strict=True), 1)
     ]

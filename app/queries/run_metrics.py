@@ -41,10 +41,10 @@ def run_metrics(
     which = sa.true() if state is None else Run.state == state
     with db.reading() as session:
         total = session.scalar(sa.select(sa.func.count()).select_from(Run).where(which)) or 0
-        return total, [RunMetrics(**row) for row in rows(session, defaults, which, limit, offset)]
+        return total, [RunMetrics(**row) for row in run_metric_rows(session, defaults, which, limit, offset)]
 
 
-def rows(
+def run_metric_rows(
     session: Session, defaults: RunCaps, which: sa.ColumnElement[bool], limit: int, offset: int = 0
 ) -> list[dict[str, Any]]:
     """The fields of `RunMetrics`, and `failure_reason` and `exhausted`, of a page of runs."""
@@ -80,9 +80,9 @@ def _figures(row: Mapping[Any, Any], defaults: RunCaps, phase_count: int, used: 
     return {
         "tokens_used": used.tokens,
         "cost_usd": used.cost_usd,
-        "max_minor_issues_total": _given(row["max_minor"], defaults.minor_issues_per_phase * phase_count),
+        "max_minor_issues_total": _value_or_default(row["max_minor"], defaults.minor_issues_per_phase * phase_count),
         "phase_count": phase_count,
-        "max_phases": _given(row["max_phases"], defaults.phases),
+        "max_phases": _value_or_default(row["max_phases"], defaults.phases),
     }
 
 
@@ -90,19 +90,19 @@ def tier_metrics(db: Database, run_id: str) -> list[TierMetrics]:
     """The run's tiers in order. Raises `sqlalchemy.exc.NoResultFound`."""
     with db.reading() as session:
         run = session.get_one(Run, run_id)
-        return _tiers(session, run, finding_rows.counts(session, run_id), budget_usage.read(session, run))
+        return _tiers(session, run, finding_rows.counts(session, run_id), budget_usage.read_caps(session, run))
 
 
 def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
     """The run as a whole. Raises `sqlalchemy.exc.NoResultFound`."""
-    blockers = run_view.take(db, run_id, "").promotion_blockers
+    blockers = run_view.read_run_view(db, run_id, "").promotion_blockers
     with db.reading() as session:
         run = session.get_one(Run, run_id)
-        counts, listed = finding_rows.counts(session, run_id), budget_usage.read(session, run)
+        counts, listed = finding_rows.counts(session, run_id), budget_usage.read_caps(session, run)
         tiers, phases = _tiers(session, run, counts, listed), _phases(session, run, counts, listed)
         strategy = run.strategy or {}
         return RunSummary(
-            **{name: getattr(run, name) for name in _OF_THE_RUN},
+            **{name: getattr(run, name) for name in _RUN_FIELDS},
             state=RunState(run.state),
             promotion_eligible=RunState(run.state) is RunState.DONE_SUCCESS and not blockers,
             promotion_blockers=blockers,
@@ -112,14 +112,16 @@ def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
             issues=RunIssues(
                 minor_count=counts.run.minor,
                 major_count=counts.run.major,
-                max_minor_total=_given(strategy.get("max_minor_issues"), defaults.minor_issues_per_phase * len(phases)),
+                max_minor_total=_value_or_default(
+                    strategy.get("max_minor_issues"), defaults.minor_issues_per_phase * len(phases)
+                ),
                 distinct_issues=len(finding_rows.run_index(session, run_id)),
             ),
             tiers=tuple(
                 TierSummary(
                     minor_issues=tier.minor_issues_count,
                     major_issues=tier.major_issues_count,
-                    **_same(tier, TierSummary),
+                    **_shared_fields(tier, TierSummary),
                 )
                 for tier in tiers
             ),
@@ -127,13 +129,13 @@ def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
         )
 
 
-_OF_THE_RUN = (
+_RUN_FIELDS = (
     *("run_id", "project_id", "repository", "issue_number", "pull_number", "engine", "safety_profile", "run_scope"),
     *("reason", "next_action", "created_at", "started_at", "completed_at"),
 )
 
 
-def _same(one: TierMetrics, kind: type[TierSummary]) -> dict[str, Any]:
+def _shared_fields(one: TierMetrics, kind: type[TierSummary]) -> dict[str, Any]:
     return {name: value for name, value in dict(one).items() if name in kind.model_fields}
 
 
@@ -146,7 +148,7 @@ def _budgets(
         token_utilization=share(used.tokens, run.token_cap),
         cost_usd=used.cost_usd,
         phase_count=len(phases),
-        max_phases=_given((run.strategy or {}).get("max_phases"), defaults.phases),
+        max_phases=_value_or_default((run.strategy or {}).get("max_phases"), defaults.phases),
         active_minutes=round(run.active_seconds / 60, 2),
         max_minutes=run.max_minutes,
         ci_runs=sum(phase.ci_runs for phase in phases) + run.merge_ci_runs,
@@ -228,5 +230,5 @@ def _count(session: Session, column: InstrumentedAttribute[str], ids: Sequence[s
     return dict(session.execute(query).all())
 
 
-def _given(value: int | None, otherwise: float) -> int:
+def _value_or_default(value: int | None, otherwise: float) -> int:
     return int(otherwise) if value is None else value

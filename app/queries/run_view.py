@@ -19,15 +19,15 @@ from app.domain.strategy import Strategy
 _DONE = {PhaseState.COMPLETE, PhaseState.SKIPPED}
 
 
-def take(db: Database, run_id: str, server_url: str) -> RunView:
+def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
     """Read a run as it stands now. Raises `sqlalchemy.exc.NoResultFound`."""
-    findings = finding_rows.of_run(db, run_id)
+    findings = finding_rows.list_findings(db, run_id)
     with db.reading() as session:
         run = session.get_one(Run, run_id)
         tier_rows = session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)).all()
         phase_rows = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)).all()
-        every_cap = budget_usage.read(session, run)
-        before, after = linked_runs.neighbors(session, run)
+        every_cap = budget_usage.read_caps(session, run)
+        before, after = linked_runs.linked_neighbors(session, run)
         counts = finding_rows.counts(session, run_id)
         used = model_calls.spent_by_phase(session, run_id)
     strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
@@ -62,14 +62,16 @@ def take(db: Database, run_id: str, server_url: str) -> RunView:
         usage=model_calls.usage_by_role(db, run_id),
         models=model_calls.models_by_role(db, run_id),
         findings=findings,
-        promotion_blockers=blockers(run, tiers, strategy, counts) if state.terminal else (),
+        promotion_blockers=promotion_blockers(run, tiers, strategy, counts) if state.terminal else (),
         promoted=run.promoted_at is not None,
         server_url=server_url,
         notices=tuple(run.notices),
     )
 
 
-def blockers(run: Run, tiers: Sequence[TierView], strategy: Strategy | None, counts: IssueCounts) -> tuple[str, ...]:
+def promotion_blockers(
+    run: Run, tiers: Sequence[TierView], strategy: Strategy | None, counts: IssueCounts
+) -> tuple[str, ...]:
     """Why the run may not be promoted, by what is known now: an audit or issue that came late counts too."""
     state, minor = RunState(run.state), counts.run.minor
     return promotion.blockers(

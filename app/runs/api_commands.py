@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +18,7 @@ from app.domain.api_requests import IssueReport, RunStart, StatusUpdate
 from app.domain.api_run import PhaseCard, RunCard
 from app.domain.budget import Role
 from app.domain.finding_counts import IndexEntry, PhaseIssues
+from app.domain.frozen import Frozen
 from app.domain.plan import Plan
 from app.domain.states import IllegalTransition, PhaseState, RunState
 from app.domain.status_view import Headline
@@ -27,20 +27,16 @@ from app.queries import run_details
 from app.runs import phase_moves, submissions, transitions
 
 
-class Target(BaseModel):
+class RunTarget(Frozen):
     """Where a run's work goes."""
-
-    model_config = ConfigDict(frozen=True)
 
     repository: str
     installation_id: int
     base_branch: str
 
 
-class IssueReceipt(BaseModel):
+class IssueReceipt(Frozen):
     """What a reported issue came to at the three levels."""
-
-    model_config = ConfigDict(frozen=True)
 
     message: str
     phase_file: PhaseIssues
@@ -48,39 +44,39 @@ class IssueReceipt(BaseModel):
     project_backlog_entry: BacklogEntry | None
 
 
-def start(
+def create_run(
     db: Database,
     asked: RunStart,
     parts: Sequence[Plan],
     options: RunOptions,
     strategies: Sequence[Strategy],
-    target: Target | None,
+    target: RunTarget | None,
     now: datetime,
 ) -> RunCard:
     """Make the run with its whole plan, or nothing of it; `strategies` are the first part's and those known already.
 
     Raises `Conflict` when its id or one of its linked runs' is taken, and when another run is on for its issue.
     """
-    run = _row(asked, parts, options, strategies[1:], target, now)
+    run = _new_run(asked, parts, options, strategies[1:], target, now)
     try:
         with db.writing() as session:
-            _require_room(session, run)
+            _require_free_ids(session, run)
             session.add(run)
             session.flush()
             record_transition(session, run.run_id, "run", run.run_id, "", run.state, "asked for over the API", now)
-            transitions.govern(session, run, parts[0], strategies[0], now)
+            transitions.store_plan_and_strategy(session, run, parts[0], strategies[0], now)
     except IntegrityError as error:  # a run that came at the same moment was first
         with db.reading() as session:
-            _require_room(session, run)
-        raise Conflict(_taken(asked.run.run_id)) from error
-    return run_details.of_run(db, asked.run.run_id)
+            _require_free_ids(session, run)
+        raise Conflict(_id_taken_message(asked.run.run_id)) from error
+    return run_details.read_run_card(db, asked.run.run_id)
 
 
 def update_status(db: Database, run_id: str, phase_id: str, update: StatusUpdate, now: datetime) -> PhaseCard:
     """Step a phase, and its tier and run with it. Raises `Unknown`, and `Conflict` for a step that there is not."""
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
         _require_step(session, run, phase, update.state)
         begun = phase.builder_attempts + (update.state is PhaseState.EXECUTING)
         phase.builder_attempts = max(begun, update.builder_attempts or 0)
@@ -89,9 +85,9 @@ def update_status(db: Database, run_id: str, phase_id: str, update: StatusUpdate
         if update.major_issues_count is not None:
             phase.reported_major = update.major_issues_count
         if update.tokens_used is not None:
-            phase_moves.book(session, run, phase, Role.BUILDER, update.tokens_used, "status", now)
+            phase_moves.book_tokens(session, run, phase, Role.BUILDER, update.tokens_used, "status", now)
         if not phase_moves.end_if_exhausted(session, run, phase, Role.BUILDER, now):
-            _step(session, run, phase, update.state, now)
+            _move_phase(session, run, phase, update.state, now)
         session.flush()
         return run_details.phase_card(session, run, phase)
 
@@ -101,9 +97,9 @@ def record_issue(
 ) -> IssueReceipt:
     """Record an issue at the three levels; also after the end of the phase or run. Raises `Unknown`."""
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
-        finding_rows.require_room(session, run, report.issue_key)
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
+        finding_rows.check_key_limit(session, run, report.issue_key)
         finding_rows.record_in(
             session,
             run,
@@ -120,23 +116,23 @@ def record_issue(
             message=f"{report.issue_key} is recorded for {phase_id}",
             phase_file=finding_rows.phase_file(session, run, phase),
             run_index_entry=finding_rows.index_entry(session, run_id, report.issue_key),
-            project_backlog_entry=backlog.entry(session, run.project_id, report.issue_key),
+            project_backlog_entry=backlog.get_entry(session, run.project_id, report.issue_key),
         )
 
 
 def issue_index(db: Database, run_id: str) -> dict[str, IndexEntry]:
     """The issues of a run by their keys. Raises `Unknown`."""
     with db.reading() as session:
-        run_details.require(session, run_id)
+        run_details.get_run(session, run_id)
         return finding_rows.run_index(session, run_id)
 
 
-def _row(
+def _new_run(
     asked: RunStart,
     parts: Sequence[Plan],
     options: RunOptions,
     later: Sequence[Strategy],
-    target: Target | None,
+    target: RunTarget | None,
     now: datetime,
 ) -> Run:
     spec = asked.run
@@ -166,24 +162,24 @@ def _row(
     )
 
 
-def _step(session: Session, run: Run, phase: Phase, target: PhaseState, now: datetime) -> None:
+def _move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, now: datetime) -> None:
     """Take a step that the machine has; after more attempts than are allowed it leads to a failure."""
     allowed = phase_moves.strategy_of(run).of_phase(phase.phase_id).builder_tries
     too_many = f"{phase.builder_attempts} attempts, {allowed} are allowed"
     over = phase.builder_attempts > allowed
     if over and target is PhaseState.COMPLETE:
-        phase_moves.move(session, run, phase, PhaseState.FAILED, too_many, now)
+        phase_moves.move_phase(session, run, phase, PhaseState.FAILED, too_many, now)
         return
-    phase_moves.move(session, run, phase, target, "reported over the API", now)
+    phase_moves.move_phase(session, run, phase, target, "reported over the API", now)
     if over and not PhaseState(phase.state).ended:
-        phase_moves.move(session, run, phase, PhaseState.FAILED, too_many, now)
+        phase_moves.move_phase(session, run, phase, PhaseState.FAILED, too_many, now)
 
 
-def _require_room(session: Session, run: Run) -> None:
+def _require_free_ids(session: Session, run: Run) -> None:
     """Raise `Conflict` unless the run, and those that are to follow it, may have their ids, and the run its issue."""
     if session.get(Run, run.run_id) is not None:
-        raise Conflict(_taken(run.run_id))
-    wanted = linked_runs.ids_after(run)
+        raise Conflict(_id_taken_message(run.run_id))
+    wanted = linked_runs.following_run_ids(run)
     taken = session.scalar(sa.select(Run.run_id).where(Run.run_id.in_(wanted)).limit(1)) if wanted else None
     if taken is not None:
         count = f"{len(wanted) + 1} runs"
@@ -201,7 +197,7 @@ def _require_room(session: Session, run: Run) -> None:
             raise Conflict(f"The run {other} is on for the issue {issue}; wait for its end or cancel it")
 
 
-def _taken(run_id: str) -> str:
+def _id_taken_message(run_id: str) -> str:
     return f"There is a run {run_id} already; give the new one an id of its own"
 
 
@@ -221,6 +217,6 @@ def _require_step(session: Session, run: Run, phase: Phase, target: PhaseState) 
     if (
         target is PhaseState.COMPLETE
         and not rules.auto_apply
-        and not submissions.approved(session, run.run_id, phase.phase_id)
+        and not submissions.is_approved(session, run.run_id, phase.phase_id)
     ):
         raise Conflict(f"{phase.phase_id} is of a category that is audited first: post an approving auditor_result")

@@ -8,33 +8,33 @@ from sqlalchemy.orm import Session
 
 from app.db import finding_rows
 from app.db.engine import Database
-from app.db.tables import Issue, Phase, Run
+from app.db.tables import FindingRow, Phase, Run
 from app.domain import patch_policy
-from app.domain.api_errors import Unusable
+from app.domain.api_errors import Unprocessable
 from app.domain.api_requests import AuditorResult, AuditRequest
 from app.domain.api_responses import AuditReceipt, AuditRequestReceipt
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
 from app.domain.patch import Patch
-from app.domain.posted_patch import read_patch
+from app.domain.posted_patch import parse_posted_patch
 from app.domain.states import PhaseState, RunState
 from app.domain.strategy import Engine
 from app.runs import phase_moves, submissions
-from app.runs.submissions import AUDIT, WORK, Posted
+from app.runs.submissions import AUDIT, WORK, PostOutcome
 
 
-def request(db: Database, run_id: str, phase_id: str, asked: AuditRequest, now: datetime) -> AuditRequestReceipt:
+def request_audit(db: Database, run_id: str, phase_id: str, asked: AuditRequest, now: datetime) -> AuditRequestReceipt:
     """Bring a phase to its gate, where an audit is awaited; one that has ended stays as it is.
 
     Raises `Unknown`, and `Unusable` when the body names another run, phase or tier.
     """
     with db.writing() as session:
         said = (asked.run_id or run_id, asked.phase_id or phase_id)
-        run, phase = submissions.addressed(session, run_id, phase_id, *said)
+        run, phase = submissions.lock_run_and_phase(session, run_id, phase_id, *said)
         if asked.tier_id is not None and asked.tier_id != phase.tier_id:
-            raise Unusable(f"{phase_id} belongs to tier {phase.tier_id}, not to {asked.tier_id}")
+            raise Unprocessable(f"{phase_id} belongs to tier {phase.tier_id}, not to {asked.tier_id}")
         if not _late(run, phase):
-            phase_moves.to_gate(session, run, phase, "an audit is asked for", now)
+            phase_moves.move_to_gate(session, run, phase, "an audit is asked for", now)
             phase.awaiting = phase.awaiting or AUDIT
         own = phase_moves.strategy_of(run).of_phase(phase_id).auditor_profile if run.strategy else None
         return AuditRequestReceipt(
@@ -45,7 +45,7 @@ def request(db: Database, run_id: str, phase_id: str, asked: AuditRequest, now: 
         )
 
 
-def post(
+def post_audit(
     db: Database,
     run_id: str,
     phase_id: str,
@@ -54,63 +54,63 @@ def post(
     *,
     found: Sequence[Finding] = (),
     misfit: str = "",
-) -> Posted[AuditReceipt]:
+) -> PostOutcome[AuditReceipt]:
     """Take in an audit; `found` are findings of our own Auditor, which know their places, beside those in `result`.
 
     Raises `Unknown`, and `Unusable` for a suggested patch that cannot be read or does not apply (`misfit` says why),
     which is recorded as an issue first.
     """
     with db.writing() as session:
-        run, phase = submissions.addressed(session, run_id, phase_id, result.run_id, result.phase_id)
-        first = submissions.known(session, phase, Role.AUDITOR, result.auditor_attempts)
+        run, phase = submissions.lock_run_and_phase(session, run_id, phase_id, result.run_id, result.phase_id)
+        first = submissions.find_attempt(session, phase, Role.AUDITOR, result.auditor_attempts)
         if first is not None:
-            answered = first.answer or submissions.under_way(phase) | {"recommendation": result.recommendation}
-            return Posted(AuditReceipt.model_validate(answered), None if first.answer else first.id)
-        patches = Unusable(misfit) if misfit else _read(result)
-        if not isinstance(patches, Unusable):
+            answered = first.answer or submissions.pending_receipt(phase) | {"recommendation": result.recommendation}
+            return PostOutcome(AuditReceipt.model_validate(answered), None if first.answer else first.id)
+        patches = Unprocessable(misfit) if misfit else _read(result)
+        if not isinstance(patches, Unprocessable):
             return _take(session, run, phase, result, found, patches, now)
         problem = submissions.unusable_patch(phase, str(patches), Source.AUDITOR)
-        submissions.record(session, run, phase, (problem,), f"patch {now.isoformat()}", now)
+        submissions.record_findings(session, run, phase, (problem,), f"patch {now.isoformat()}", now)
     raise patches
 
 
-def follow(session: Session, run: Run, phase: Phase, result: AuditorResult, now: datetime) -> None:
+def apply_recommendation(session: Session, run: Run, phase: Phase, result: AuditorResult, now: datetime) -> None:
     """Move the phase to where the audit leads."""
     number, at_gate = result.auditor_attempts, phase.state == PhaseState.GATE
     phase.awaiting = ""
     if result.recommendation is Recommendation.ESCALATE:
         note = f"audit {number} escalates: {result.review_notes[:200]}"
-        phase_moves.fail(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
+        phase_moves.fail_phase(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
     elif result.recommendation is Recommendation.REVISE:
         _revise(session, run, phase, f"audit {number} asks for changes: {result.review_notes[:200]}", now)
     elif at_gate and run.repository is not None:
         phase.awaiting = WORK
     elif at_gate:
-        phase_moves.move(session, run, phase, PhaseState.COMPLETE, f"audit {number} approved", now)
+        phase_moves.move_phase(session, run, phase, PhaseState.COMPLETE, f"audit {number} approved", now)
     elif phase.state == PhaseState.QUEUED:
-        phase_moves.move(session, run, phase, PhaseState.EXECUTING, f"audit {number} came before a result", now)
+        phase_moves.move_phase(session, run, phase, PhaseState.EXECUTING, f"audit {number} came before a result", now)
 
 
-def subject(db: Database, run_id: str, phase_id: str) -> str | None:
+def audit_subject(db: Database, run_id: str, phase_id: str) -> str | None:
     """What our own Auditor would review, told apart by how often it gave no answer; None without a posted patch."""
     with db.reading() as session:
-        built = submissions.newest(session, run_id, phase_id, Role.BUILDER)
+        built = submissions.find_newest(session, run_id, phase_id, Role.BUILDER)
         if built is None or not built.body.get("patch_content"):
             return None
         key = _no_answer(phase_id)
-        failures = select(Issue.occurrences).where(
-            Issue.run_id == run_id, Issue.phase_id == phase_id, Issue.issue_key == key
+        failures = select(FindingRow.occurrences).where(
+            FindingRow.run_id == run_id, FindingRow.phase_id == phase_id, FindingRow.issue_key == key
         )
         return f"{built.id}:{session.scalar(failures) or 0}"
 
 
-def next_number(db: Database, run_id: str, phase_id: str) -> int:
+def next_audit_number(db: Database, run_id: str, phase_id: str) -> int:
     """The number of the phase's next audit."""
     with db.reading() as session:
         return 1 + submissions.last_attempt(session, run_id, phase_id, Role.AUDITOR)
 
 
-def note_failure(db: Database, run_id: str, phase_id: str, number: int, why: str, now: datetime) -> None:
+def record_audit_failure(db: Database, run_id: str, phase_id: str, number: int, why: str, now: datetime) -> None:
     """Record that our own Auditor came to no answer: the audit is still awaited."""
     finding = Finding(
         issue_key=_no_answer(phase_id),
@@ -120,9 +120,9 @@ def note_failure(db: Database, run_id: str, phase_id: str, number: int, why: str
         problem=f"Autopack's own Auditor gave no answer: {why}",
     )
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
-        submissions.record(session, run, phase, (finding,), f"audit {number} failed {now.isoformat()}", now)
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
+        submissions.record_findings(session, run, phase, (finding,), f"audit {number} failed {now.isoformat()}", now)
 
 
 def _no_answer(phase_id: str) -> str:
@@ -134,10 +134,10 @@ def _late(run: Run, phase: Phase) -> bool:
     return run.engine != Engine.EXTERNAL or run.completed_at is not None or PhaseState(phase.state).ended
 
 
-def _read(result: AuditorResult) -> list[Patch] | Unusable:
+def _read(result: AuditorResult) -> list[Patch] | Unprocessable:
     try:
-        return [read_patch(one.patch_content) for one in result.suggested_patches or ()]
-    except Unusable as error:
+        return [parse_posted_patch(one.patch_content) for one in result.suggested_patches or ()]
+    except Unprocessable as error:
         return error
 
 
@@ -149,10 +149,10 @@ def _take(
     found: Sequence[Finding],
     patches: Sequence[Patch],
     now: datetime,
-) -> Posted[AuditReceipt]:
+) -> PostOutcome[AuditReceipt]:
     number, late = result.auditor_attempts, _late(run, phase)
     before_ci = phase.awaiting == WORK
-    spec, rules = submissions.planned(run, phase), phase_moves.strategy_of(run).patch
+    spec, rules = submissions.planned_phase(run, phase), phase_moves.strategy_of(run).patch
     refused = tuple(
         one.model_copy(update={"severity": Severity.MINOR})  # what is only suggested does not count against the phase
         for patch in patches
@@ -162,19 +162,21 @@ def _take(
     phase.auditor_attempts = max(phase.auditor_attempts, number)
     if result.recommendation is Recommendation.APPROVE:  # what it still finds is opened again
         finding_rows.resolve_sources(session, run, phase, (Source.AUDITOR,), f"approved in audit {number}")
-    submissions.record_posted(session, run, phase, result.issues_found or (), Source.AUDITOR, f"audit {number}", now)
-    submissions.record(session, run, phase, (*found, *refused), f"audit {number}", now)
-    phase_moves.book(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
+    submissions.record_posted_issues(
+        session, run, phase, result.issues_found or (), Source.AUDITOR, f"audit {number}", now
+    )
+    submissions.record_findings(session, run, phase, (*found, *refused), f"audit {number}", now)
+    phase_moves.book_tokens(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
     pushing = bool(patches) and not refused and not late and run.repository is not None
     if late:
-        phase_moves.reconsider(run, phase, result.recommendation)
+        phase_moves.record_late_audit(run, phase, result.recommendation)
         if run.engine == Engine.EXTERNAL and run.completed_at is None:
             phase_moves.end_if_exhausted(session, run, phase, Role.AUDITOR, now)
     elif not phase_moves.end_if_exhausted(session, run, phase, Role.AUDITOR, now):
         if pushing and phase.state == PhaseState.GATE and result.recommendation is not Recommendation.ESCALATE:
             phase.awaiting = WORK
         else:
-            follow(session, run, phase, result, now)
+            apply_recommendation(session, run, phase, result, now)
     receipt = AuditReceipt(
         message=f"Audit {number} of {phase.phase_id} is recorded" + (", after its end" if late else ""),
         recommendation=result.recommendation,
@@ -182,21 +184,21 @@ def _take(
         phase_state=PhaseState(phase.state),
     )
     if phase.awaiting == WORK and (pushing or not before_ci):  # else its commit is judged: the audit is heard after
-        return Posted(receipt, stored.id)
+        return PostOutcome(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
-    return Posted(receipt)
+    return PostOutcome(receipt)
 
 
 def _revise(session: Session, run: Run, phase: Phase, note: str, now: datetime) -> None:
     """Back to the builder, as often as the category's Auditor may ask."""
-    audits = submissions.submissions(session, run.run_id, phase.phase_id, Role.AUDITOR)
+    audits = submissions.list_submissions(session, run.run_id, phase.phase_id, Role.AUDITOR)
     asked = sum(one.body["recommendation"] == Recommendation.REVISE for one in audits)
     allowed = phase_moves.strategy_of(run).of_phase(phase.phase_id).auditor_tries
     if asked > allowed:
         note = f"the Auditor asked for changes {asked} times, {allowed} are allowed; at last: {note}"
-        phase_moves.fail(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
+        phase_moves.fail_phase(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
         return
     if phase.state == PhaseState.GATE:
         phase_moves.send_back(session, run, phase, note, now)
     if phase.state != PhaseState.EXECUTING:
-        phase_moves.move(session, run, phase, PhaseState.EXECUTING, note, now)
+        phase_moves.move_phase(session, run, phase, PhaseState.EXECUTING, note, now)

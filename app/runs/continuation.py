@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
-from app.db.linked_runs import RESULTS_AWAITED, next_id
+from app.db.linked_runs import RESULTS_AWAITED, next_run_id
 from app.db.tables import Run
 from app.db.transition_log import record_transition
 from app.domain.plan import Plan
@@ -27,13 +27,13 @@ def create_next(db: Database, run_id: str, at: datetime) -> str | None:
 
 def create_after(session: Session, before: Run, at: datetime) -> str | None:
     """`create_next` within a transaction that holds the run before; with its strategy, where that is frozen already."""
-    if not _due(before):
+    if not _has_next_part(before):
         return None
-    following = next_id(before.run_id, before.part)
+    following = next_run_id(before.run_id, before.part)
     there = session.get(Run, following)
     if there is not None:
         return following if there.follows == before.run_id else None
-    run = _following(before, following, at)
+    run = _new_linked_run(before, following, at)
     try:
         with session.begin_nested():
             session.add(run)
@@ -44,29 +44,31 @@ def create_after(session: Session, before: Run, at: datetime) -> str | None:
     if before.rest_strategies:
         strategy, *rest = before.rest_strategies
         before.rest_strategies, run.rest_strategies = [], rest
-        transitions.govern(session, run, Plan.model_validate(run.plan), Strategy.model_validate(strategy), at)
+        transitions.store_plan_and_strategy(
+            session, run, Plan.model_validate(run.plan), Strategy.model_validate(strategy), at
+        )
         run.headline, run.next_action = Headline.BUILDING, RESULTS_AWAITED
     return following
 
 
-def not_begun(db: Database, run_id: str) -> str:
+def why_not_continued(db: Database, run_id: str) -> str:
     """Why no run does the next part of the plan though this one ended well; empty where nothing is missing."""
     with db.reading() as session:
         run = session.get_one(Run, run_id)
-        following = next_id(run_id, run.part)
+        following = next_run_id(run_id, run.part)
         there = session.get(Run, following)
-    if not _due(run) or (there is not None and there.follows == run_id):
+    if not _has_next_part(run) or (there is not None and there.follows == run_id):
         return ""
     why = "another run is on for this issue" if there is None else f"there is another run with its id, {following}"
     return f"Part {run.part + 1} of {run.parts} was not begun: {why}."
 
 
-def _due(run: Run) -> bool:
+def _has_next_part(run: Run) -> bool:
     """Whether the next part of the plan is to begin."""
     return bool(run.rest) and run.state == RunState.DONE_SUCCESS and run.intent == "build"
 
 
-def _following(before: Run, run_id: str, at: datetime) -> Run:
+def _new_linked_run(before: Run, run_id: str, at: datetime) -> Run:
     plan, *rest = before.rest
     return Run(
         run_id=run_id,

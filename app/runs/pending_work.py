@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from app.db import finding_rows, run_rows
@@ -15,15 +14,14 @@ from app.db.tables import Phase, Run, Submission, Transition
 from app.domain.api_requests import AuditorResult, BuilderResult, SuggestedPatch
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
+from app.domain.frozen import Frozen
 from app.domain.states import PhaseState, RunState
 from app.runs import audits, builder_results, phase_moves, submissions
 from app.runs.submissions import AUDIT, WORK
 
 
-class Look(BaseModel):
+class PendingPhases(Frozen):
     """How an externally built run stands, as its workflow sees it."""
-
-    model_config = ConfigDict(frozen=True)
 
     state: RunState
     reason: str
@@ -38,10 +36,8 @@ class Look(BaseModel):
     """When something was last posted or moved."""
 
 
-class Work(BaseModel):
+class PendingWork(Frozen):
     """What is to be done for one phase."""
-
-    model_config = ConfigDict(frozen=True)
 
     submission: int
     """The builder's result that is meant: what is done for it holds for no later one."""
@@ -56,7 +52,7 @@ class Work(BaseModel):
     approved: bool
 
 
-class Verdict(StrEnum):
+class CompletionResult(StrEnum):
     """What became of a phase whose commit CI did not find fault with."""
 
     COMPLETE = "complete"
@@ -66,7 +62,7 @@ class Verdict(StrEnum):
     """Something was posted meanwhile that takes its place."""
 
 
-def look(db: Database, run_id: str) -> Look:
+def read_pending(db: Database, run_id: str) -> PendingPhases:
     """Read the run anew."""
     with db.reading() as session:
         run = session.get_one(Run, run_id)
@@ -74,7 +70,7 @@ def look(db: Database, run_id: str) -> Look:
         waiting = [phase for phase in phases if phase.awaiting == WORK and phase.state == PhaseState.GATE]
         moved = session.scalar(sa.select(sa.func.max(Transition.at)).where(Transition.run_id == run_id))
         posted = session.scalar(sa.select(sa.func.max(Submission.at)).where(Submission.run_id == run_id))
-        return Look(
+        return PendingPhases(
             state=RunState(run.state),
             reason=run.reason,
             head_sha=run.head_sha,
@@ -85,94 +81,104 @@ def look(db: Database, run_id: str) -> Look:
         )
 
 
-def work(db: Database, run_id: str, phase_id: str) -> Work | None:
+def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
     """What is to be done for a phase; None when no result was posted for it."""
     with db.reading() as session:
         phase = session.get_one(Phase, (run_id, phase_id))
-        built = submissions.newest(session, run_id, phase_id, Role.BUILDER)
+        built = submissions.find_newest(session, run_id, phase_id, Role.BUILDER)
         if built is None:
             return None
         result, pushed_already = BuilderResult.model_validate(built.body), built.commit_sha is not None
-        return Work(
+        return PendingWork(
             submission=built.id,
             attempt=phase.builder_attempts,
             patch="" if pushed_already else result.patch_content or "",
             suggested=tuple(one.patch_content for one in _suggested(session, phase)),
             summary=result.notes or "",
             head_sha=phase.head_sha if pushed_already else None,
-            approved=submissions.approved(session, run_id, phase_id),
+            approved=submissions.is_approved(session, run_id, phase_id),
         )
 
 
-def note(db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime) -> None:
+def record_findings(
+    db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime
+) -> None:
     """Record findings that send nobody back: of suggestions that could not be used."""
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        submissions.record(session, run, phase_moves.the_phase(session, run, phase_id), found, seen_in, now)
+        run = phase_moves.lock_run(session, run_id)
+        submissions.record_findings(session, run, phase_moves.get_phase(session, run, phase_id), found, seen_in, now)
 
 
-def refuse(db: Database, run_id: str, phase_id: str, work: Work, found: Sequence[Finding], now: datetime) -> None:
+def send_back_work(
+    db: Database, run_id: str, phase_id: str, work: PendingWork, found: Sequence[Finding], now: datetime
+) -> None:
     """Send a phase back because of what was found in its work: by the policy, or by CI.
 
     Found in work that something newer has taken the place of, it is recorded only.
     """
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
-        submissions.record(session, run, phase, found, f"attempt {work.attempt}", now)
-        if _stands(session, run, phase, work):
-            builder_results.again(session, run, phase, " ".join(one.problem for one in found), found, now)
-            _settle(session, run, phase, (), now)
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
+        submissions.record_findings(session, run, phase, found, f"attempt {work.attempt}", now)
+        if _is_current(session, run, phase, work):
+            builder_results.send_back_or_fail(session, run, phase, " ".join(one.problem for one in found), found, now)
+            _answer_waiting(session, run, phase, (), now)
 
 
 def await_audit(db: Database, run_id: str, phase_id: str, now: datetime) -> None:
     """The work is done as far as it can be without an approving audit."""
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
         if phase.awaiting == WORK:
             phase.awaiting = AUDIT
-        _settle(session, run, phase, (), now)
+        _answer_waiting(session, run, phase, (), now)
 
 
-def pushed(db: Database, run_id: str, phase_id: str, work: Work, sha: str, suggested: int, now: datetime) -> None:
+def record_pushed(
+    db: Database, run_id: str, phase_id: str, work: PendingWork, sha: str, suggested: int, now: datetime
+) -> None:
     """The work is on the branch, with so many of the auditor's suggestions; CI judges it, and the client is told."""
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
         built = session.get_one(Submission, work.submission)
         built.commit_sha = built.commit_sha or sha
         if built.answer is None:
-            built.answer = _standing(phase, f"Attempt {built.attempt} is pushed; CI judges it") | {"commit_sha": sha}
+            built.answer = _phase_answer(phase, f"Attempt {built.attempt} is pushed; CI judges it") | {
+                "commit_sha": sha
+            }
         if not RunState(run.state).terminal:
-            phase_moves.lead(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
-        if _stands(session, run, phase, work):
-            _settle(session, run, phase, [sha] * suggested, now)
+            phase_moves.advance_run_to(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
+        if _is_current(session, run, phase, work):
+            _answer_waiting(session, run, phase, [sha] * suggested, now)
 
 
-def complete(db: Database, run_id: str, phase_id: str, work: Work, cause: str, now: datetime) -> Verdict:
+def complete_phase(
+    db: Database, run_id: str, phase_id: str, work: PendingWork, cause: str, now: datetime
+) -> CompletionResult:
     """Complete a phase whose commit CI has judged, if it is audited and nothing newer was posted."""
     with db.writing() as session:
-        run = phase_moves.held_run(session, run_id)
-        phase = phase_moves.the_phase(session, run, phase_id)
-        if not _stands(session, run, phase, work) or _suggested(session, phase):
-            return Verdict.OVERTAKEN
-        if not submissions.approved(session, run_id, phase_id):
+        run = phase_moves.lock_run(session, run_id)
+        phase = phase_moves.get_phase(session, run, phase_id)
+        if not _is_current(session, run, phase, work) or _suggested(session, phase):
+            return CompletionResult.OVERTAKEN
+        if not submissions.is_approved(session, run_id, phase_id):
             phase.awaiting = AUDIT
-            verdict = Verdict.AUDIT
+            verdict = CompletionResult.AUDIT
         else:
             phase.note = ""
             finding_rows.resolve_sources(session, run, phase, (Source.CI, Source.STATIC_CHECK), cause)
-            phase_moves.move(session, run, phase, PhaseState.COMPLETE, cause, now)
-            verdict = Verdict.COMPLETE
-        _settle(session, run, phase, (), now)
+            phase_moves.move_phase(session, run, phase, PhaseState.COMPLETE, cause, now)
+            verdict = CompletionResult.COMPLETE
+        _answer_waiting(session, run, phase, (), now)
         return verdict
 
 
-def overtaken(db: Database, run_id: str, phase_id: str, work: Work) -> bool:
+def is_superseded(db: Database, run_id: str, phase_id: str, work: PendingWork) -> bool:
     """Whether the verdict on this work matters no more: something newer was posted, or the phase was taken back."""
     with db.reading() as session:
-        return not _stands(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
+        return not _is_current(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
 
 
 def keep_snapshot(db: Database, run_id: str, phase_id: str) -> None:
@@ -181,17 +187,17 @@ def keep_snapshot(db: Database, run_id: str, phase_id: str) -> None:
         session.get_one(Phase, (run_id, phase_id)).snapshot = True
 
 
-def deadline_of(db: Database, run_id: str) -> datetime:
+def get_deadline(db: Database, run_id: str) -> datetime:
     """Until when something has to be posted for the run."""
-    return deadline(look(db, run_id), run_rows.strategy(db, run_id).external_deadline_minutes)
+    return post_deadline(read_pending(db, run_id), run_rows.get_strategy(db, run_id).external_deadline_minutes)
 
 
-def deadline(seen: Look, minutes: float) -> datetime:
+def post_deadline(seen: PendingPhases, minutes: float) -> datetime:
     """Until when something has to be posted."""
     return seen.last + timedelta(minutes=minutes)
 
 
-def misfit(phase_id: str, problem: str, severity: Severity = Severity.MAJOR) -> Finding:
+def patch_conflict_finding(phase_id: str, problem: str, severity: Severity = Severity.MAJOR) -> Finding:
     """The finding of a patch that does not apply on top of what has landed meanwhile."""
     return Finding(
         issue_key=issue_key("patch", phase_id, "misfit"),
@@ -213,31 +219,31 @@ def _awaited(phases: Sequence[Phase]) -> str:
     return f"Awaited: {' and '.join(parts)}." if parts else ""
 
 
-def _stands(session: Session, run: Run, phase: Phase, work: Work) -> bool:
+def _is_current(session: Session, run: Run, phase: Phase, work: PendingWork) -> bool:
     """Whether the phase is still at its gate with this work, and the run goes on."""
-    newest = submissions.newest(session, run.run_id, phase.phase_id, Role.BUILDER)
+    newest = submissions.find_newest(session, run.run_id, phase.phase_id, Role.BUILDER)
     at_gate = phase.state == PhaseState.GATE and not RunState(run.state).terminal
     return at_gate and newest is not None and newest.id == work.submission
 
 
 def _suggested(session: Session, phase: Phase) -> list[SuggestedPatch]:
     """Patches of the newest audit, until it is answered."""
-    audited = submissions.newest(session, phase.run_id, phase.phase_id, Role.AUDITOR)
+    audited = submissions.find_newest(session, phase.run_id, phase.phase_id, Role.AUDITOR)
     if audited is None or audited.answer is not None:
         return []
     return AuditorResult.model_validate(audited.body).suggested_patches or []
 
 
-def _settle(session: Session, run: Run, phase: Phase, applied: Sequence[str], now: datetime) -> None:
+def _answer_waiting(session: Session, run: Run, phase: Phase, applied: Sequence[str], now: datetime) -> None:
     """Let a waiting audit lead where it says, and answer whatever waits with where the phase stands."""
-    audited = submissions.newest(session, run.run_id, phase.phase_id, Role.AUDITOR)
+    audited = submissions.find_newest(session, run.run_id, phase.phase_id, Role.AUDITOR)
     waiting = audited if audited is not None and audited.answer is None else None
     revise = waiting is not None and waiting.body["recommendation"] == Recommendation.REVISE
     if waiting is not None and revise and phase.state == PhaseState.GATE:
-        audits.follow(session, run, phase, AuditorResult.model_validate(waiting.body), now)
+        audits.apply_recommendation(session, run, phase, AuditorResult.model_validate(waiting.body), now)
     said = f"{phase.phase_id} is {phase.state}" + (f": {phase.note}" if phase.note else "")
-    for one in submissions.unanswered(session, run.run_id, phase.phase_id):
-        answer = _standing(phase, said)
+    for one in submissions.list_unanswered(session, run.run_id, phase.phase_id):
+        answer = _phase_answer(phase, said)
         if one.role == Role.AUDITOR:
             commits = list(applied) if one is waiting else []
             answer |= {
@@ -248,5 +254,5 @@ def _settle(session: Session, run: Run, phase: Phase, applied: Sequence[str], no
         one.answer = answer
 
 
-def _standing(phase: Phase, message: str) -> dict[str, Any]:
+def _phase_answer(phase: Phase, message: str) -> dict[str, Any]:
     return {"message": message, "phase_state": phase.state}

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import budget_usage, linked_runs
-from app.db.tables import ModelCall, Phase, Run, Tier
+from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.domain import budget, states
-from app.domain.api_errors import Unknown
+from app.domain.api_errors import NotFound
 from app.domain.budget import Kind, Purpose, Role, Scope
 from app.domain.findings import Recommendation
 from app.domain.plan import is_identifier
@@ -20,10 +20,10 @@ from app.domain.strategy import Strategy
 from app.queries import run_details
 from app.runs import continuation, tier_outcome, transitions
 
-MODEL = "external"
+EXTERNAL_MODEL = "external"
 """Stands for the model in the ledger: which one an external agent uses is its own affair."""
 
-_LEADS = {
+_RUN_STATE_AFTER = {
     PhaseState.EXECUTING: RunState.PHASE_EXECUTION,
     PhaseState.GATE: RunState.GATE,
     PhaseState.RETRY: RunState.PHASE_QUEUEING,
@@ -32,20 +32,20 @@ _LEADS = {
 """Where a phase's step takes its run."""
 
 
-def held_run(session: Session, run_id: str) -> Run:
+def lock_run(session: Session, run_id: str) -> Run:
     """The run, held until the transaction ends. Raises `Unknown`."""
-    return run_details.require(session, run_id, held=True)
+    return run_details.get_run(session, run_id, held=True)
 
 
-def the_phase(session: Session, run: Run, phase_id: str) -> Phase:
+def get_phase(session: Session, run: Run, phase_id: str) -> Phase:
     """A phase of the run. Raises `Unknown`."""
     phase = session.get(Phase, (run.run_id, phase_id)) if is_identifier(phase_id) else None
     if phase is None:
         known = session.scalars(sa.select(Phase.phase_id).where(Phase.run_id == run.run_id).order_by(Phase.phase_index))
-        later = linked_runs.run_with(run, phase_id)
+        later = linked_runs.following_run_with_phase(run, phase_id)
         elsewhere = f"; it comes with the run {later}, once the one before has succeeded" if later else ""
         has = f"; it has {', '.join(known) or 'none yet'}"
-        raise Unknown(f"The run {run.run_id} has no phase {phase_id[:100]!r}{elsewhere}{has}")
+        raise NotFound(f"The run {run.run_id} has no phase {phase_id[:100]!r}{elsewhere}{has}")
     return phase
 
 
@@ -53,7 +53,7 @@ def strategy_of(run: Run) -> Strategy:
     return Strategy.model_validate(run.strategy)
 
 
-def move(session: Session, run: Run, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
+def move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
     """Move a phase, and its tier and run with it; the last phase's end ends them too.
 
     Raises `IllegalTransition`, and then nothing has moved.
@@ -64,18 +64,18 @@ def move(session: Session, run: Run, phase: Phase, target: PhaseState, cause: st
     tier = session.get_one(Tier, (run.run_id, phase.tier_id))
     if tier.state == TierState.PENDING:
         transitions.step_tier(session, tier, TierState.RUNNING, cause, at)
-    if target in _LEADS:
-        lead(session, run, _LEADS[target], cause, at)
+    if target in _RUN_STATE_AFTER:
+        advance_run_to(session, run, _RUN_STATE_AFTER[target], cause, at)
     session.flush()
     if target is PhaseState.FAILED:
         phase.note = phase.note or cause[:200]
         reason = f"{phase.phase_id} did not pass: {cause}"
-        transitions.end_in(session, run, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason, at)
+        transitions.end_run_in(session, run, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason, at)
     elif target.ended:
-        _close(session, run, tier, cause, at)
+        _close_tier(session, run, tier, cause, at)
 
 
-def lead(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
+def advance_run_to(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
     """Take the run to `target` by steps that its machine has."""
     current = RunState(run.state)
     through = (RunState.GATE,) if current is RunState.PHASE_EXECUTION and target is RunState.SNAPSHOT_CREATED else ()
@@ -85,41 +85,41 @@ def lead(session: Session, run: Run, target: RunState, cause: str, at: datetime)
     run.started_at = run.started_at or at
 
 
-def to_gate(session: Session, run: Run, phase: Phase, cause: str, at: datetime) -> None:
+def move_to_gate(session: Session, run: Run, phase: Phase, cause: str, at: datetime) -> None:
     """Bring a phase to its gate from wherever an attempt or an audit finds it."""
     if phase.state in {PhaseState.QUEUED, PhaseState.RETRY}:
-        move(session, run, phase, PhaseState.EXECUTING, cause, at)
+        move_phase(session, run, phase, PhaseState.EXECUTING, cause, at)
     if phase.state != PhaseState.GATE:
-        move(session, run, phase, PhaseState.GATE, cause, at)
+        move_phase(session, run, phase, PhaseState.GATE, cause, at)
 
 
 def send_back(session: Session, run: Run, phase: Phase, note: str, at: datetime) -> None:
     """The gate, an audit or CI sends the work back to its builder."""
     phase.note = note[:300]
-    move(session, run, phase, PhaseState.RETRY, note, at)
+    move_phase(session, run, phase, PhaseState.RETRY, note, at)
 
 
-def fail(session: Session, run: Run, phase: Phase, note: str, at: datetime, state: RunState) -> None:
+def fail_phase(session: Session, run: Run, phase: Phase, note: str, at: datetime, state: RunState) -> None:
     """No try is left: the phase fails, and the run ends in `state`."""
     if phase.state == PhaseState.QUEUED:  # an audit may come before any result
-        move(session, run, phase, PhaseState.EXECUTING, note, at)
+        move_phase(session, run, phase, PhaseState.EXECUTING, note, at)
     phase.note = note[:300]
     transitions.step_phase(session, phase, PhaseState.FAILED, note, at)
     session.flush()
-    transitions.end_in(session, run, state, f"{phase.phase_id} did not pass: {note}", at)
+    transitions.end_run_in(session, run, state, f"{phase.phase_id} did not pass: {note}", at)
 
 
-def book(session: Session, run: Run, phase: Phase, role: Role, tokens: int, call: str, at: datetime) -> None:
+def book_tokens(session: Session, run: Run, phase: Phase, role: Role, tokens: int, call: str, at: datetime) -> None:
     """Book what an external agent used. The same `call` again replaces its amount."""
     call_id = f"external:{run.run_id}:{phase.phase_id}:{call}"
-    booked = session.get(ModelCall, call_id)
+    booked = session.get(ModelCallRow, call_id)
     if booked is None:
-        booked = ModelCall(
+        booked = ModelCallRow(
             id=call_id,
             run_id=run.run_id,
             phase_id=phase.phase_id,
             role=role,
-            model=MODEL,
+            model=EXTERNAL_MODEL,
             reserved=0,
             settled=True,
             at=at,
@@ -131,17 +131,17 @@ def book(session: Session, run: Run, phase: Phase, role: Role, tokens: int, call
 
 def end_if_exhausted(session: Session, run: Run, phase: Phase, role: Role, at: datetime) -> bool:
     """End the run when what was booked is over a cap of tokens or minutes, naming it; whether it was."""
-    for cap in budget_usage.read(session, run):
+    for cap in budget_usage.read_caps(session, run):
         here = {Scope.TIER: phase.tier_id, Scope.PHASE: phase.phase_id}.get(cap.scope, cap.name) == cap.name
         if here and cap.kind in {Kind.TOKENS, Kind.MINUTES} and cap.used > cap.limit:
             over = budget.exhausted(cap, 0, Purpose(role=role, phase_id=phase.phase_id)).exhausted
             state = RunState.DONE_FAILED_BUDGET_EXHAUSTED
-            transitions.end_in(session, run, state, over.reason, at, over)
+            transitions.end_run_in(session, run, state, over.reason, at, over)
             return True
     return False
 
 
-def reconsider(run: Run, phase: Phase, recommendation: Recommendation) -> None:
+def record_late_audit(run: Run, phase: Phase, recommendation: Recommendation) -> None:
     """A late audit that does not approve takes the run's promotion away; a later one of the phase can give it back."""
     objection = f"a late audit of {phase.phase_id} says: "
     if recommendation is not Recommendation.APPROVE:
@@ -150,7 +150,7 @@ def reconsider(run: Run, phase: Phase, recommendation: Recommendation) -> None:
         run.late_objection = ""
 
 
-def _close(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> None:
+def _close_tier(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> None:
     """End the tier with its last phase, and with the last of all the run, unless it has a branch to be promoted."""
     phases = session.scalars(sa.select(Phase).where(Phase.run_id == run.run_id)).all()
     of_tier = [PhaseState(phase.state) for phase in phases if phase.tier_id == tier.tier_id]
@@ -161,10 +161,10 @@ def _close(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> 
     session.flush()
     if outcome is TierState.NOT_CLEAN and strategy_of(run).not_clean_fails_run:
         reason = f"tier {tier.tier_id} is not clean, which the safety profile {run.safety_profile} does not allow"
-        transitions.end_in(session, run, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason, at)
+        transitions.end_run_in(session, run, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason, at)
     elif all(PhaseState(phase.state).ended for phase in phases):
         if RunState(run.state) in {RunState.PHASE_EXECUTION, RunState.GATE}:
-            lead(session, run, RunState.PHASE_QUEUEING, cause, at)
+            advance_run_to(session, run, RunState.PHASE_QUEUEING, cause, at)
         if run.repository is None:
-            transitions.end_in(session, run, RunState.DONE_SUCCESS, "every phase has ended", at)
+            transitions.end_run_in(session, run, RunState.DONE_SUCCESS, "every phase has ended", at)
             continuation.create_after(session, run, at)  # at once, so that its client need not wait for it

@@ -11,12 +11,11 @@ from sqlalchemy.orm import Session
 from app.db import finding_rows
 from app.db.engine import Database
 from app.db.tables import Phase, Run, Submission, Transition
-from app.domain.api_errors import Unusable
+from app.domain.api_errors import Unprocessable
 from app.domain.api_requests import AuditorResult, BuilderResult, PostedIssue
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, issue_key
-from app.domain.plan import Phase as PlannedPhase
-from app.domain.plan import Plan, is_identifier
+from app.domain.plan import Plan, PlannedPhase, is_identifier
 from app.domain.states import PhaseState
 from app.runs import phase_moves
 
@@ -29,24 +28,26 @@ AUDIT = "audit"
 
 
 @dataclass(frozen=True)
-class Posted(Generic[R]):
+class PostOutcome(Generic[R]):
     """What came of a post: its receipt, and the submission that the run's workflow has to answer yet, if any."""
 
     receipt: R
     at_work: int | None = None
 
 
-def addressed(session: Session, run_id: str, phase_id: str, said_run: str, said_phase: str) -> tuple[Run, Phase]:
+def lock_run_and_phase(
+    session: Session, run_id: str, phase_id: str, said_run: str, said_phase: str
+) -> tuple[Run, Phase]:
     """Run and phase of the address, held. Raises `Unknown`, and `Unusable` when the body names others."""
     if (said_run, said_phase) != (run_id, phase_id):
-        raise Unusable(
+        raise Unprocessable(
             f"The body speaks of {said_run}/{said_phase}, the address of {run_id}/{phase_id}: let them agree"
         )
-    run = phase_moves.held_run(session, run_id)
-    return run, phase_moves.the_phase(session, run, phase_id)
+    run = phase_moves.lock_run(session, run_id)
+    return run, phase_moves.get_phase(session, run, phase_id)
 
 
-def submissions(session: Session, run_id: str, phase_id: str, role: Role) -> list[Submission]:
+def list_submissions(session: Session, run_id: str, phase_id: str, role: Role) -> list[Submission]:
     """What was posted for a phase in one role, oldest first."""
     return list(session.scalars(_of(run_id, phase_id, role).order_by(Submission.id)))
 
@@ -63,18 +64,18 @@ def last_attempt(session: Session, run_id: str, phase_id: str, role: Role) -> in
     return session.scalar(posted) or 0
 
 
-def newest(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
+def find_newest(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
     """What was last posted for a phase in one role."""
     return session.scalar(_of(run_id, phase_id, role).order_by(Submission.id.desc()).limit(1))
 
 
-def unanswered(session: Session, run_id: str, phase_id: str) -> list[Submission]:
+def list_unanswered(session: Session, run_id: str, phase_id: str) -> list[Submission]:
     """What was posted for a phase and waits for its answer."""
     waiting = sa.select(Submission).where(Submission.run_id == run_id, Submission.phase_id == phase_id)
     return [one for one in session.scalars(waiting.order_by(Submission.id)) if one.answer is None]
 
 
-def known(session: Session, phase: Phase, role: Role, attempt: int) -> Submission | None:
+def find_attempt(session: Session, phase: Phase, role: Role, attempt: int) -> Submission | None:
     """The result of this attempt, if it was posted before."""
     return session.scalar(_of(phase.run_id, phase.phase_id, role).where(Submission.attempt == attempt))
 
@@ -93,31 +94,31 @@ def store(session: Session, phase: Phase, role: Role, attempt: int, body: dict[s
     return stored
 
 
-def answer_of(db: Database, submission_id: int) -> dict[str, Any] | None:
+def get_answer(db: Database, submission_id: int) -> dict[str, Any] | None:
     """What was answered to a posted result; None while the run's workflow works on it."""
     with db.reading() as session:
         return session.scalar(sa.select(Submission.answer).where(Submission.id == submission_id))
 
 
-def to_apply(db: Database, run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> tuple[str, ...]:
+def diffs_to_apply(db: Database, run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> tuple[str, ...]:
     """The diffs that the run's workflow would apply for a result, in order."""
     if isinstance(result, BuilderResult):
         return (result.patch_content,) if result.patch_content else ()
     if not is_identifier(phase_id):
         return ()
     with db.reading() as session:
-        built = newest(session, run_id, phase_id, Role.BUILDER)
+        built = find_newest(session, run_id, phase_id, Role.BUILDER)
         waiting = built.body.get("patch_content") if built is not None and built.commit_sha is None else None
         suggested = tuple(one.patch_content for one in result.suggested_patches or ())
         return ((waiting, *suggested) if waiting else suggested) if suggested else ()
 
 
-def under_way(phase: Phase) -> dict[str, Any]:
+def pending_receipt(phase: Phase) -> dict[str, Any]:
     """The receipt of a repeated post whose first one is being worked on."""
     return {"message": "This result is being worked on", "phase_state": phase.state}
 
 
-def approved(session: Session, run_id: str, phase_id: str) -> bool:
+def is_approved(session: Session, run_id: str, phase_id: str) -> bool:
     """Whether the newest audit approved what is at the gate: it came after the phase was last brought there."""
     to_gate = sa.select(sa.func.max(Transition.at)).where(
         Transition.run_id == run_id,
@@ -126,28 +127,30 @@ def approved(session: Session, run_id: str, phase_id: str) -> bool:
         Transition.new == PhaseState.GATE,
     )
     since = session.scalar(to_gate)
-    audited = newest(session, run_id, phase_id, Role.AUDITOR)
+    audited = find_newest(session, run_id, phase_id, Role.AUDITOR)
     if audited is None or since is None or audited.at <= since:
         return False
     return audited.body["recommendation"] == Recommendation.APPROVE
 
 
-def planned(run: Run, phase: Phase) -> PlannedPhase:
+def planned_phase(run: Run, phase: Phase) -> PlannedPhase:
     """The phase as the plan has it."""
     return next(one for one in Plan.model_validate(run.plan).phases if one.phase_id == phase.phase_id)
 
 
-def record(session: Session, run: Run, phase: Phase, found: Sequence[Finding], seen_in: str, now: datetime) -> None:
+def record_findings(
+    session: Session, run: Run, phase: Phase, found: Sequence[Finding], seen_in: str, now: datetime
+) -> None:
     """Record findings of our own checks."""
     finding_rows.record_in(session, run, phase, found, seen_in, now)
 
 
-def record_posted(
+def record_posted_issues(
     session: Session, run: Run, phase: Phase, posted: Sequence[PostedIssue], source: str, seen_in: str, now: datetime
 ) -> None:
     """Record issues that came with a result or audit; `source` is theirs unless they name one."""
     evidence = {one.issue_key: one.evidence_refs or () for one in posted}
-    finding_rows.require_room(session, run, *evidence)
+    finding_rows.check_key_limit(session, run, *evidence)
     finding_rows.record_in(
         session, run, phase, [one.as_finding(source) for one in posted], seen_in, now, evidence=evidence
     )

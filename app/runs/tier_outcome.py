@@ -23,5 +23,7 @@ def tier_outcome(session: Session, run: Run, tier_id: str) -> TierState:
         minor_issues=found.minor,
         max_major=allowed.max_major_issues,
         max_minor=allowed.max_minor_issues,
-        budgets=[cap for cap in budget_usage.read(session, run) if cap.scope is Scope.TIER and cap.name == tier_id],
+        budgets=[
+            cap for cap in budget_usage.read_caps(session, run) if cap.scope is Scope.TIER and cap.name == tier_id
+        ],
     )

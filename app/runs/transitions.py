@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.db import backlog, finding_rows, run_rows
 from app.db.engine import LOCK, Database
 from app.db.run_rows import RunRow
-from app.db.tables import ModelCall, Phase, Run, Tier
+from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.db.transition_log import record_transition
 from app.domain import states
 from app.domain.budget import Exhausted
@@ -18,7 +18,7 @@ from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
 
-_RESUMED = "Resumed after a crash or restart"
+_RESUMED_PREFIX = "Resumed after a crash or restart"
 
 
 def store_strategy(
@@ -35,12 +35,12 @@ def store_strategy(
             return
         run.rest = [*(part.model_dump(mode="json") for part in rest), *run.rest]
         run.parts = run.part + len(run.rest)
-        govern(session, run, plan, strategy, at)
+        store_plan_and_strategy(session, run, plan, strategy, at)
 
 
-def govern(session: Session, run: Run, plan: Plan, strategy: Strategy, at: datetime) -> None:
+def store_plan_and_strategy(session: Session, run: Run, plan: Plan, strategy: Strategy, at: datetime) -> None:
     """Give the run plan and strategy, and so its state RUN_CREATED, in the caller's transaction."""
-    run_rows.put_plan(session, run, plan, strategy)
+    run_rows.store_plan(session, run, plan, strategy)
     step_run(session, run, RunState.RUN_CREATED, "plan and strategy stored", at)
 
 
@@ -50,17 +50,17 @@ def stop_clock(db: Database, run_id: str, at: datetime) -> None:
         _stop_clock(session.get_one(Run, run_id, with_for_update=LOCK), at)
 
 
-def note_restart(db: Database, at: datetime) -> None:
+def mark_open_runs_resumed(db: Database, at: datetime) -> None:
     """After a crash: open runs say that they were resumed; time since their last model request is not counted."""
     with db.writing() as session:
         for run in session.scalars(sa.select(Run).where(Run.completed_at.is_(None))):
-            earlier = [one for one in run.notices if not one.startswith(_RESUMED)]
-            run.notices = [*earlier, f"{_RESUMED} at {at:%Y-%m-%d %H:%M} UTC; nothing was done twice."]
+            earlier = [one for one in run.notices if not one.startswith(_RESUMED_PREFIX)]
+            run.notices = [*earlier, f"{_RESUMED_PREFIX} at {at:%Y-%m-%d %H:%M} UTC; nothing was done twice."]
             if run.active_since is not None:
                 run.active_since = at
 
 
-def tick(db: Database, run_id: str, at: datetime) -> RunRow:
+def update_clock(db: Database, run_id: str, at: datetime) -> RunRow:
     """Add the active time so far, so that a crash loses only what comes after; return the run."""
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
@@ -70,7 +70,7 @@ def tick(db: Database, run_id: str, at: datetime) -> RunRow:
         return RunRow.model_validate(run)
 
 
-def end(
+def end_run(
     db: Database, run_id: str, state: RunState, reason: str, at: datetime, exhausted: Exhausted | None = None
 ) -> tuple[RunState, str]:
     """End the run and everything of it that is still open; return the state it ended in, and why.
@@ -79,10 +79,10 @@ def end(
     off may have been answered and billed, so its whole reservation counts as used.
     """
     with db.writing() as session:
-        return end_in(session, session.get_one(Run, run_id, with_for_update=LOCK), state, reason, at, exhausted)
+        return end_run_in(session, session.get_one(Run, run_id, with_for_update=LOCK), state, reason, at, exhausted)
 
 
-def end_in(
+def end_run_in(
     session: Session, run: Run, state: RunState, reason: str, at: datetime, exhausted: Exhausted | None = None
 ) -> tuple[RunState, str]:
     """`end` within a transaction that holds the run."""
@@ -102,18 +102,18 @@ def end_in(
         if tier.state in {TierState.PENDING, TierState.RUNNING}:
             step_tier(session, tier, TierState.BLOCKED, reason, at)
     step_run(session, run, state, reason, at)
-    cut_off = sa.update(ModelCall).where(ModelCall.run_id == run_id, ModelCall.settled.is_(False))
-    session.execute(cut_off.values(settled=True, input=ModelCall.reserved))
+    cut_off = sa.update(ModelCallRow).where(ModelCallRow.run_id == run_id, ModelCallRow.settled.is_(False))
+    session.execute(cut_off.values(settled=True, input=ModelCallRow.reserved))
     run.exhausted = exhausted.model_dump(mode="json") if exhausted else None
     run.completed_at = at
     run.reason = reason
     run.failure_reason = reason if state.failed else None
     session.flush()
-    backlog.close_run(session, run)
+    backlog.close_run_in_backlog(session, run)
     return state, reason
 
 
-def ask_to_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:
+def request_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:
     """Ask an open run to end in `state`; who asks first is heard. False when it has ended or was asked before."""
     with db.writing() as session:
         asked = session.scalar(
@@ -179,7 +179,7 @@ def step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, a
     old = PhaseState(phase.state)
     phase.state = states.advance_phase(old, target)
     if target is PhaseState.COMPLETE:
-        finding_rows.resolve_mended(session, phase)
+        finding_rows.resolve_cleaned_up(session, phase)
     record_transition(session, phase.run_id, "phase", phase.phase_id, old, target, cause, at)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.web.dependencies import State, state
+from app.web.dependencies import ServiceState, state
 from app.web.problems import Problem
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
@@ -22,7 +22,7 @@ _bearer = HTTPBearer(auto_error=False, description="The value of AUTOPACK_API_TO
 
 async def require_access(
     request: Request,
-    service: Annotated[State, Depends(state)],
+    service: Annotated[ServiceState, Depends(state)],
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> None:
     """Let the request through, or raise a 401 or 403 problem that says what is needed."""
@@ -40,7 +40,7 @@ async def require_access(
 
 def _refusal(request: Request) -> str | None:
     """Why a request without a token may not pass, if it may not."""
-    if not _from_here(request):
+    if not _from_this_machine(request):
         return "Set AUTOPACK_API_TOKEN to use the API from another machine; without it, only this one may"
     if _by_proxy(request):
         return "Set AUTOPACK_API_TOKEN to use the API through a proxy: who stands behind it cannot be told"
@@ -49,7 +49,7 @@ def _refusal(request: Request) -> str | None:
     return None
 
 
-def _from_here(request: Request) -> bool:
+def _from_this_machine(request: Request) -> bool:
     if request.client is None:
         return False
     try:

@@ -9,7 +9,7 @@ Work = Callable[[], Awaitable[None]]
 
 PAUSE_SECONDS = 5.0
 """Between the end of a task and its new beginning."""
-TRUSTED_SECONDS = 60.0
+HEALTHY_AFTER_SECONDS = 60.0
 """A task that was begun anew counts as failing until it has lasted this long."""
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Background:
 
     def failing(self) -> list[str]:
         """The names of tasks that ended a moment ago, though they are endless."""
-        since = time.monotonic() - PAUSE_SECONDS - TRUSTED_SECONDS
+        since = time.monotonic() - PAUSE_SECONDS - HEALTHY_AFTER_SECONDS
         return sorted(name for name, ended in self._ended.items() if ended > since)
 
     async def _keep_alive(self, name: str, work: Work) -> None:

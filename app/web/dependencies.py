@@ -12,7 +12,7 @@ from app.web.intake import Intake
 
 
 @dataclass(frozen=True)
-class State:
+class ServiceState:
     settings: Settings
     db: Database
     intake: Intake
@@ -20,7 +20,7 @@ class State:
     background: Background
 
 
-def state(request: Request) -> State:
+def state(request: Request) -> ServiceState:
     """The service's state, as a dependency of a route."""
-    found: State = request.app.state.service
+    found: ServiceState = request.app.state.service
     return found

@@ -12,9 +12,9 @@ from app.db.engine import Database
 from app.workflows.steps import utcnow
 from handlers.dispatch import handle_delivery
 
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 """Without being woken, the inbox is looked at this often: another process may have stored something."""
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 """Deliveries acted on at the same time, so that a flood of them leaves room for taking in more."""
 
 log = logging.getLogger(__name__)
@@ -39,16 +39,16 @@ class Drainer:
             try:
                 await self._drain()
             except (SQLAlchemyError, error.DBOSException):
-                log.exception("the inbox could not be drained; it is tried again in %s seconds", LOOK_SECONDS)
+                log.exception("the inbox could not be drained; it is tried again in %s seconds", POLL_SECONDS)
             try:
-                await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
             except TimeoutError:
                 continue
 
     async def _drain(self) -> None:
         """Hand over, oldest first, `AT_ONCE` at a time, until the inbox is empty."""
-        slots = asyncio.Semaphore(AT_ONCE)
-        while waiting := await asyncio.to_thread(deliveries.waiting, self._db, AT_ONCE):
+        slots = asyncio.Semaphore(MAX_CONCURRENT)
+        while waiting := await asyncio.to_thread(deliveries.list_pending, self._db, MAX_CONCURRENT):
             for delivery_id in waiting:
                 await slots.acquire()
                 with SetWorkflowID(delivery_id):
@@ -56,13 +56,13 @@ class Drainer:
                 task = asyncio.create_task(_occupy(slots, handle))
                 self._acting.add(task)
                 task.add_done_callback(self._acting.discard)
-            await asyncio.to_thread(deliveries.mark_handed, self._db, waiting, utcnow())
+            await asyncio.to_thread(deliveries.mark_dispatched, self._db, waiting, utcnow())
 
 
 async def _occupy(slots: asyncio.Semaphore, handle: WorkflowHandleAsync[None]) -> None:
     """Keep a slot while the delivery is acted on; one that takes long (GitHub is down) gives it to the next."""
     result = asyncio.ensure_future(handle.get_result())
-    await asyncio.wait([result], timeout=LOOK_SECONDS)
+    await asyncio.wait([result], timeout=POLL_SECONDS)
     slots.release()
     with contextlib.suppress(Exception):  # the workflow engine has logged and recorded it
         await result

@@ -14,7 +14,7 @@ from app.domain.api_requests import IssueReport
 from app.domain.finding_counts import IndexEntry
 from app.runs import api_commands
 from app.runs.api_commands import IssueReceipt
-from app.web.dependencies import State, state
+from app.web.dependencies import ServiceState, state
 from app.web.problems import problems
 from app.workflows import api
 
@@ -87,7 +87,7 @@ async def record_issue(run_id: str, phase_id: str, report: Annotated[IssueReport
 
 
 @router.get("/runs/{run_id}/issues/index", responses=problems(404))
-async def issue_index(run_id: str, service: Annotated[State, Depends(state)]) -> IssueIndex:
+async def issue_index(run_id: str, service: Annotated[ServiceState, Depends(state)]) -> IssueIndex:
     """The run's issues, each key once."""
     found = await run_in_threadpool(api_commands.issue_index, service.db, run_id)
     return IssueIndex(run_id=run_id, issues_by_key=found)
@@ -95,7 +95,7 @@ async def issue_index(run_id: str, service: Annotated[State, Depends(state)]) ->
 
 @router.get("/project/issues/backlog", responses=problems())
 async def project_backlog(
-    service: Annotated[State, Depends(state)],
+    service: Annotated[ServiceState, Depends(state)],
     project_id: Annotated[
         str,
         Query(
@@ -117,4 +117,4 @@ def _page(
     db: Database, project_id: str, status: BacklogStatus | None, limit: int, offset: int
 ) -> tuple[int, tuple[BacklogEntry, ...]]:
     with db.reading() as session:
-        return backlog.page(session, project_id, status, limit, offset)
+        return backlog.list_page(session, project_id, status, limit, offset)

@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
 import app
-from app.web.dependencies import State, state
+from app.web.dependencies import ServiceState, state
 from app.workflows.services import services
 
 router = APIRouter()
@@ -20,12 +20,12 @@ async def root() -> dict[str, str]:
     return {
         "service": "Autopack",
         "version": app.__version__,
-        "description": "Labelled issues become reviewed pull requests.",
+        "description": "Labeled issues become reviewed pull requests.",
     }
 
 
 @router.get("/health", responses={503: {"description": "One of its tasks fails"}})
-async def health(service: Annotated[State, Depends(state)], response: Response) -> dict[str, Any]:
+async def health(service: Annotated[ServiceState, Depends(state)], response: Response) -> dict[str, Any]:
     """`status` says whether the process works (503 when one of its tasks fails); the parts say what is configured."""
     failing = service.background.failing()
     response.status_code = 503 if failing else 200
@@ -40,7 +40,7 @@ async def health(service: Annotated[State, Depends(state)], response: Response) 
     }
 
 
-def _database(service: State) -> dict[str, str]:
+def _database(service: ServiceState) -> dict[str, str]:
     kind = service.db.url.get_backend_name()
     try:
         service.db.ping()

@@ -15,9 +15,9 @@ from app.domain.plan import is_identifier
 from app.domain.states import RunState
 from app.queries import run_metrics
 from app.web import prometheus
-from app.web.dependencies import State, state
+from app.web.dependencies import ServiceState, state
 from app.web.problems import Problem, problems
-from app.workflows.services import in_db, services
+from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
 
 P = ParamSpec("P")
@@ -55,7 +55,7 @@ async def of_run(read: Callable[Concatenate[Database, str, P], R], run_id: str, 
     # What is no identifier names no run, and may hold what a database does not take.
     if is_identifier(run_id):
         with contextlib.suppress(NoResultFound):
-            return await in_db(read, run_id, *args, **kwargs)
+            return await call_db(read, run_id, *args, **kwargs)
         raise Problem(404, f"There is no run {run_id}; GET /metrics/runs lists those there are")
     raise Problem(404, "There is no run of this name: it is not an identifier")
 
@@ -68,7 +68,7 @@ async def of_run(read: Callable[Concatenate[Database, str, P], R], run_id: str, 
         **problems(503),
     },
 )
-async def scrape(service: Annotated[State, Depends(state)]) -> Response:
+async def scrape(service: Annotated[ServiceState, Depends(state)]) -> Response:
     """Totals for Prometheus, counted now. 503 when that takes too long."""
     counting = asyncio.to_thread(prometheus.exposition, service.db, utcnow(), SCRAPE_SECONDS / 2)
     try:
@@ -88,7 +88,7 @@ async def runs(
 ) -> RunsPage:
     """Runs in figures, the newest first; the header `Link` leads to the next page."""
     defaults = services().ruleset.run
-    total, page = await in_db(run_metrics.run_metrics, defaults, state=status, limit=limit, offset=offset)
+    total, page = await call_db(run_metrics.run_metrics, defaults, state=status, limit=limit, offset=offset)
     if offset + len(page) < total and page:
         following = request.url.include_query_params(limit=limit, offset=offset + limit)
         response.headers["Link"] = f'<{following}>; rel="next"'

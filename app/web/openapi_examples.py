@@ -14,7 +14,7 @@ RUN, TIER, PHASE, ISSUE = "run-001", "T1", "P1.1", "test_failure__auth_missing"
 MADE, BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 1, 2, 3, 5, 0, tzinfo=UTC)
 TIER_NAME, PHASE_NAME = "Core Features", "Implement user authentication"
 
-ROOT = {"service": "Autopack", "version": "1.0.0", "description": "Labelled issues become reviewed pull requests."}
+ROOT = {"service": "Autopack", "version": "1.0.0", "description": "Labeled issues become reviewed pull requests."}
 HEALTH: dict[str, Any] = {
     "status": "healthy",
     "database": {"status": "ok", "kind": "sqlite"},

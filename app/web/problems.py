@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
-from app.domain.api_errors import Conflict, Refusal, Unavailable, Unknown, Unusable
+from app.domain.api_errors import ApiError, Conflict, NotFound, Unavailable, Unprocessable
 
 log = logging.getLogger(__name__)
 
 _REF = "#/components/schemas/{model}"
-_STATUS = {Unknown: 404, Conflict: 409, Unusable: 422, Unavailable: 503}
+_STATUS = {NotFound: 404, Conflict: 409, Unprocessable: 422, Unavailable: 503}
 _DETAILS = {
     400: "There was an error parsing the body",
     401: "Send the header Authorization: Bearer <AUTOPACK_API_TOKEN>",
@@ -93,7 +93,7 @@ def install(api: FastAPI) -> None:
 
     api.openapi = documented
     api.add_exception_handler(Problem, _problem)
-    api.add_exception_handler(Refusal, _refusal)
+    api.add_exception_handler(ApiError, _refusal)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(OperationalError, _database_busy)
@@ -127,7 +127,7 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     found = [
         {
             "loc": [str(part) if isinstance(part, str) else part for part in one["loc"]],
-            "msg": _said(one),
+            "msg": _validation_messages(one),
             "type": one["type"],
         }
         for one in error.errors()
@@ -147,7 +147,7 @@ async def _defect(_request: Request, _error: Exception) -> JSONResponse:
     return answer(500, "Internal error: the log of the service says more")
 
 
-def _said(one: dict[str, Any]) -> str:
+def _validation_messages(one: dict[str, Any]) -> str:
     if one["type"] == "model_attributes_type" and one["loc"] == ("body",):
         return "send a JSON object, with the header Content-Type: application/json"
     return str(one["msg"]).removeprefix("Value error, ").encode(errors="replace").decode()[:500]

@@ -15,11 +15,11 @@ from app.domain.findings import Severity
 from app.domain.plan import TaskCategory
 from app.domain.states import RunState
 from app.queries import prometheus_totals
-from app.queries.prometheus_totals import Totals
+from app.queries.prometheus_totals import ServiceTotals
 
 OTHER = "other"
 """Label for a value that is none of the known ones, so that nothing foreign becomes a label."""
-ONE_AT_A_TIME = threading.Lock()
+SCRAPE_LOCK = threading.Lock()
 
 
 class Busy(RuntimeError):
@@ -28,20 +28,20 @@ class Busy(RuntimeError):
 
 def exposition(db: Database, now: datetime, wait_seconds: float) -> bytes:
     """All metrics in Prometheus's text format. Raises `Busy` when another scrape does not end in time."""
-    if not ONE_AT_A_TIME.acquire(timeout=wait_seconds):
+    if not SCRAPE_LOCK.acquire(timeout=wait_seconds):
         raise Busy("another scrape is still under way")
     try:
         registry = CollectorRegistry()
-        registry.register(_Totals(prometheus_totals.read(db), now))
+        registry.register(_Totals(prometheus_totals.read_totals(db), now))
         return generate_latest(registry)
     finally:
-        ONE_AT_A_TIME.release()
+        SCRAPE_LOCK.release()
 
 
 class _Totals(Collector):
     """The totals as metric families, in the shape that the client library asks for."""
 
-    def __init__(self, counted: Totals, now: datetime) -> None:
+    def __init__(self, counted: ServiceTotals, now: datetime) -> None:
         self._counted = counted
         self._now = now
 
@@ -53,7 +53,7 @@ class _Totals(Collector):
         yield from _inbox(self._counted, self._now)
 
 
-def _runs(counted: Totals) -> Iterator[Metric]:
+def _runs(counted: ServiceTotals) -> Iterator[Metric]:
     by_state = GaugeMetricFamily("autopack_runs", "Runs by the state they are in", labels=["state"])
     for state in RunState:
         by_state.add_metric([state], counted.runs.get(state, 0))
@@ -70,7 +70,7 @@ def _runs(counted: Totals) -> Iterator[Metric]:
     yield ended
 
 
-def _models(counted: Totals) -> Iterator[Metric]:
+def _models(counted: ServiceTotals) -> Iterator[Metric]:
     calls = GaugeMetricFamily("autopack_model_calls", "Model requests in the ledger", labels=["role", "status"])
     tokens = CounterMetricFamily("autopack_tokens", "Tokens used", labels=["role", "status"])
     cost = CounterMetricFamily("autopack_cost_usd", "US dollars, where prices are known", labels=["role"])
@@ -85,7 +85,7 @@ def _models(counted: Totals) -> Iterator[Metric]:
     yield from (calls, tokens, cost)
 
 
-def _work(counted: Totals) -> Iterator[Metric]:
+def _work(counted: ServiceTotals) -> Iterator[Metric]:
     phases = GaugeMetricFamily(
         "autopack_phases", "Phases by their category and the state they are in", labels=["category", "state"]
     )
@@ -99,7 +99,7 @@ def _work(counted: Totals) -> Iterator[Metric]:
     yield CounterMetricFamily("autopack_ci_runs", "CI runs that pushed commits have started", value=counted.ci_runs)
 
 
-def _issues(counted: Totals) -> Iterator[Metric]:
+def _issues(counted: ServiceTotals) -> Iterator[Metric]:
     findings = GaugeMetricFamily("autopack_issues", "Issues found in phases", labels=["severity", "status"])
     backlog = GaugeMetricFamily("autopack_backlog_issues", "Issues of all projects", labels=["severity", "status"])
     for severity in Severity:
@@ -110,7 +110,7 @@ def _issues(counted: Totals) -> Iterator[Metric]:
     yield from (findings, backlog)
 
 
-def _inbox(counted: Totals, now: datetime) -> Iterator[Metric]:
+def _inbox(counted: ServiceTotals, now: datetime) -> Iterator[Metric]:
     inbox = GaugeMetricFamily("autopack_inbox_deliveries", "Webhook deliveries that are kept", labels=["status"])
     inbox.add_metric(["waiting"], counted.waiting_deliveries)
     inbox.add_metric(["handed_over"], counted.deliveries - counted.waiting_deliveries)

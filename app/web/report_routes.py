@@ -8,7 +8,7 @@ from app.domain.metrics import BacklogSummary, BudgetAnalysis, RunSummary
 from app.queries import backlog_report, budget_report, run_metrics
 from app.web.metric_routes import RunId, of_run
 from app.web.problems import problems
-from app.workflows.services import in_db, services
+from app.workflows.services import call_db, services
 
 router = APIRouter(prefix="/reports", tags=["reports"])
 
@@ -26,7 +26,7 @@ async def issue_backlog_summary(
     ] = None,
 ) -> BacklogSummary:
     """Issues that runs have left open: how many, which for longest, which need a clean-up."""
-    return await in_db(backlog_report.summary, project_id)
+    return await call_db(backlog_report.backlog_summary, project_id)
 
 
 @router.get("/budget_analysis", responses=problems())
@@ -34,7 +34,7 @@ async def budget_analysis(
     limit: Annotated[int, Query(ge=1, le=500, description="Failures to list, the newest first")] = 100,
 ) -> BudgetAnalysis:
     """Which caps ended runs, and where; what kinds of phases spent most; whether another audit helped."""
-    return await in_db(budget_report.analysis, services().ruleset.run, limit=limit)
+    return await call_db(budget_report.budget_analysis, services().ruleset.run, limit=limit)
 
 
 @router.get("/run_summary/{run_id}", responses=problems(404))

@@ -21,7 +21,7 @@ async def builder_result(run_id: str, phase_id: str, result: Annotated[BuilderRe
     `builder_attempts` again is answered as the first time and counts once. A patch that cannot be read or does not
     apply is a 422 that names the hunk; it is recorded as an issue and costs no attempt.
     """
-    return await api.take_builder_result(run_id, phase_id, result)
+    return await api.post_builder_result(run_id, phase_id, result)
 
 
 @router.post("/runs/{run_id}/phases/{phase_id}/auditor_request", responses=problems(404, 409, 503))
@@ -35,7 +35,7 @@ async def auditor_request(
 @router.post("/runs/{run_id}/phases/{phase_id}/auditor_result", responses=problems(404, 409, 503))
 async def auditor_result(run_id: str, phase_id: str, result: Annotated[AuditorResult, Body()]) -> AuditReceipt:
     """Post an audit; also welcome after the phase or its run has ended: then it is recorded and can cost promotion."""
-    return await api.take_auditor_result(run_id, phase_id, result)
+    return await api.post_auditor_result(run_id, phase_id, result)
 
 
 @router.get("/runs/{run_id}/integration_status", responses=problems(404, 503))

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from app.domain.api_requests import RunStart, StatusUpdate
 from app.domain.api_run import PhaseCard, RunCard
 from app.queries import run_details
-from app.web.dependencies import State, state
+from app.web.dependencies import ServiceState, state
 from app.web.etag import etag_of
 from app.web.problems import problems
 from app.workflows import api
@@ -36,12 +36,12 @@ async def start_run(asked: Annotated[RunStart, Body()], response: Response) -> R
 @router.get("/runs/{run_id}", responses=problems(404) | {304: {"description": "Not changed since that ETag"}})
 async def get_run(
     run_id: str,
-    service: Annotated[State, Depends(state)],
+    service: Annotated[ServiceState, Depends(state)],
     response: Response,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> RunCard:
     """The run with its tiers, phases, counts and frozen strategy. Send the `ETag` back in `If-None-Match` to poll."""
-    card = await run_in_threadpool(run_details.of_run, service.db, run_id)
+    card = await run_in_threadpool(run_details.read_run_card, service.db, run_id)
     tag = etag_of(card)
     if if_none_match is not None and tag in [one.strip().removeprefix("W/") for one in if_none_match.split(",")]:
         return Response(status_code=304, headers={"ETag": tag})  # pyright: ignore[reportReturnType]

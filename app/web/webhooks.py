@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.db.deliveries import StoredDelivery
-from app.web.dependencies import State, state
+from app.web.dependencies import ServiceState, state
 from app.web.problems import answer, problems
 from handlers.dispatch import HANDLERS
 
@@ -24,7 +24,7 @@ router = APIRouter()
 
 
 @router.post("/webhooks/github", status_code=202, responses=problems(408, 503))
-async def receive(request: Request, service: Annotated[State, Depends(state)]) -> Response:
+async def receive(request: Request, service: Annotated[ServiceState, Depends(state)]) -> Response:
     """Take in one delivery.
 
     202 stored, repeated or ignored; 400 headers missing or body unreadable; 401 wrong signature; 408 body not sent in

@@ -15,7 +15,7 @@ from app.config.yaml_errors import SettingsError
 from app.db import backlog
 from app.db.engine import Database
 from app.domain.aging import BacklogEntry
-from app.domain.api_errors import Unavailable, Unusable
+from app.domain.api_errors import Unavailable, Unprocessable
 from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, IssueReport, RunStart, StatusUpdate
 from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderReceipt
 from app.domain.api_run import PhaseCard, RunCard
@@ -28,14 +28,14 @@ from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.queries import run_details
 from app.runs import api_commands, audits, builder_results, submissions
-from app.runs.api_commands import IssueReceipt, Target
-from app.runs.submissions import Posted
+from app.runs.api_commands import IssueReceipt, RunTarget
+from app.runs.submissions import PostOutcome
 from app.workflows import on_demand_audit
 from app.workflows.external_run import strategy_for
-from app.workflows.finish_run import reconsider_promotion
+from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.run import begin, go_on
-from app.workflows.services import in_db, services
+from app.workflows.run import notify_run, start_workflow
+from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
 from app.workspace.patch_apply import check_diffs
 from app.workspace.workspace_errors import PatchError, PathError, WorkspaceError
@@ -63,47 +63,47 @@ async def start_run(asked: RunStart) -> RunCard:
     )
     plan = asked.plan()
     if target is not None and asked.run.builder is Engine.AUTOPACK:
-        plan = with_debt_cleanup(plan, await in_db(_backlog_of, target.repository))
+        plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.repository))
     most = min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases
     parts = split(plan, most, one_tier_each=scope_of(rules, options, settings).one_tier_each)
     # Later parts of a run with a repository are governed when they begin, by the repository's settings of then.
     known = parts[:1] if target else parts
     strategies = [_govern(asked, part, rules, options, settings) for part in known]
-    card = await in_db(api_commands.start, asked, parts, options, strategies, target, utcnow())
+    card = await call_db(api_commands.create_run, asked, parts, options, strategies, target, utcnow())
     if target is not None:
-        await begin(card.run_id)
+        await start_workflow(card.run_id)
     return card
 
 
 async def update_status(run_id: str, phase_id: str, update: StatusUpdate) -> PhaseCard:
     """Step a phase. Raises `Unknown` and `Conflict`."""
-    card = await in_db(api_commands.update_status, run_id, phase_id, update, utcnow())
+    card = await call_db(api_commands.update_status, run_id, phase_id, update, utcnow())
     if card.state.ended:
-        await go_on(run_id)
+        await notify_run(run_id)
     return card
 
 
 async def record_issue(run_id: str, phase_id: str, report: IssueReport) -> IssueReceipt:
     """Record an issue; each report is a sighting of its own. Raises `Unknown`."""
     seen_in = f"report {secrets.token_hex(8)}"
-    receipt = await in_db(api_commands.record_issue, run_id, phase_id, report, seen_in, utcnow())
-    await _reconsider(run_id)
+    receipt = await call_db(api_commands.record_issue, run_id, phase_id, report, seen_in, utcnow())
+    await _recheck_promotion(run_id)
     return receipt
 
 
-async def take_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
+async def post_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
     """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
-    misfit = await _misfit(run_id, phase_id, result)
-    posted = await in_db(builder_results.post, run_id, phase_id, result, utcnow(), misfit=misfit)
-    return await _answer(run_id, posted)
+    misfit = await _patch_conflict(run_id, phase_id, result)
+    posted = await call_db(builder_results.post_result, run_id, phase_id, result, utcnow(), misfit=misfit)
+    return await _await_answer(run_id, posted)
 
 
-async def take_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
+async def post_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
     """Take in an audit. Raises `Unknown` and `Unusable`."""
-    misfit = await _misfit(run_id, phase_id, result)
-    posted = await in_db(audits.post, run_id, phase_id, result, utcnow(), misfit=misfit)
-    await _reconsider(run_id)
-    return await _answer(run_id, posted)
+    misfit = await _patch_conflict(run_id, phase_id, result)
+    posted = await call_db(audits.post_audit, run_id, phase_id, result, utcnow(), misfit=misfit)
+    await _recheck_promotion(run_id)
+    return await _await_answer(run_id, posted)
 
 
 async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> AuditRequestReceipt:
@@ -111,8 +111,8 @@ async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> Au
 
     Raises `Unknown` and `Unusable`.
     """
-    receipt = await in_db(audits.request, run_id, phase_id, request, utcnow())
-    begun = await on_demand_audit.begin(run_id, phase_id, request)
+    receipt = await call_db(audits.request_audit, run_id, phase_id, request, utcnow())
+    begun = await on_demand_audit.start_audit(run_id, phase_id, request)
     how = "Autopack's own Auditor is at work" if begun else "post its result to auditor_result"
     return receipt.model_copy(update={"message": f"An audit of {phase_id} is asked for: {how}"})
 
@@ -123,22 +123,24 @@ def _govern(asked: RunStart, plan: Plan, rules: Ruleset, options: RunOptions, se
     try:
         return compile_strategy(rules, plan, options, settings, services().vendors, engine=asked.run.builder)
     except NoModel as trouble:
-        raise Unusable(str(trouble)) from trouble
+        raise Unprocessable(str(trouble)) from trouble
 
 
 def _backlog_of(db: Database, repository: str) -> Sequence[BacklogEntry]:
     with db.reading() as session:
-        return backlog.of_project(session, repository)
+        return backlog.list_entries(session, repository)
 
 
-async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
+async def _target(asked: RunStart) -> tuple[RunTarget | None, RepositorySettings]:
     """Where the work goes, and what governs it there."""
     name = asked.run.repository
     if name is None:
         return None, RepositorySettings()
     github = services().github
     if github is None:
-        raise Unusable(f"GitHub is not configured, so nothing can be built in {name}; GET /health says what is missing")
+        raise Unprocessable(
+            f"GitHub is not configured, so nothing can be built in {name}; GET /health says what is missing"
+        )
     try:
         repo = await github.installation_of(name)
         branch = await commits.default_branch(repo)
@@ -147,16 +149,16 @@ async def _target(asked: RunStart) -> tuple[Target | None, RepositorySettings]:
     except GitHubUnavailable as trouble:
         raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
     except GitHubRefused as refusal:
-        raise Unusable(f"The App cannot reach {name} ({refusal.status}); install it there first") from refusal
+        raise Unprocessable(f"The App cannot reach {name} ({refusal.status}); install it there first") from refusal
     if files is None:
-        raise Unusable(f"{name} has no commit yet")
+        raise Unprocessable(f"{name} has no commit yet")
     try:
         settings = parse_settings(files.settings or "")
     except SettingsError as trouble:
-        raise Unusable(f"{settings_files.SETTINGS} of {name} does not fit: {trouble}") from trouble
+        raise Unprocessable(f"{settings_files.SETTINGS} of {name} does not fit: {trouble}") from trouble
     if asked.run.issue_number is not None:
         await _require_open_issue(repo, asked.run.issue_number)
-    return Target(repository=repo.full_name, installation_id=repo.installation_id, base_branch=branch), settings
+    return RunTarget(repository=repo.full_name, installation_id=repo.installation_id, base_branch=branch), settings
 
 
 async def _require_open_issue(repo: Repo, number: int) -> None:
@@ -166,17 +168,17 @@ async def _require_open_issue(repo: Repo, number: int) -> None:
     except GitHubUnavailable as trouble:
         raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
     except GitHubRefused as refusal:
-        raise Unusable(f"issue_number: there is no issue {name} ({refusal.status})") from refusal
+        raise Unprocessable(f"issue_number: there is no issue {name} ({refusal.status})") from refusal
     if issue.is_pull:
-        raise Unusable(f"issue_number: {name} is a pull request; name an issue, or none")
+        raise Unprocessable(f"issue_number: {name} is a pull request; name an issue, or none")
     if not issue.open:
-        raise Unusable(f"issue_number: {name} is closed; reopen it, or name another issue or none")
+        raise Unprocessable(f"issue_number: {name} is closed; reopen it, or name another issue or none")
 
 
-async def _misfit(run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
+async def _patch_conflict(run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
     """Why posted patches do not apply on the run's branch as it is now; empty where they do, or nothing is pushed."""
-    run = await in_db(run_details.place_of, run_id)
-    diffs = await in_db(submissions.to_apply, run_id, phase_id, result)
+    run = await call_db(run_details.get_run_location, run_id)
+    diffs = await call_db(submissions.diffs_to_apply, run_id, phase_id, result)
     if run.repository is None or run.over or not diffs:
         return ""
     try:
@@ -192,22 +194,22 @@ async def _misfit(run_id: str, phase_id: str, result: BuilderResult | AuditorRes
     return ""
 
 
-async def _reconsider(run_id: str) -> None:
+async def _recheck_promotion(run_id: str) -> None:
     """Where the run is over, have its pull request say whether it may still be promoted."""
-    run = await in_db(run_details.place_of, run_id)
+    run = await call_db(run_details.get_run_location, run_id)
     if run.repository is not None and run.over:
-        await DBOS.start_workflow_async(reconsider_promotion, run_id)
+        await DBOS.start_workflow_async(recheck_promotion, run_id)
 
 
-async def _answer(run_id: str, posted: Posted[R]) -> R:
+async def _await_answer(run_id: str, posted: PostOutcome[R]) -> R:
     """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
     if posted.at_work is not None or posted.receipt.phase_state.ended:
-        await go_on(run_id)
+        await notify_run(run_id)
     if posted.at_work is None:
         return posted.receipt
     deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
     while asyncio.get_running_loop().time() < deadline:
-        answer = await in_db(submissions.answer_of, posted.at_work)
+        answer = await call_db(submissions.get_answer, posted.at_work)
         if answer is not None:
             return type(posted.receipt).model_validate(answer)
         await asyncio.sleep(0.1)

@@ -1,7 +1,6 @@
 """The audit of an attempt: the Auditor reads the diff; its findings go into the ledger and decide whether it passes."""
 
 from dbos import DBOS
-from pydantic import BaseModel, ConfigDict
 
 from app.agents import auditor
 from app.agents.conversation import AgentDeps
@@ -9,20 +8,19 @@ from app.agents.tasks import AuditTask, Feedback
 from app.domain.audit_window import OVER_WINDOW
 from app.domain.budget import Role
 from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
-from app.domain.plan import Phase
+from app.domain.frozen import Frozen
+from app.domain.plan import PlannedPhase
 from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
 from app.workflows import db_steps, github_status
 from app.workflows.build import model_plan
 from app.workflows.db_steps import RunLedger
-from app.workflows.run_context import Job
-from app.workflows.waiting import patiently
+from app.workflows.run_context import RunContext
+from app.workflows.waiting import with_provider_pauses
 
 
-class Audit(BaseModel):
+class Audit(Frozen):
     """What an audit came to."""
-
-    model_config = ConfigDict(frozen=True)
 
     number: int
     """The audit round of the phase, from 1."""
@@ -50,10 +48,10 @@ class Audit(BaseModel):
 
 
 @DBOS.workflow(name="audit_round")
-async def _ask_auditor(
-    job: Job,
+async def _run_audit(
+    context: RunContext,
     strategy: Strategy,
-    phase: Phase,
+    phase: PlannedPhase,
     number: int,
     diff: str,
     ci: str,
@@ -63,15 +61,15 @@ async def _ask_auditor(
     rules = strategy.of_phase(phase.phase_id)
     deps = AgentDeps(
         role=Role.AUDITOR,
-        ledger=RunLedger(job.run_id, phase.phase_id),
-        plan=model_plan(job, strategy, rules.auditor, strategy.output_tokens.auditor),
+        ledger=RunLedger(context.run_id, phase.phase_id),
+        plan=model_plan(context, strategy, rules.auditor, strategy.output_tokens.auditor),
     )
     task = AuditTask(
-        repository=job.repository,
-        run_id=job.run_id,
-        issue=job.issue,
-        outline=job.outline,
-        notes=job.notes,
+        repository=context.repository,
+        run_id=context.run_id,
+        issue=context.issue,
+        outline=context.outline,
+        notes=context.notes,
         phase=phase,
         attempt=number,
         diff=diff,
@@ -83,23 +81,32 @@ async def _ask_auditor(
 
 
 async def audit(
-    job: Job, strategy: Strategy, phase: Phase, number: int, diff: str, *, ci: str, profile: str | None = None
+    context: RunContext,
+    strategy: Strategy,
+    phase: PlannedPhase,
+    number: int,
+    diff: str,
+    *,
+    ci: str,
+    profile: str | None = None,
 ) -> Audit:
     """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's."""
-    await db_steps.start_audit(job.run_id, phase.phase_id, number)
-    await github_status.say(job.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
+    await db_steps.start_audit(context.run_id, phase.phase_id, number)
+    await github_status.set_headline(context.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
     known = tuple(
         view.finding
-        for view in await db_steps.open_findings(job.run_id, phase.phase_id)
+        for view in await db_steps.list_open_findings(context.run_id, phase.phase_id)
         if view.finding.source == Source.AUDITOR
     )
     open_ = tuple(finding for finding in known if finding.issue_key != OVER_WINDOW)
-    report = await patiently(job, lambda: _ask_auditor(job, strategy, phase, number, diff, ci, open_, profile))
+    report = await with_provider_pauses(
+        context, lambda: _run_audit(context, strategy, phase, number, diff, ci, open_, profile)
+    )
     found = distinct(one.as_finding() for one in report.findings)
     again = {finding.fingerprint for finding in found}
     said_fixed = {*report.fixed, *(f.fingerprint for f in known if f.issue_key == OVER_WINDOW)}
     fixed = tuple(f for f in known if f.fingerprint in said_fixed - again)
-    await db_steps.findings(job.run_id, phase.phase_id, found, f"audit {number}")
+    await db_steps.record_findings(context.run_id, phase.phase_id, found, f"audit {number}")
     closed = {finding.fingerprint for finding in fixed}
     open_still = tuple(f for f in known if f.fingerprint not in closed | again) + found
     return Audit(

@@ -9,7 +9,7 @@ from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.queries import run_details
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.services import NotConfigured, in_db
+from app.workflows.services import NotConfigured, call_db
 from app.workspace.workspace_errors import WorkspaceError
 
 
@@ -66,7 +66,7 @@ class IntegrationStatus(BaseModel):
 
 async def integration_status(run_id: str) -> IntegrationStatus:
     """Read the branch from GitHub as it is now. Raises `Unknown`, and `Unavailable` while GitHub cannot be read."""
-    run = await in_db(run_details.of_run, run_id)
+    run = await call_db(run_details.read_run_card, run_id)
     if run.repository is None:
         message = "The run names no repository: its patches are validated, gated and kept, but not pushed"
         return IntegrationStatus(branch=run.branch, exists=False, message=message)

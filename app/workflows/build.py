@@ -1,7 +1,6 @@
 """The Builder's attempt at a phase, and what stands in its way before anything is pushed."""
 
 from dbos import DBOS
-from pydantic import BaseModel, ConfigDict
 
 from app.agents import builder
 from app.agents.conversation import AgentDeps
@@ -9,22 +8,19 @@ from app.agents.guard import ModelPlan
 from app.agents.tasks import BuilderTask, Feedback
 from app.domain.budget import Role
 from app.domain.findings import BuilderAnswer, Finding
+from app.domain.frozen import Frozen
 from app.domain.patch import FileChange, Patch
-from app.domain.plan import Phase
+from app.domain.plan import PlannedPhase
 from app.domain.strategy import ModelChoice, Strategy
 from app.workflows.db_steps import RunLedger
 from app.workflows.repositories import mirror_at
-from app.workflows.run_context import Job
+from app.workflows.run_context import RunContext
 from app.workflows.steps import effect
 from app.workspace.mirror import Mirror
 from app.workspace.worktree import Worktree
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class Start(_Frozen):
+class AttemptStart(Frozen):
     """Where an attempt begins: a commit of the branch, and what of an unpushed attempt is carried on."""
 
     head_sha: str
@@ -37,7 +33,7 @@ class Start(_Frozen):
     findings: tuple[Finding, ...] = ()
 
 
-class Built(_Frozen):
+class AttemptResult(Frozen):
     answer: BuilderAnswer
     patch: Patch
     conflicts: tuple[str, ...] = ()
@@ -45,75 +41,77 @@ class Built(_Frozen):
 
 
 @DBOS.workflow(name="build_attempt")
-async def build_attempt(job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start) -> Built:
+async def build_attempt(
+    context: RunContext, strategy: Strategy, phase: PlannedPhase, attempt: int, start: AttemptStart
+) -> AttemptResult:
     """Let the Builder work in a worktree at `start` and return its patch.
 
     A workflow of its own, so that only the attempt in flight is replayed after a crash. The worktree is opened outside
     a step on purpose: it is made again from the commit, and the Builder's edits are made again in it.
     """
-    worktree, conflicts = await open_worktree(job, start)
+    worktree, conflicts = await open_worktree(context, start)
     rules = strategy.of_phase(phase.phase_id)
     deps = AgentDeps(
         role=Role.BUILDER,
-        ledger=RunLedger(job.run_id, phase.phase_id),
-        plan=model_plan(job, strategy, rules.builder, strategy.output_tokens.builder),
+        ledger=RunLedger(context.run_id, phase.phase_id),
+        plan=model_plan(context, strategy, rules.builder, strategy.output_tokens.builder),
         worktree=worktree,
-        commands_allowed=job.commands_refused is None,
+        commands_allowed=context.commands_refused is None,
         command_timeout_seconds=strategy.commands.timeout_seconds,
     )
     task = BuilderTask(
-        repository=job.repository,
-        run_id=job.run_id,
-        issue=job.issue,
-        outline=job.outline,
-        notes=job.notes,
+        repository=context.repository,
+        run_id=context.run_id,
+        issue=context.issue,
+        outline=context.outline,
+        notes=context.notes,
         phase=phase,
         attempt=attempt,
         feedback=start.feedback,
         findings=start.findings,
     )
     outcome = await builder.build(task, deps)
-    return Built(answer=outcome.answer, patch=await worktree.patch(), conflicts=conflicts)
+    return AttemptResult(answer=outcome.answer, patch=await worktree.patch(), conflicts=conflicts)
 
 
-def model_plan(job: Job, strategy: Strategy, choice: ModelChoice, output_tokens: int) -> ModelPlan:
+def model_plan(context: RunContext, strategy: Strategy, choice: ModelChoice, output_tokens: int) -> ModelPlan:
     return ModelPlan(
         models=choice.ids,
         max_output_tokens=output_tokens,
         request_limit=strategy.requests_per_attempt,
-        timeout_seconds=job.settings.model_timeout_seconds,
+        timeout_seconds=context.settings.model_timeout_seconds,
     )
 
 
 @effect
-async def fetch_start(job: Job, start: Start) -> None:
+async def fetch_start(context: RunContext, start: AttemptStart) -> None:
     """Have on disk what the attempt starts from, so that opening the worktree needs no network."""
-    await _mirror_of(job, start)
+    await _mirror_of(context, start)
 
 
-async def open_worktree(job: Job, start: Start) -> tuple[Worktree, tuple[str, ...]]:
+async def open_worktree(context: RunContext, start: AttemptStart) -> tuple[Worktree, tuple[str, ...]]:
     """The run's worktree at the attempt's start, with nothing else in it, and the paths whose conflicts it shows."""
-    mirror, base, conflicts = await base_of(job, start)
-    worktree = await Worktree.open(mirror, job.run_id, base)
+    mirror, base, conflicts = await base_of(context, start)
+    worktree = await Worktree.open(mirror, context.run_id, base)
     await worktree.apply_changes(start.carried)
     return worktree, conflicts
 
 
-async def base_of(job: Job, start: Start) -> tuple[Mirror, str, tuple[str, ...]]:
+async def base_of(context: RunContext, start: AttemptStart) -> tuple[Mirror, str, tuple[str, ...]]:
     """The commit that an attempt's patch is against: the head of the branch, or its merge with the base so far."""
-    mirror = await _mirror_of(job, start)
+    mirror = await _mirror_of(context, start)
     if start.merging is None:
         return mirror, start.head_sha, ()
     merged, conflicts = await mirror.merge_with_markers(start.head_sha, start.merging)
     return mirror, merged, conflicts
 
 
-async def _mirror_of(job: Job, start: Start) -> Mirror:
+async def _mirror_of(context: RunContext, start: AttemptStart) -> Mirror:
     """The mirror with the attempt's start on disk; for a merge, both sides and the commit where they part."""
-    mirror = await mirror_at(job.repository, job.installation_id, start.head_sha)
+    mirror = await mirror_at(context.repository, context.installation_id, start.head_sha)
     if start.merging is not None:
-        await mirror_at(job.repository, job.installation_id, start.merging)
+        await mirror_at(context.repository, context.installation_id, start.merging)
         fork = await mirror.merge_base(start.head_sha, start.merging)
         if fork is not None:
-            await mirror_at(job.repository, job.installation_id, fork)
+            await mirror_at(context.repository, context.installation_id, fork)
     return mirror

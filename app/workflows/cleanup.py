@@ -12,29 +12,29 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import deliveries, run_rows
 from app.workflows.reconcile import DELIVERY
-from app.workflows.services import in_db, services
+from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
 from app.workspace.mirror import Mirror
 from app.workspace.workspace_errors import WorkspaceError
 from app.workspace.worktree import sweep
 
 EVERY_SECONDS = 3600.0
-KEEP = timedelta(days=30)
+RETENTION = timedelta(days=30)
 """How long deliveries, and the workflow engine's records of what ended, are kept."""
 REPACK_AFTER = timedelta(days=1)
 BATCH = 200
 """Workflows deleted in one transaction, at most: SQLite has one writer."""
-_BEGUN_ALONE = ("run", "end_stranded", "reconsider_promotion", "audit_posted_patch")
+_STARTED_DIRECTLY = ("run", "end_stranded", "reconsider_promotion", "audit_posted_patch")
 """Names of the workflows that are no part of another one, beside deliveries."""
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
 log = logging.getLogger(__name__)
 
 
-async def keep_tidy() -> None:
+async def run_cleanup_loop() -> None:
     """Tidy up at once and then every hour, until cancelled."""
     while True:
-        for chore in (_forget_deliveries, _forget_workflows, _sweep_worktrees, repack_mirrors):
+        for chore in (_delete_deliveries, _delete_workflows, _sweep_worktrees, repack_mirrors):
             await contained(chore.__name__.strip("_"), chore)
         await asyncio.sleep(EVERY_SECONDS)
 
@@ -52,18 +52,18 @@ async def contained(name: str, chore: Callable[[], Awaitable[None]]) -> bool:
     return True
 
 
-async def _forget_deliveries() -> None:
-    await in_db(deliveries.forget, utcnow() - KEEP)
+async def _delete_deliveries() -> None:
+    await call_db(deliveries.delete_older, utcnow() - RETENTION)
 
 
-async def _forget_workflows() -> None:
-    await forget_workflows(utcnow() - KEEP)
+async def _delete_workflows() -> None:
+    await delete_workflows(utcnow() - RETENTION)
 
 
-async def forget_workflows(before: datetime) -> None:
+async def delete_workflows(before: datetime) -> None:
     """Delete the engine's records of whatever ended before then; of all but deliveries, with the child workflows."""
     # To the engine a run is the child of the delivery that started it, so deliveries go without their children.
-    for name, with_children in ((DELIVERY, False), *((begun, True) for begun in _BEGUN_ALONE)):
+    for name, with_children in ((DELIVERY, False), *((begun, True) for begun in _STARTED_DIRECTLY)):
         await contained(f"workflows {name}", functools.partial(_forget, name, before, with_children=with_children))
 
 
@@ -81,7 +81,7 @@ async def _forget(name: str, before: datetime, *, with_children: bool) -> None:
 
 
 async def _sweep_worktrees() -> None:
-    working = await in_db(run_rows.open_runs)
+    working = await call_db(run_rows.list_open_runs)
     await sweep(services().data_dir, {run.run_id for run in working})
 
 
@@ -93,7 +93,7 @@ async def repack_mirrors() -> None:
     if stamp.exists() and utcnow() - datetime.fromtimestamp(stamp.stat().st_mtime, UTC) < REPACK_AFTER:
         return
     stamp.touch()
-    working = await in_db(run_rows.open_runs)
+    working = await call_db(run_rows.list_open_runs)
     busy = {(run.repository or "").lower() for run in working}
     for path in sorted(mirrors.glob("[!.]*/*.git")):
         name = f"{path.parent.name}/{path.stem}"

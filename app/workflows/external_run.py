@@ -5,24 +5,23 @@ repository, it applies, pushes, has CI judge and keeps as a snapshot what was po
 governed path.
 """
 
-from pydantic import BaseModel, ConfigDict
-
 from app.domain.ci import CiState
 from app.domain.findings import BuilderAnswer, Finding, Severity
-from app.domain.plan import Phase, Plan
+from app.domain.frozen import Frozen
+from app.domain.plan import Plan, PlannedPhase
 from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.runs import pending_work
-from app.runs.pending_work import Look, Verdict, Work
+from app.runs.pending_work import CompletionResult, PendingPhases, PendingWork
 from app.workflows import ci_wait, db_steps, github_status, publish
-from app.workflows.build import Built, Start, fetch_start, open_worktree
+from app.workflows.build import AttemptResult, AttemptStart, fetch_start, open_worktree
 from app.workflows.publish import GatedPatch
-from app.workflows.run_context import Job, RunEnded
+from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.services import services
-from app.workflows.steps import effect, step, utcnow
-from app.workflows.waiting import check_stop, sleep_until_woken
+from app.workflows.steps import blocking_step, effect, utcnow
+from app.workflows.waiting import raise_if_stopped, wait_for_wake
 from app.workspace.workspace_errors import PatchError, PathError
 
 
@@ -39,97 +38,109 @@ async def until_over(run_id: str) -> None:
         await _sleep(run_id)
 
 
-async def build(job: Job, plan: Plan, strategy: Strategy) -> str:
+async def build(context: RunContext, plan: Plan, strategy: Strategy) -> str:
     """Land what is posted, as it comes, until every phase has ended; return the branch's head."""
     phases = {phase.phase_id: phase for phase in plan.phases}
     said = ""
-    while not (look := await _look(job.run_id)).over:
+    while not (look := await _look(context.run_id)).over:
         if look.phase_id is not None:
-            await _work(job, strategy, phases[look.phase_id], look.head_sha or job.base_sha)
+            await _work(context, strategy, phases[look.phase_id], look.head_sha or context.base_sha)
             said = ""
             continue
         if look.awaited != said:
-            until = pending_work.deadline(look, strategy.external_deadline_minutes)
-            await github_status.say(job.run_id, Headline.WAITING_FOR_YOU, look.awaited, deadline=until)
+            until = pending_work.post_deadline(look, strategy.external_deadline_minutes)
+            await github_status.set_headline(context.run_id, Headline.WAITING_FOR_YOU, look.awaited, deadline=until)
             said = look.awaited
-        await _sleep(job.run_id)
-    return look.head_sha or job.base_sha
+        await _sleep(context.run_id)
+    return look.head_sha or context.base_sha
 
 
-async def _work(job: Job, strategy: Strategy, phase: Phase, head_sha: str) -> None:
+async def _work(context: RunContext, strategy: Strategy, phase: PlannedPhase, head_sha: str) -> None:
     """Bring a phase as far as it can be: to its audit, to CI, to its snapshot, or back to its builder."""
-    work = await _todo(job.run_id, phase.phase_id)
+    work = await _todo(context.run_id, phase.phase_id)
     audit_first = not strategy.of_phase(phase.phase_id).auto_apply
     if work is None or (work.head_sha is None and audit_first and not work.approved):
-        await _await_audit(job.run_id, phase.phase_id)
+        await _await_audit(context.run_id, phase.phase_id)
         return
     landed: str | None = work.head_sha
     if landed is None or work.suggested:
-        landed = await _land(job, strategy, phase, work, head_sha)
+        landed = await _land(context, strategy, phase, work, head_sha)
     if landed is not None:
-        await _verify(job, strategy, phase, work, landed)
+        await _verify(context, strategy, phase, work, landed)
 
 
-async def _land(job: Job, strategy: Strategy, phase: Phase, work: Work, head_sha: str) -> str | None:
+async def _land(
+    context: RunContext, strategy: Strategy, phase: PlannedPhase, work: PendingWork, head_sha: str
+) -> str | None:
     """Push what is posted as one commit: the builder's patch, and what the auditor suggests. None when it is refused.
 
     A suggestion that does not apply is left out and recorded.
     """
-    start = Start(head_sha=head_sha)
-    await fetch_start(job, start)
+    start = AttemptStart(head_sha=head_sha)
+    await fetch_start(context, start)
     own = () if work.head_sha is not None else (work.patch,)
-    applied = await _apply(job, start, own + work.suggested)
+    applied = await _apply(context, start, own + work.suggested)
     if applied.built is None or applied.count < len(own):
-        await _refuse(job.run_id, phase.phase_id, work, (pending_work.misfit(phase.phase_id, applied.trouble),))
+        await _refuse(
+            context.run_id,
+            phase.phase_id,
+            work,
+            (pending_work.patch_conflict_finding(phase.phase_id, applied.trouble),),
+        )
         return None
     if applied.trouble:
-        unused = pending_work.misfit(phase.phase_id, applied.trouble, Severity.MINOR)
-        await _note(job.run_id, phase.phase_id, (unused,), f"attempt {work.attempt}")
+        unused = pending_work.patch_conflict_finding(phase.phase_id, applied.trouble, Severity.MINOR)
+        await _note(context.run_id, phase.phase_id, (unused,), f"attempt {work.attempt}")
     if applied.count == 0:  # no suggestion could be used: the commit stays as it is
-        await _pushed(job.run_id, phase.phase_id, work, head_sha, 0)
+        await _pushed(context.run_id, phase.phase_id, work, head_sha, 0)
         return work.head_sha
-    gated = publish.gate(applied.built, phase, strategy.patch)
+    gated = publish.gate_patch(applied.built, phase, strategy.patch)
     if not isinstance(gated, GatedPatch):
-        await _refuse(job.run_id, phase.phase_id, work, gated)
+        await _refuse(context.run_id, phase.phase_id, work, gated)
         return None
-    await _look(job.run_id)  # nothing is pushed for a run that was ended meanwhile
-    await db_steps.claim_ci_run(job.run_id, phase.phase_id)
-    head_sha = await publish.push(job, strategy, phase, work.attempt, start, gated, work.summary)
-    await db_steps.pushed(job.run_id, phase.phase_id, head_sha, gated.patch.paths)
-    await github_status.supersede(job, start.head_sha, head_sha)
-    await db_steps.pull_opened(job.run_id, await publish.ensure_pull(job))
-    await _pushed(job.run_id, phase.phase_id, work, head_sha, applied.count - len(own))
+    await _look(context.run_id)  # nothing is pushed for a run that was ended meanwhile
+    await db_steps.claim_ci_run(context.run_id, phase.phase_id)
+    head_sha = await publish.push(context, strategy, phase, work.attempt, start, gated, work.summary)
+    await db_steps.record_push(context.run_id, phase.phase_id, head_sha, gated.patch.paths)
+    await github_status.supersede_check(context, start.head_sha, head_sha)
+    await db_steps.record_pull(context.run_id, await publish.ensure_pull(context))
+    await _pushed(context.run_id, phase.phase_id, work, head_sha, applied.count - len(own))
     return head_sha
 
 
-async def _verify(job: Job, strategy: Strategy, phase: Phase, work: Work, head_sha: str) -> None:
+async def _verify(
+    context: RunContext, strategy: Strategy, phase: PlannedPhase, work: PendingWork, head_sha: str
+) -> None:
     """CI judges the commit: red goes back to the builder, green waits for its audit or is kept as a snapshot."""
-    verdict = await ci_wait.judgement(job, strategy, head_sha, lambda: _overtaken(job.run_id, phase.phase_id, work))
+    verdict = await ci_wait.require_verdict(
+        context, strategy, head_sha, lambda: _overtaken(context.run_id, phase.phase_id, work)
+    )
     if verdict.state is CiState.WAITING:
         return
     if verdict.state is CiState.RED:
-        await ci_wait.failure_feedback(job, head_sha, verdict)
-        await _refuse(job.run_id, phase.phase_id, work, ci_wait.as_findings(verdict.failed))
+        await ci_wait.failure_feedback(context, head_sha, verdict)
+        await _refuse(context.run_id, phase.phase_id, work, ci_wait.as_findings(verdict.failed))
         return
     cause = f"{head_sha[:7]} is {verdict.state} and audited"
-    if await _complete(job.run_id, phase.phase_id, work, cause) is Verdict.COMPLETE and verdict.state is CiState.GREEN:
-        await publish.keep_snapshot(job, phase, head_sha)
-        await _snapshot_kept(job.run_id, phase.phase_id)
+    if (
+        await _complete(context.run_id, phase.phase_id, work, cause) is CompletionResult.COMPLETE
+        and verdict.state is CiState.GREEN
+    ):
+        await publish.keep_snapshot(context, phase, head_sha)
+        await _snapshot_kept(context.run_id, phase.phase_id)
 
 
-class _Applied(BaseModel):
+class _Applied(Frozen):
     """Posted diffs on top of the branch: how many of them, and why the next one does not apply."""
 
-    model_config = ConfigDict(frozen=True)
-
-    built: Built | None = None
+    built: AttemptResult | None = None
     count: int = 0
     trouble: str = ""
 
 
 @effect
-async def _apply(job: Job, start: Start, diffs: tuple[str, ...]) -> _Applied:
-    worktree, _ = await open_worktree(job, start)
+async def _apply(context: RunContext, start: AttemptStart, diffs: tuple[str, ...]) -> _Applied:
+    worktree, _ = await open_worktree(context, start)
     count, trouble = 0, ""
     for diff in diffs:
         try:
@@ -140,68 +151,68 @@ async def _apply(job: Job, start: Start, diffs: tuple[str, ...]) -> _Applied:
             break
         count += 1
     answer = BuilderAnswer(status="done", summary="posted")
-    return _Applied(built=Built(answer=answer, patch=await worktree.patch()), count=count, trouble=trouble)
+    return _Applied(built=AttemptResult(answer=answer, patch=await worktree.patch()), count=count, trouble=trouble)
 
 
 async def _sleep(run_id: str) -> None:
     """Wait for something to be posted, or for the deadline. Raises `RunStopped` and `RunEnded`."""
-    await check_stop(run_id)
+    await raise_if_stopped(run_id)
     left = await _left(run_id)
     if left <= 0:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "no result was posted in time; start another run to go on")
-    await sleep_until_woken(left)
+    await wait_for_wake(left)
 
 
-@step
-def _look(run_id: str) -> Look:
+@blocking_step
+def _look(run_id: str) -> PendingPhases:
     """The run as it stands. Raises `RunEnded` when what was posted has ended it."""
-    look = pending_work.look(services().db, run_id)
+    look = pending_work.read_pending(services().db, run_id)
     if look.state.terminal and look.state is not RunState.DONE_SUCCESS:
         raise RunEnded(look.state, look.reason)
     return look
 
 
-@step
+@blocking_step
 def _left(run_id: str) -> float:
     """Seconds until something has to be posted."""
-    return (pending_work.deadline_of(services().db, run_id) - utcnow()).total_seconds()
+    return (pending_work.get_deadline(services().db, run_id) - utcnow()).total_seconds()
 
 
-@step
-def _todo(run_id: str, phase_id: str) -> Work | None:
-    return pending_work.work(services().db, run_id, phase_id)
+@blocking_step
+def _todo(run_id: str, phase_id: str) -> PendingWork | None:
+    return pending_work.next_work(services().db, run_id, phase_id)
 
 
-@step
+@blocking_step
 def _await_audit(run_id: str, phase_id: str) -> None:
     pending_work.await_audit(services().db, run_id, phase_id, utcnow())
 
 
-@step
-def _refuse(run_id: str, phase_id: str, work: Work, found: tuple[Finding, ...]) -> None:
-    pending_work.refuse(services().db, run_id, phase_id, work, found, utcnow())
+@blocking_step
+def _refuse(run_id: str, phase_id: str, work: PendingWork, found: tuple[Finding, ...]) -> None:
+    pending_work.send_back_work(services().db, run_id, phase_id, work, found, utcnow())
 
 
-@step
+@blocking_step
 def _note(run_id: str, phase_id: str, found: tuple[Finding, ...], seen_in: str) -> None:
-    pending_work.note(services().db, run_id, phase_id, found, seen_in, utcnow())
+    pending_work.record_findings(services().db, run_id, phase_id, found, seen_in, utcnow())
 
 
-@step
-def _pushed(run_id: str, phase_id: str, work: Work, sha: str, suggested: int) -> None:
-    pending_work.pushed(services().db, run_id, phase_id, work, sha, suggested, utcnow())
+@blocking_step
+def _pushed(run_id: str, phase_id: str, work: PendingWork, sha: str, suggested: int) -> None:
+    pending_work.record_pushed(services().db, run_id, phase_id, work, sha, suggested, utcnow())
 
 
-@step
-def _complete(run_id: str, phase_id: str, work: Work, cause: str) -> Verdict:
-    return pending_work.complete(services().db, run_id, phase_id, work, cause, utcnow())
+@blocking_step
+def _complete(run_id: str, phase_id: str, work: PendingWork, cause: str) -> CompletionResult:
+    return pending_work.complete_phase(services().db, run_id, phase_id, work, cause, utcnow())
 
 
-@step
-def _overtaken(run_id: str, phase_id: str, work: Work) -> bool:
-    return pending_work.overtaken(services().db, run_id, phase_id, work)
+@blocking_step
+def _overtaken(run_id: str, phase_id: str, work: PendingWork) -> bool:
+    return pending_work.is_superseded(services().db, run_id, phase_id, work)
 
 
-@step
+@blocking_step
 def _snapshot_kept(run_id: str, phase_id: str) -> None:
     pending_work.keep_snapshot(services().db, run_id, phase_id)

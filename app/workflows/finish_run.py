@@ -11,12 +11,12 @@ from app.github import comments, text
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.workflows import db_steps, github_status, promote
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.run_context import Job, RunEnded
-from app.workflows.services import in_db
+from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.services import call_db
 from app.workflows.steps import effect
 from app.workspace.workspace_errors import WorkspaceError
 
-_NEXT = {
+_NEXT_ACTIONS = {
     RunState.DONE_FAILED_BUDGET_EXHAUSTED: (
         "Raise the cap (`/autopack run --tokens 2M`) or narrow the issue, then comment `/autopack run`."
     ),
@@ -34,39 +34,39 @@ _NEXT = {
 
 
 @DBOS.workflow(name="end_stranded")
-async def end_stranded(run_id: str) -> None:
+async def end_orphaned_run(run_id: str) -> None:
     """End a run whose workflow is over though the run is not, so that nobody waits for it and its issue is free."""
-    await finish(run_id, None, RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "internal error: the run was cut off"))
+    await finish_run(run_id, None, RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "internal error: the run was cut off"))
 
 
-async def finish(run_id: str, job: Job | None, end: RunEnded) -> str | None:
+async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> str | None:
     """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us.
 
     The id of the run that is to do the plan's next part, which is not started yet; None when there is none.
     """
     state, reason = await db_steps.end_run(run_id, end.state, end.reason, end.exhausted)
     following = await db_steps.create_next(run_id)
-    await _tell(run_id, _say_the_end(run_id, state, reason))
-    if job is not None:
-        await _tell(run_id, promote.offer(job))
+    await _publish(run_id, _show_final_headline(run_id, state, reason))
+    if context is not None:
+        await _publish(run_id, promote.offer_promotion(context))
     if state.failed:
-        await _tell(run_id, _post_incident(run_id))
-    elif state is RunState.DONE_SUCCESS and job is not None and job.intent == "build":
-        await _tell(run_id, _post_summary(run_id))
-    await db_steps.told(run_id)
+        await _publish(run_id, _post_incident(run_id))
+    elif state is RunState.DONE_SUCCESS and context is not None and context.intent == "build":
+        await _publish(run_id, _post_summary(run_id))
+    await db_steps.mark_announced(run_id)
     return following
 
 
 @DBOS.workflow(name="reconsider_promotion")
-async def reconsider_promotion(run_id: str) -> None:
+async def recheck_promotion(run_id: str) -> None:
     """After a late audit or issue: the promotion check says what is known now."""
-    await _tell(run_id, _show_promotion(run_id))
+    await _publish(run_id, _show_promotion(run_id))
 
 
 _show_promotion = effect(github_status.show_promotion)
 
 
-async def _tell(run_id: str, telling: Awaitable[None]) -> None:
+async def _publish(run_id: str, telling: Awaitable[None]) -> None:
     """Tell one thing; what GitHub refuses (the issue is gone, or the permission) keeps nothing else from being told."""
     try:
         await telling
@@ -74,8 +74,8 @@ async def _tell(run_id: str, telling: Awaitable[None]) -> None:
         DBOS.logger.warning("the end of %s could not be told in full: %s", run_id, trouble)
 
 
-async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
-    view = await db_steps.view(run_id)
+async def _show_final_headline(run_id: str, state: RunState, reason: str) -> None:
+    view = await db_steps.read_view(run_id)
     if state is RunState.DONE_SUCCESS:
         if not view.repository:
             following = "Nothing is to be merged: the run has no repository."
@@ -87,30 +87,30 @@ async def _say_the_end(run_id: str, state: RunState, reason: str) -> None:
             following += f" Part {view.part + 1} of {view.parts} goes on by itself."
         headline = Headline.DONE
     elif state is RunState.DONE_CANCELLED:
-        headline, following = Headline.CANCELLED, _NEXT[state]
+        headline, following = Headline.CANCELLED, _NEXT_ACTIONS[state]
     else:
         budget = state is RunState.DONE_FAILED_BUDGET_EXHAUSTED
-        headline, following = (Headline.BUDGET if budget else Headline.FAILED), _NEXT[state]
+        headline, following = (Headline.BUDGET if budget else Headline.FAILED), _NEXT_ACTIONS[state]
         if view.exhausted is not None:
             following = text.how_to_raise(view, view.exhausted)
-    await github_status.say(run_id, headline, following, reason)
+    await github_status.set_headline(run_id, headline, following, reason)
 
 
 @effect
 async def _post_summary(run_id: str) -> None:
     """The final summary, on the pull request."""
-    run = await in_db(run_rows.get, run_id)
+    run = await call_db(run_rows.get, run_id)
     if run.pull_number is not None:
         repo = await repo_of(run.repository, run.installation_id)
         await comments.post_once(
-            repo, run.pull_number, f"summary:{run_id}", text.final_summary(await github_status.take(run_id))
+            repo, run.pull_number, f"summary:{run_id}", text.final_summary(await github_status.read_view(run_id))
         )
 
 
 @effect
 async def _post_incident(run_id: str) -> None:
     """What failed, the size of the last diff, findings, budgets and how to retry, on the issue."""
-    run = await in_db(run_rows.get, run_id)
+    run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
         return
     repo = await repo_of(run.repository, run.installation_id)
@@ -118,5 +118,5 @@ async def _post_incident(run_id: str) -> None:
     if run.head_sha is not None and run.base_sha is not None:
         mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, run.head_sha)
         last_diff = await mirror.diff(run.base_sha, run.head_sha)
-    body = text.incident(await github_status.take(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
+    body = text.incident(await github_status.read_view(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
     await comments.post_once(repo, run.issue_number, f"incident:{run_id}", body)

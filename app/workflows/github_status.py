@@ -9,21 +9,21 @@ from app.domain.status_view import Headline, RunView
 from app.github import checks, comments, pulls, text
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
-from app.github.write_locks import turn
+from app.github.write_locks import write_lock
 from app.queries import run_view
 from app.workflows.repositories import repo_of
-from app.workflows.run_context import Job
-from app.workflows.services import in_db, services
+from app.workflows.run_context import RunContext
+from app.workflows.services import call_db, services
 from app.workflows.steps import optional_effect, utcnow
 
 
 @DBOS.step(name="say")
-async def say(
+async def set_headline(
     run_id: str, headline: Headline, next_action: str, reason: str = "", deadline: datetime | None = None
 ) -> None:
     """Change the headline, with its next action, and show it. What GitHub does not let us show now is shown at the
     next change."""
-    await in_db(
+    await call_db(
         run_rows.update,
         run_id,
         {
@@ -35,28 +35,28 @@ async def say(
         },
     )
     try:
-        await refresh(run_id)
+        await refresh_status(run_id)
     except (GitHubUnavailable, GitHubRefused) as trouble:
         DBOS.logger.warning("the status of %s is not shown for now: %s", run_id, trouble)
 
 
-async def refresh(run_id: str) -> None:
+async def refresh_status(run_id: str) -> None:
     """Make GitHub show the run as it is. Sends nothing that is shown already.
 
     Comment, check run and pull request are independent: where one is refused (a locked issue), the others are shown.
 
     The picture is taken in its turn: a command's handler and the run itself never write an older one over a newer.
     """
-    run = await in_db(run_rows.get, run_id)
+    run = await call_db(run_rows.get, run_id)
     if not run.repository:
         return
     repo = await repo_of(run.repository, run.installation_id)
-    async with turn(repo, "run", run_id):
+    async with write_lock(repo, "run", run_id):
         await _show(repo, run_id)
 
 
 async def _show(repo: Repo, run_id: str) -> None:
-    view = await take(run_id)
+    view = await read_view(run_id)
     if view.issue_number:
         await comments.upsert(repo, view.issue_number, f"status:{run_id}", text.status_comment(view))
     if view.head_sha is not None:
@@ -66,24 +66,24 @@ async def _show(repo: Repo, run_id: str) -> None:
 
 
 @optional_effect
-async def supersede(job: Job, older_sha: str, newer_sha: str) -> None:
+async def supersede_check(context: RunContext, older_sha: str, newer_sha: str) -> None:
     """End the check run of the branch's head before, so that none is left running for ever."""
-    if older_sha != job.base_sha:
-        repo = await repo_of(job.repository, job.installation_id)
-        await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, job.run_id, text.superseded_check(newer_sha))
+    if older_sha != context.base_sha:
+        repo = await repo_of(context.repository, context.installation_id)
+        await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, context.run_id, text.superseded_check(newer_sha))
 
 
-async def take(run_id: str) -> RunView:
+async def read_view(run_id: str) -> RunView:
     """The picture of the run as it stands now."""
-    return await in_db(run_view.take, run_id, services().server_url)
+    return await call_db(run_view.read_run_view, run_id, services().server_url)
 
 
 async def show_promotion(run_id: str) -> None:
     """Set the promotion check of the head commit: success when nothing stands against merging, else the reasons."""
-    run = await in_db(run_rows.get, run_id)
+    run = await call_db(run_rows.get, run_id)
     if run.head_sha is None:
         return
     repo = await repo_of(run.repository, run.installation_id)
-    async with turn(repo, "promotion", run_id):
-        said = text.promotion_check(await take(run_id))
+    async with write_lock(repo, "promotion", run_id):
+        said = text.promotion_check(await read_view(run_id))
         await checks.upsert_check(repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", said)

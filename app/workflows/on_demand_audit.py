@@ -1,44 +1,42 @@
 """Our own Auditor for externally built phases: `auditor_request` starts it where a model is configured."""
 
 from dbos import DBOS, SetWorkflowID
-from pydantic import BaseModel, ConfigDict
 
 from app.agents import auditor
 from app.agents.conversation import AgentDeps
 from app.agents.guard import ModelPlan
-from app.agents.tasks import AuditTask, Issue
+from app.agents.tasks import AuditTask, IssueText
 from app.domain.api_requests import AuditorResult, AuditRequest
 from app.domain.budget import BudgetExhausted, ModelFailed, Role, RunStopped
 from app.domain.findings import AuditReport, distinct
+from app.domain.frozen import Frozen
 from app.domain.states import RunState
 from app.queries import run_details
 from app.runs import audits, phase_moves, submissions, transitions
 from app.workflows.db_steps import RunLedger
-from app.workflows.run import go_on
-from app.workflows.services import in_db, services
-from app.workflows.steps import step, utcnow
+from app.workflows.run import notify_run
+from app.workflows.services import call_db, services
+from app.workflows.steps import blocking_step, utcnow
 
 
-class _Asked(BaseModel):
+class _AuditRequest(Frozen):
     """What our Auditor needs to review a posted patch."""
-
-    model_config = ConfigDict(frozen=True)
 
     task: AuditTask
     plan: ModelPlan
 
 
-async def begin(run_id: str, phase_id: str, request: AuditRequest) -> bool:
+async def start_audit(run_id: str, phase_id: str, request: AuditRequest) -> bool:
     """Set our Auditor to work on the phase's newest patch, unless there is no model or no patch; whether it was.
 
     Asked for again while it works, nothing happens; after it gave no answer, it tries again.
     """
     if not services().vendors:
         return False
-    subject = await in_db(audits.subject, run_id, phase_id)
+    subject = await call_db(audits.audit_subject, run_id, phase_id)
     if subject is None:
         return False
-    number = await in_db(audits.next_number, run_id, phase_id)
+    number = await call_db(audits.next_audit_number, run_id, phase_id)
     with SetWorkflowID(f"{run_id}:{phase_id}:audit:{number}:{subject}"):
         await DBOS.start_workflow_async(audit_posted_patch, run_id, phase_id, number, request)
     return True
@@ -54,21 +52,21 @@ async def audit_posted_patch(run_id: str, phase_id: str, number: int, request: A
     try:
         report = await auditor.audit(asked.task, deps)
     except BudgetExhausted as spent:
-        await _exhausted(run_id, phase_id, number, spent)
+        await _end_exhausted(run_id, phase_id, number, spent)
     except (ModelFailed, RunStopped) as trouble:
-        await _failed(run_id, phase_id, number, str(trouble))
+        await _record_failure(run_id, phase_id, number, str(trouble))
     else:
-        await _post(run_id, phase_id, number, report)
-    await go_on(run_id)
+        await _post_audit(run_id, phase_id, number, report)
+    await notify_run(run_id)
 
 
-@step
-def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> _Asked | None:
+@blocking_step
+def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> _AuditRequest | None:
     """None when no patch was posted for the phase: then there is nothing to review."""
     with services().db.reading() as session:
-        run = run_details.require(session, run_id)
-        built = submissions.submissions(session, run_id, phase_id, Role.BUILDER)
-        phase = submissions.planned(run, phase_moves.the_phase(session, run, phase_id))
+        run = run_details.get_run(session, run_id)
+        built = submissions.list_submissions(session, run_id, phase_id, Role.BUILDER)
+        phase = submissions.planned_phase(run, phase_moves.get_phase(session, run, phase_id))
         strategy = phase_moves.strategy_of(run)
     posted = built[-1].body.get("patch_content") if built else None
     if not posted:
@@ -80,14 +78,14 @@ def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> 
     task = AuditTask(
         repository=run.repository or run.project_id,
         run_id=run_id,
-        issue=Issue(number=run.issue_number, title=run.issue_title),
+        issue=IssueText(number=run.issue_number, title=run.issue_title),
         phase=phase,
         attempt=number,
         diff=diff,
         profile=request.auditor_profile or rules.auditor_profile or "general",
         ci=f"Asked to look at: {request.review_focus}.",
     )
-    return _Asked(
+    return _AuditRequest(
         task=task,
         plan=ModelPlan(
             models=rules.auditor.ids,
@@ -97,8 +95,8 @@ def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> 
     )
 
 
-@step
-def _post(run_id: str, phase_id: str, number: int, report: AuditReport) -> None:
+@blocking_step
+def _post_audit(run_id: str, phase_id: str, number: int, report: AuditReport) -> None:
     result = AuditorResult(
         run_id=run_id,
         phase_id=phase_id,
@@ -107,16 +105,16 @@ def _post(run_id: str, phase_id: str, number: int, report: AuditReport) -> None:
         auditor_attempts=number,
     )
     found = distinct(one.as_finding() for one in report.findings)
-    audits.post(services().db, run_id, phase_id, result, utcnow(), found=found)
+    audits.post_audit(services().db, run_id, phase_id, result, utcnow(), found=found)
 
 
-@step
-def _exhausted(run_id: str, phase_id: str, number: int, spent: BudgetExhausted) -> None:
-    audits.note_failure(services().db, run_id, phase_id, number, str(spent), utcnow())
+@blocking_step
+def _end_exhausted(run_id: str, phase_id: str, number: int, spent: BudgetExhausted) -> None:
+    audits.record_audit_failure(services().db, run_id, phase_id, number, str(spent), utcnow())
     state = RunState.DONE_FAILED_BUDGET_EXHAUSTED
-    transitions.end(services().db, run_id, state, str(spent), utcnow(), spent.exhausted)
+    transitions.end_run(services().db, run_id, state, str(spent), utcnow(), spent.exhausted)
 
 
-@step
-def _failed(run_id: str, phase_id: str, number: int, why: str) -> None:
-    audits.note_failure(services().db, run_id, phase_id, number, why, utcnow())
+@blocking_step
+def _record_failure(run_id: str, phase_id: str, number: int, why: str) -> None:
+    audits.record_audit_failure(services().db, run_id, phase_id, number, why, utcnow())

@@ -7,21 +7,21 @@ from app.domain import diff, patch_policy
 from app.domain.budget import Role
 from app.domain.findings import Finding
 from app.domain.patch import FileChange, Patch
-from app.domain.plan import Phase
+from app.domain.plan import PlannedPhase
 from app.domain.ruleset import CiProfile, PatchRules
 from app.domain.states import RunState
 from app.domain.strategy import Strategy
 from app.github import commits, pulls, reviews, text
 from app.github.commits import WorkBranch
 from app.github.github_errors import BranchMoved
-from app.github.placement import place
+from app.github.placement import place_findings
 from app.workflows.audit import Audit
-from app.workflows.build import Built, Start, base_of
-from app.workflows.github_status import take
+from app.workflows.build import AttemptResult, AttemptStart, base_of
+from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.run_context import Job, RunEnded
-from app.workflows.services import in_db
-from app.workflows.start_run import find_base
+from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.services import call_db
+from app.workflows.start_run import read_base_commit
 from app.workflows.steps import effect, optional_effect
 
 
@@ -32,7 +32,7 @@ class GatedPatch:
     patch: Patch
 
 
-def gate(built: Built, phase: Phase, rules: PatchRules) -> GatedPatch | tuple[Finding, ...]:
+def gate_patch(built: AttemptResult, phase: PlannedPhase, rules: PatchRules) -> GatedPatch | tuple[Finding, ...]:
     """Judge an attempt: the right to push its patch, or what forbids it."""
     refused = patch_policy.check_patch(built.patch, phase, rules) + patch_policy.check_conflicts(
         built.patch, built.conflicts
@@ -42,23 +42,29 @@ def gate(built: Built, phase: Phase, rules: PatchRules) -> GatedPatch | tuple[Fi
 
 @effect
 async def push(
-    job: Job, strategy: Strategy, phase: Phase, attempt: int, start: Start, gated: GatedPatch, summary: str
+    context: RunContext,
+    strategy: Strategy,
+    phase: PlannedPhase,
+    attempt: int,
+    start: AttemptStart,
+    gated: GatedPatch,
+    summary: str,
 ) -> str:
     """Commit the patch on top of the attempt's start and return the commit's sha.
 
     Raises `RunEnded` when somebody else wrote to the branch: the run does not build on what it did not make.
     """
-    repo = await repo_of(job.repository, job.installation_id)
+    repo = await repo_of(context.repository, context.installation_id)
     message = text.commit_message(
-        run_id=job.run_id,
+        run_id=context.run_id,
         phase=phase,
         attempt=attempt,
         strict=strategy.of_phase(phase.phase_id).ci_profile is CiProfile.STRICT,
-        requester_login=job.requester,
-        requester_id=job.requester_id or None,
+        requester_login=context.requester,
+        requester_id=context.requester_id or None,
         summary=summary,
     )
-    branch, changes = WorkBranch.of_run(job.run_id), await _changes(job, start, gated.patch)
+    branch, changes = WorkBranch.of_run(context.run_id), await _changes(context, start, gated.patch)
     try:
         commit = await commits.push_commit(repo, branch, start.head_sha, changes, message, merging=start.merging)
     except BranchMoved as moved:
@@ -68,38 +74,38 @@ async def push(
     return commit.sha
 
 
-async def _changes(job: Job, start: Start, patch: Patch) -> tuple[FileChange, ...]:
+async def _changes(context: RunContext, start: AttemptStart, patch: Patch) -> tuple[FileChange, ...]:
     """The patch's changes; while merging, all that the branch changes in the base that it merges."""
     if start.merging is None:
         return patch.changes
-    mirror, merged, _ = await base_of(job, start)
+    mirror, merged, _ = await base_of(context, start)
     by_path = {change.path: change for change in await mirror.changes(start.merging, merged)}
     return tuple((by_path | {change.path: change for change in patch.changes}).values())
 
 
 @effect
-async def ensure_pull(job: Job) -> int:
+async def ensure_pull(context: RunContext) -> int:
     """The draft pull request of the run's branch; made once."""
-    repo = await repo_of(job.repository, job.installation_id)
-    view = await take(job.run_id)
-    linked = job.base_branch != job.target_branch
-    base = (await find_base(repo, job)).branch if linked else job.base_branch
+    repo = await repo_of(context.repository, context.installation_id)
+    view = await read_view(context.run_id)
+    linked = context.base_branch != context.target_branch
+    base = (await read_base_commit(repo, context)).branch if linked else context.base_branch
     pull = await pulls.ensure_pull(
-        repo, WorkBranch.of_run(job.run_id), base, text.pull_title(view), text.pull_body(view)
+        repo, WorkBranch.of_run(context.run_id), base, text.pull_title(view), text.pull_body(view)
     )
     return pull.number
 
 
 @optional_effect
-async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> None:
+async def post_review(context: RunContext, phase: PlannedPhase, head_sha: str, audit: Audit) -> None:
     """One review for one audit; threads of findings that are fixed are resolved."""
-    run = await in_db(run_rows.get, job.run_id)
+    run = await call_db(run_rows.get, context.run_id)
     if run.pull_number is None:
         return
-    repo = await repo_of(job.repository, job.installation_id)
-    mirror = await mirror_at(job.repository, job.installation_id, job.base_sha, head_sha)
-    fork = await mirror.merge_base(job.base_sha, head_sha) or job.base_sha
-    models = (await take(job.run_id)).models
+    repo = await repo_of(context.repository, context.installation_id)
+    mirror = await mirror_at(context.repository, context.installation_id, context.base_sha, head_sha)
+    fork = await mirror.merge_base(context.base_sha, head_sha) or context.base_sha
+    models = (await read_view(context.run_id)).models
     body = text.review_body(
         audit.recommendation,
         audit.summary,
@@ -107,8 +113,8 @@ async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> No
         builder_model=models.get(Role.BUILDER, "unknown"),
         auditor_model="no model" if audit.unread else models.get(Role.AUDITOR, "unknown"),
     )
-    key = f"audit:{job.run_id}:{phase.phase_id}:{audit.number}"
-    placement = place(audit.found, diff.parse(await mirror.diff(fork, head_sha)))
+    key = f"audit:{context.run_id}:{phase.phase_id}:{audit.number}"
+    placement = place_findings(audit.found, diff.parse(await mirror.diff(fork, head_sha)))
     await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement)
     fixed = [finding.fingerprint for finding in audit.fixed]
     if fixed:
@@ -116,14 +122,14 @@ async def post_review(job: Job, phase: Phase, head_sha: str, audit: Audit) -> No
 
 
 @optional_effect
-async def keep_snapshot(job: Job, phase: Phase, head_sha: str) -> None:
+async def keep_snapshot(context: RunContext, phase: PlannedPhase, head_sha: str) -> None:
     """Keep the phase's green commit as `refs/autopack/<run>/<phase>`; where GitHub refuses that, it is left out."""
-    repo = await repo_of(job.repository, job.installation_id)
-    await commits.keep_snapshot(repo, job.run_id, phase.phase_id, head_sha)
+    repo = await repo_of(context.repository, context.installation_id)
+    await commits.keep_snapshot(repo, context.run_id, phase.phase_id, head_sha)
 
 
 @effect
-async def diff_since(job: Job, base_sha: str, head_sha: str) -> str:
+async def diff_since(context: RunContext, base_sha: str, head_sha: str) -> str:
     """The unified diff between two commits of the repository."""
-    mirror = await mirror_at(job.repository, job.installation_id, base_sha, head_sha)
+    mirror = await mirror_at(context.repository, context.installation_id, base_sha, head_sha)
     return await mirror.diff(base_sha, head_sha)

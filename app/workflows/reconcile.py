@@ -19,19 +19,19 @@ from app.github import redelivery
 from app.github.client import GitHubApp
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.runs import pending_work
-from app.workflows.finish_run import end_stranded
+from app.workflows.finish_run import end_orphaned_run
 from app.workflows.run import RUNS_QUEUE, run
-from app.workflows.services import in_db, services
+from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
 
-STARTS_WITHIN = timedelta(minutes=1)
+START_GRACE = timedelta(minutes=1)
 """A run that has no workflow after that long never gets one by itself."""
 DELIVERY = "delivery"
 """Name of the workflow that acts on a delivery."""
 EVERY_SECONDS = 120.0
 LOOK_BACK = timedelta(days=3)
 """GitHub keeps deliveries for about that long."""
-MOST_RETRIES = 5
+MAX_RETRIES = 5
 """Of one delivery in the life of one process: the next start may bring what it lacked, such as a setting or a fix."""
 
 _OVER = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
@@ -39,25 +39,25 @@ _OVER = ("ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 log = logging.getLogger(__name__)
 
 
-async def keep_reconciling() -> None:
+async def run_reconcile_loop() -> None:
     """Reconcile at once and then every few minutes, until cancelled."""
     retried = Counter[str]()
     while True:
         try:
             await asyncio.to_thread(services().db.claim)
             await retry_failed_workflows(retried)
-            await end_stranded_runs()
-            await start_forgotten_runs()
-            if (github := services().github) is not None and (asked := await ask_for_failed_deliveries(github)):
+            await end_orphaned_runs()
+            await start_lost_runs()
+            if (github := services().github) is not None and (asked := await request_redeliveries(github)):
                 log.warning("%s failed deliveries were asked for again", asked)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
             log.warning("not reconciled, the next try is in %s seconds: %s", EVERY_SECONDS, trouble)
         await asyncio.sleep(EVERY_SECONDS)
 
 
-async def ask_for_failed_deliveries(app: GitHubApp) -> int:
+async def request_redeliveries(app: GitHubApp) -> int:
     """Ask GitHub to send again what no attempt delivered; how many. The inbox acts on each only once."""
-    failed = await redelivery.failed_since(app, utcnow() - LOOK_BACK)
+    failed = await redelivery.list_failed_since(app, utcnow() - LOOK_BACK)
     return sum([await redelivery.redeliver(app, one.id) for one in failed])
 
 
@@ -67,30 +67,30 @@ async def retry_failed_workflows(retried: Counter[str]) -> None:
     failed = await DBOS.list_workflows_async(
         name=DELIVERY, status="ERROR", start_time=since, load_input=False, load_output=False
     )
-    for delivery_id in (one.workflow_id for one in failed if retried[one.workflow_id] < MOST_RETRIES):
+    for delivery_id in (one.workflow_id for one in failed if retried[one.workflow_id] < MAX_RETRIES):
         retried[delivery_id] += 1
-        log.warning("delivery %s failed and is tried again (%s of %s)", delivery_id, retried[delivery_id], MOST_RETRIES)
+        log.warning("delivery %s failed and is tried again (%s of %s)", delivery_id, retried[delivery_id], MAX_RETRIES)
         await DBOS.rewind_workflow_async(delivery_id, start_step=await _first_to_repeat(delivery_id))
 
 
-async def end_stranded_runs() -> None:
+async def end_orphaned_runs() -> None:
     """End open runs whose workflow has ended by a defect: a run always reaches a terminal state."""
-    for left in await in_db(run_rows.open_runs):
+    for left in await call_db(run_rows.list_open_runs):
         workflow = await DBOS.get_workflow_status_async(left.run_id)
         if workflow is not None and workflow.status in _OVER:
             log.error("the workflow of run %s is over (%s), the run is ended", left.run_id, workflow.status)
             with SetWorkflowID(f"{left.run_id}:stranded"):
-                await DBOS.start_workflow_async(end_stranded, left.run_id)
+                await DBOS.start_workflow_async(end_orphaned_run, left.run_id)
 
 
-async def start_forgotten_runs() -> None:
+async def start_lost_runs() -> None:
     """Set off runs that were stored, or ended, just before the process ended; and those that nobody builds any more.
 
     A run without a repository has no workflow while others build it.
     """
-    for left in await in_db(run_rows.untold_runs):
+    for left in await call_db(run_rows.list_unannounced_runs):
         waiting = not left.repository and left.completed_at is None
-        due = await in_db(pending_work.deadline_of, left.run_id) if waiting else left.created_at + STARTS_WITHIN
+        due = await call_db(pending_work.get_deadline, left.run_id) if waiting else left.created_at + START_GRACE
         if due < utcnow() and await DBOS.get_workflow_status_async(left.run_id) is None:
             log.warning("run %s had no workflow, which is begun now", left.run_id)
             with SetWorkflowID(left.run_id):

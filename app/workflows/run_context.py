@@ -1,24 +1,21 @@
 """What a run works on: read once at its start from the base branch, recorded, and the same ever after."""
 
-from pydantic import BaseModel, ConfigDict
-
-from app.agents.tasks import Issue
+from app.agents.tasks import IssueText
 from app.domain.budget import Exhausted
+from app.domain.frozen import Frozen
 from app.domain.ruleset import RepositorySettings
 from app.domain.states import RunState
 from app.domain.strategy import RunOptions
 
 
-class Job(BaseModel):
+class RunContext(Frozen):
     """A run's frozen surroundings. Holds no secret, since it is stored."""
-
-    model_config = ConfigDict(frozen=True)
 
     run_id: str
     repository: str
     installation_id: int
     intent: str
-    issue: Issue
+    issue: IssueText
     requester: str
     requester_id: int
     options: RunOptions

@@ -64,6 +64,6 @@ def services() -> Services:
     return _services
 
 
-async def in_db(function: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def call_db(function: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function of the database beside the event loop, which no query may block."""
     return await asyncio.to_thread(function, services().db, *args, **kwargs)

@@ -7,7 +7,7 @@ from dbos import DBOS
 from app.agents import planner
 from app.agents.conversation import AgentDeps
 from app.agents.guard import ModelPlan
-from app.agents.tasks import Issue, PlannerTask
+from app.agents.tasks import IssueText, PlannerTask
 from app.config.loader import parse_settings
 from app.config.yaml_errors import SettingsError
 from app.db import backlog, run_rows
@@ -30,17 +30,17 @@ from app.github import commits, issues, settings_files
 from app.github.client import Repo
 from app.workflows.db_steps import RunLedger
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.run_context import Job, RunEnded
-from app.workflows.services import in_db, services
-from app.workflows.steps import effect, optional_effect, step
+from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.services import call_db, services
+from app.workflows.steps import blocking_step, effect, optional_effect
 from app.workspace.sandbox import sandbox_available
 
-COMMENTS_GIVEN = 20
+MAX_COMMENTS = 20
 """The newest comments of the issue that the models see."""
-OUTLINE_LINES = 400
+MAX_OUTLINE_LINES = 400
 
 
-@step
+@blocking_step
 def has_repository(run_id: str) -> bool:
     """Whether the run works on a repository; one that came over the REST API need not."""
     return run_rows.get(services().db, run_id).repository != ""
@@ -49,7 +49,7 @@ def has_repository(run_id: str) -> bool:
 @optional_effect
 async def acknowledge(run_id: str) -> None:
     """👀 on what asked for the run."""
-    run = await in_db(run_rows.get, run_id)
+    run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
         return
     repo = await repo_of(run.repository, run.installation_id)
@@ -60,11 +60,11 @@ async def acknowledge(run_id: str) -> None:
 
 
 @effect
-async def read_job(run_id: str) -> Job:
+async def read_context(run_id: str) -> RunContext:
     """Read issue, base commit, settings and instructions. Raises `RunEnded` when the settings file does not fit."""
-    run = await in_db(run_rows.get, run_id)
+    run = await call_db(run_rows.get, run_id)
     repo = await repo_of(run.repository, run.installation_id)
-    base = await find_base(repo, run)
+    base = await read_base_commit(repo, run)
     issue = await _read_issue(repo, run)
     files = await settings_files.read_settings_files(repo, base.governing_sha)
     try:
@@ -78,9 +78,9 @@ async def read_job(run_id: str) -> Job:
     rules = ruleset_of(services().ruleset, settings)
     token_cap = run.options.tokens or rules.run.tokens
     known = {"base_branch": base.branch, "base_sha": base.sha, "issue_title": issue.title, "token_cap": token_cap}
-    await in_db(run_rows.update, run_id, known)
+    await call_db(run_rows.update, run_id, known)
     refused = sandbox_available() if settings.commands.allowed else "the repository's settings forbid commands"
-    return Job(
+    return RunContext(
         run_id=run_id,
         repository=run.repository,
         installation_id=run.installation_id,
@@ -100,20 +100,20 @@ async def read_job(run_id: str) -> Job:
     )
 
 
-async def _read_issue(repo: Repo, run: run_rows.RunRow) -> Issue:
+async def _read_issue(repo: Repo, run: run_rows.RunRow) -> IssueText:
     """The issue that asked for the run, as the models see it; of a run without one, its title is all there is."""
     if not run.issue_number:
-        return Issue(title=run.issue_title)
+        return IssueText(title=run.issue_title)
     issue = await issues.read_issue(repo, run.issue_number)
     if run.follows is not None and not issue.open:
         raise RunEnded(RunState.DONE_CANCELLED, f"the issue was closed before part {run.part} of the plan began")
     said = [one for one in await issues.comments(repo, run.issue_number) if not one.bot]
-    comments = tuple(f"{one.author}: {one.body}" for one in said[-COMMENTS_GIVEN:])
-    return Issue(number=run.issue_number, title=issue.title, body=issue.body, comments=comments)
+    comments = tuple(f"{one.author}: {one.body}" for one in said[-MAX_COMMENTS:])
+    return IssueText(number=run.issue_number, title=issue.title, body=issue.body, comments=comments)
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseCommit:
     """What a run builds on. `governing_sha` is the commit whose settings and instructions govern it."""
 
     branch: str
@@ -121,7 +121,7 @@ class Base:
     governing_sha: str
 
 
-async def find_base(repo: Repo, run: Job | run_rows.RunRow) -> Base:
+async def read_base_commit(repo: Repo, run: RunContext | run_rows.RunRow) -> BaseCommit:
     """The run's base branch, or the target branch where the run before was merged and its branch deleted.
 
     The target branch alone governs, never a branch that the Builder wrote. Raises `RunEnded` when it has no commit.
@@ -132,92 +132,92 @@ async def find_base(repo: Repo, run: Job | run_rows.RunRow) -> Base:
     if run.base_branch != run.target_branch:
         sha = await commits.branch_head(repo, run.base_branch)
         if sha is not None:
-            return Base(run.base_branch, sha, governing_sha)
-    return Base(run.target_branch, governing_sha, governing_sha)
+            return BaseCommit(run.base_branch, sha, governing_sha)
+    return BaseCommit(run.target_branch, governing_sha, governing_sha)
 
 
 def _outline(paths: list[str]) -> str:
     """The file list, folders summed up when there are too many files for a prompt."""
-    if len(paths) <= OUTLINE_LINES:
+    if len(paths) <= MAX_OUTLINE_LINES:
         return "\n".join(paths)
     counts: dict[str, int] = {}
     for path in paths:
         folder = "/".join(path.split("/")[:2]) if "/" in path else path
         counts[folder] = counts.get(folder, 0) + 1
     lines = [f"{folder} ({count} files)" if count > 1 else folder for folder, count in counts.items()]
-    return "\n".join(lines[:OUTLINE_LINES])
+    return "\n".join(lines[:MAX_OUTLINE_LINES])
 
 
 @DBOS.workflow(name="make_plan")
-async def make_plan(job: Job) -> Plan:
+async def make_plan(context: RunContext) -> Plan:
     """Ask the Planner. Raises `RunEnded` when no model can be reached."""
-    choice, rules = await _planner_choice(job), ruleset_of(services().ruleset, job.settings)
+    choice, rules = await _planner_choice(context), ruleset_of(services().ruleset, context.settings)
     deps = AgentDeps(
         role=Role.PLANNER,
-        ledger=RunLedger(job.run_id, None, rules.issue.tokens),
+        ledger=RunLedger(context.run_id, None, rules.issue.tokens),
         plan=ModelPlan(
             models=choice.ids,
             max_output_tokens=rules.output_tokens.planner,
             request_limit=rules.requests_per_attempt,
-            timeout_seconds=job.settings.model_timeout_seconds,
+            timeout_seconds=context.settings.model_timeout_seconds,
         ),
     )
     task = PlannerTask(
-        repository=job.repository,
-        run_id=job.run_id,
-        issue=job.issue,
-        outline=job.outline,
-        notes=job.notes,
-        max_phases=job.options.phases or rules.run.phases,
+        repository=context.repository,
+        run_id=context.run_id,
+        issue=context.issue,
+        outline=context.outline,
+        notes=context.notes,
+        max_phases=context.options.phases or rules.run.phases,
     )
     return (await planner.plan(task, deps)).as_plan()
 
 
-@step
-def governed(run_id: str) -> tuple[Plan, Strategy] | None:
+@blocking_step
+def stored_plan_and_strategy(run_id: str) -> tuple[Plan, Strategy] | None:
     """Plan and strategy of a run that came with both, over the REST API."""
     run = run_rows.get(services().db, run_id)
     return (run.plan, run.strategy) if run.plan is not None and run.strategy is not None else None
 
 
-@step
+@blocking_step
 def given_plan(run_id: str) -> Plan | None:
     """The plan that came with the run, where there is one: a part of a larger plan."""
     return run_rows.get(services().db, run_id).plan
 
 
-@step
-def divide(job: Job, plan: Plan) -> tuple[Plan, ...]:
+@blocking_step
+def split_plan(context: RunContext, plan: Plan) -> tuple[Plan, ...]:
     """The plan as the runs that it takes: with clean-ups of what has aged, and cut where it is too large for one."""
     db = services().db
-    run = run_rows.get(db, job.run_id)
+    run = run_rows.get(db, context.run_id)
     if run.follows is None and run.engine is Engine.AUTOPACK:
         with db.reading() as session:
-            plan = with_debt_cleanup(plan, backlog.of_project(session, run.project_id))
-    return parts_of(plan, services().ruleset, job.options, job.settings)
+            plan = with_debt_cleanup(plan, backlog.list_entries(session, run.project_id))
+    return parts_of(plan, services().ruleset, context.options, context.settings)
 
 
-@step
-def govern(job: Job, plan: Plan, extra: int = 0) -> Strategy:
+@blocking_step
+def compile_run_strategy(context: RunContext, plan: Plan, extra: int = 0) -> Strategy:
     """Compile the strategy; recorded, so that a restart with other keys or rules changes nothing for an open run.
 
     `extra` phases at most came up during the run: the cap on a plan's phases does not count them.
     Raises `RunEnded` when the plan or the models do not fit the rules.
     """
-    rules, options, engine = services().ruleset, job.options, run_rows.get(services().db, job.run_id).engine
+    rules, options, engine = services().ruleset, context.options, run_rows.get(services().db, context.run_id).engine
     if extra:
-        options = options.model_copy(update={"phases": max_phases_of(rules, options, job.settings) + extra})
+        options = options.model_copy(update={"phases": max_phases_of(rules, options, context.settings) + extra})
     try:
-        return compile_strategy(rules, plan, options, job.settings, services().vendors, engine=engine)
+        return compile_strategy(rules, plan, options, context.settings, services().vendors, engine=engine)
     except NoModel as error:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(error)) from error
     except TooManyPhases as error:
         raise RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(error)) from error
 
 
-@step
-def _planner_choice(job: Job) -> ModelChoice:
+@blocking_step
+def _planner_choice(context: RunContext) -> ModelChoice:
     try:
-        return planner_model(services().ruleset, job.options, job.settings, services().vendors)
+        return planner_model(services().ruleset, context.options, context.settings, services().vendors)
     except NoModel as error:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(error)) from error

@@ -23,7 +23,7 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-def step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
+def blocking_step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
     """Make a plain function a step that runs beside the event loop: for the database, which must not block it."""
 
     @functools.wraps(function)
@@ -42,7 +42,7 @@ def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
     @functools.wraps(function)
     async def persistent(*args: P.args, **kwargs: P.kwargs) -> R:
-        return await outlast(lambda: stepped(*args, **kwargs), PAUSES, OperationalError)
+        return await retry_durably(lambda: stepped(*args, **kwargs), PAUSES, OperationalError)
 
     return persistent
 
@@ -64,7 +64,7 @@ def optional_effect(function: Callable[P, Awaitable[None]]) -> Callable[P, Await
     return optional
 
 
-async def outlast(
+async def retry_durably(
     ask: Callable[[], Awaitable[R]], pauses: Iterable[float], database_failure: type[SQLAlchemyError]
 ) -> R:
     """Ask, and ask again after each pause (seconds) while GitHub is down or the database fails in this way.

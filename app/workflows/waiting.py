@@ -10,7 +10,7 @@ from app.domain.budget import ModelFailed, ModelFailure, RunStopped
 from app.domain.status_view import Headline
 from app.github.github_errors import GitHubUnavailable
 from app.workflows import db_steps, github_status
-from app.workflows.run_context import Job
+from app.workflows.run_context import RunContext
 from app.workflows.steps import now
 
 R = TypeVar("R")
@@ -18,7 +18,7 @@ R = TypeVar("R")
 WAKE = "wake"
 """Topic of the messages that wake a run; they carry nothing, because what they announce is read again."""
 
-_PASSES = frozenset({ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT})
+_TRANSIENT = frozenset({ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT})
 
 
 async def wake(run_id: str) -> None:
@@ -29,7 +29,7 @@ async def wake(run_id: str) -> None:
         DBOS.logger.info("run %s is not started yet, so it is not woken", run_id)
 
 
-async def sleep_until_woken(seconds: float) -> None:
+async def wait_for_wake(seconds: float) -> None:
     """Wait for a message, then take the others that came with it: one look answers them all."""
     if await DBOS.recv_async(WAKE, timeout_seconds=seconds) is None:
         return
@@ -37,34 +37,34 @@ async def sleep_until_woken(seconds: float) -> None:
         pass
 
 
-async def patiently(job: Job, ask: Callable[[], Awaitable[R]]) -> R:
+async def with_provider_pauses(context: RunContext, ask: Callable[[], Awaitable[R]]) -> R:
     """Ask a model; while none of its list, or GitHub, can be reached, wait and ask again as often as there are pauses.
 
     Raises what the last one raised, and `RunStopped` when the run is asked to end meanwhile.
     """
-    for minutes in job.provider_pauses_minutes:
+    for minutes in context.provider_pauses_minutes:
         try:
             return await ask()
         except ModelFailed as failed:
-            if failed.failure not in _PASSES:
+            if failed.failure not in _TRANSIENT:
                 raise
-            await _wait(job, minutes, str(failed))
+            await _wait(context, minutes, str(failed))
         except GitHubUnavailable as trouble:
-            await _wait(job, minutes, str(trouble))
+            await _wait(context, minutes, str(trouble))
     return await ask()
 
 
-async def _wait(job: Job, minutes: float, why: str) -> None:
+async def _wait(context: RunContext, minutes: float, why: str) -> None:
     until = await now() + timedelta(minutes=minutes)
     following = f"The next try is at {until:%H:%M} UTC."
-    await github_status.say(job.run_id, Headline.PROVIDER_DOWN, following, why, until)
+    await github_status.set_headline(context.run_id, Headline.PROVIDER_DOWN, following, why, until)
     while (left := (until - await now()).total_seconds()) > 0:
-        await sleep_until_woken(left)
-        await check_stop(job.run_id)
+        await wait_for_wake(left)
+        await raise_if_stopped(context.run_id)
 
 
-async def check_stop(run_id: str) -> None:
+async def raise_if_stopped(run_id: str) -> None:
     """Raise `RunStopped` when the run is asked to end."""
-    asked = await db_steps.stop_asked(run_id)
+    asked = await db_steps.get_stop_request(run_id)
     if asked is not None:
         raise RunStopped(asked[1])

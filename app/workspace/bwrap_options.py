@@ -26,7 +26,7 @@ _ENVIRONMENT = {
 }
 
 
-def isolation(tmp_mib: int) -> list[str]:
+def isolation_options(tmp_mib: int) -> list[str]:
     """No network, no capabilities, no environment; temporary folders in memory of at most `tmp_mib` each."""
     options = ["--unshare-all", "--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000"]
     options += ["--cap-drop", "ALL", "--hostname", "sandbox", "--new-session", "--die-with-parent", "--clearenv"]
@@ -51,7 +51,7 @@ def isolation(tmp_mib: int) -> list[str]:
     return [*options, "--tmpfs", _TMP]
 
 
-def system(read_only: tuple[Path, ...]) -> list[str]:
+def system_options(read_only: tuple[Path, ...]) -> list[str]:
     """Programs and libraries, read-only. Distributions have /bin and /lib as links into /usr, or as directories."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):
@@ -67,7 +67,7 @@ def system(read_only: tuple[Path, ...]) -> list[str]:
     return options
 
 
-def workspace(worktree: Path, variables: Mapping[str, str]) -> list[str]:
+def workspace_options(worktree: Path, variables: Mapping[str, str]) -> list[str]:
     """The worktree is the only place that lasts. Its `.git` file, which names places outside, is covered."""
     options = ["--bind", str(worktree), WORKSPACE, "--ro-bind", "/dev/null", f"{WORKSPACE}/.git"]
     for name, value in variables.items():

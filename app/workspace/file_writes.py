@@ -71,7 +71,7 @@ def apply_change(root: Path, change: FileChange) -> None:
         return
     if change.content is None or change.mode not in (_REGULAR, _EXECUTABLE, _SYMLINK):
         raise PathError(f"{path} has mode {change.mode}, which cannot be put back; only files and symlinks can")
-    _make_way(root, path)
+    _clear_path(root, path)
     if change.mode == _SYMLINK:
         with open_parent(root, path, make=True) as (parent, name):
             os.symlink(os.fsdecode(change.content), name, dir_fd=parent)
@@ -79,7 +79,7 @@ def apply_change(root: Path, change: FileChange) -> None:
         write_file(root, path, change.content, executable=change.mode == _EXECUTABLE)
 
 
-def _make_way(root: Path, path: str) -> None:
+def _clear_path(root: Path, path: str) -> None:
     """Remove what is at `path`. A directory there holds only ignored files: its others were deleted before."""
     kind = kind_of(root, path)
     if kind is None:

@@ -11,7 +11,7 @@ from app.domain.patch import FileChange
 from app.workspace.file_locks import file_lock
 from app.workspace.git import GitOutput, Remote, git
 from app.workspace.paths import safe_path
-from app.workspace.trash import put_aside
+from app.workspace.trash import move_to_trash
 from app.workspace.tree_diff import tree_changes, unified_diff
 from app.workspace.trees import delete_tree
 from app.workspace.workspace_errors import GitError, WorkspaceError
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"(?![-/])(?!.*(?:\.\.|//|@\{|/\.|\.lock(?:/|$)))[^\x00-\x20\x7f~^:?*\[\\]+(?<![./])")
 _ALL_BRANCHES = "+refs/heads/*:refs/heads/*"
-_NOBODY = {
+_NO_REMOTE = {
     "GIT_AUTHOR_NAME": "autopack",
     "GIT_AUTHOR_EMAIL": "autopack@localhost",
     "GIT_AUTHOR_DATE": "2000-01-01T00:00:00Z",
@@ -164,7 +164,7 @@ class Mirror:
         output = await self._git(*arguments, _checked_sha(ours), _checked_sha(theirs), accept=(0, 1))
         tree, *conflicts = output.stdout.decode(errors="replace").rstrip("\0").split("\0")
         parents = ("-p", _checked_sha(ours), "-p", _checked_sha(theirs))
-        commit = await git("commit-tree", tree, *parents, "-m", "merge", cwd=self.path, variables=_NOBODY)
+        commit = await git("commit-tree", tree, *parents, "-m", "merge", cwd=self.path, variables=_NO_REMOTE)
         return commit.text, tuple(dict.fromkeys(conflicts)) if output.exit_code else ()
 
     async def changes(self, base: str, head: str) -> tuple[FileChange, ...]:
@@ -201,7 +201,7 @@ class Mirror:
         async def run() -> None:
             await git(*command, cwd=self.path, remote=remote, stdin=stdin, deadline=FETCH_DEADLINE)
 
-        await _with_retries(run)
+        await _retry_network(run)
 
     async def _missing(self, sha: str) -> list[str]:
         """Return the ids of blobs of a commit that are not on disk."""
@@ -224,7 +224,7 @@ class Mirror:
     async def _make_sound(self) -> None:
         """Make the repository, or repair what a killed process left. The lock is held, so any lock file is stale."""
         if self.path.exists() and not await self._is_repository():
-            put_aside(self.root, self.path)
+            move_to_trash(self.root, self.path)
         if not self.path.exists():
             await self._create()
         for stale in _stale_files(self.path):
@@ -289,7 +289,7 @@ def _parse_entry(record: bytes) -> TreeEntry:
     return TreeEntry(path.decode(errors="replace"), words[0], size)
 
 
-async def _with_retries(run: Callable[[], Awaitable[None]]) -> None:
+async def _retry_network(run: Callable[[], Awaitable[None]]) -> None:
     for attempt in range(1, FETCH_ATTEMPTS + 1):
         try:
             await run()

@@ -52,11 +52,11 @@ def _check_name(name: str, shown: str) -> None:
         raise PathError(f"{shown} is not valid Unicode; use another name") from error
     if size > _MAX_NAME_BYTES:
         raise PathError(f"{shown} has a name longer than {_MAX_NAME_BYTES} bytes; use a shorter one")
-    if _DOT_GIT.match(_as_file_systems_see_it(name)):
+    if _DOT_GIT.match(_folded_name(name)):
         raise PathError(f"{shown} would reach git's own data; choose a path outside .git")
 
 
-def _as_file_systems_see_it(name: str) -> str:
+def _folded_name(name: str) -> str:
     """Fold what Windows and macOS ignore: case, trailing dots and spaces, invisible characters."""
     visible = "".join(char for char in unicodedata.normalize("NFKC", name) if unicodedata.category(char) != "Cf")
     head, colon, rest = visible.partition(":")

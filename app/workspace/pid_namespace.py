@@ -12,14 +12,14 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """Threads of all processes, and their resident private memory in bytes."""
 
     threads: int
     memory: int
 
 
-class Namespace:
+class PidNamespace:
     """A pid namespace by its first process: when that ends, the kernel ends all others first. Close it by `with`."""
 
     def __init__(self, identity: str, pid: int, init: int) -> None:
@@ -28,7 +28,7 @@ class Namespace:
         self._init: int = init  # a pid file descriptor: it never names another process, as a number might
 
     @classmethod
-    def of(cls, pid: int) -> "Namespace":
+    def of(cls, pid: int) -> "PidNamespace":
         """Raises ProcessLookupError or FileNotFoundError when the process has ended."""
         return cls(str(Path(f"/proc/{pid}/ns/pid").readlink()), pid, os.pidfd_open(pid))
 
@@ -38,7 +38,7 @@ class Namespace:
     def __exit__(self, *_: object) -> None:
         os.close(self._init)
 
-    def usage(self) -> Usage:
+    def usage(self) -> ProcessUsage:
         """Add up the processes that are in the namespace now."""
         threads = memory = 0
         for pid in (entry.name for entry in os.scandir("/proc") if entry.name.isdigit()):
@@ -46,7 +46,7 @@ class Namespace:
                 used = _usage_of(pid)
                 threads += used.threads
                 memory += used.memory
-        return Usage(threads, memory)
+        return ProcessUsage(threads, memory)
 
     def kill(self) -> None:
         """End all processes; nothing happens when they have ended."""
@@ -73,10 +73,10 @@ def _namespace_of(pid: str) -> str | None:
         return None
 
 
-def _usage_of(pid: str) -> Usage:
+def _usage_of(pid: str) -> ProcessUsage:
     try:
         pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return Usage(0, 0)  # it ended in between
-    return Usage(int(fields[17]), (int(pages[1]) - int(pages[2])) * _PAGE)
+        return ProcessUsage(0, 0)  # it ended in between
+    return ProcessUsage(int(fields[17]), (int(pages[1]) - int(pages[2])) * _PAGE)

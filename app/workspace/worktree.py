@@ -22,7 +22,7 @@ from app.workspace.mirror import Mirror
 from app.workspace.patch_apply import apply_diff
 from app.workspace.paths import kind_of, read_bytes, safe_path
 from app.workspace.search import SearchResult, pathspecs, search
-from app.workspace.trash import empty_trash, empty_trash_soon, put_aside
+from app.workspace.trash import empty_trash, empty_trash_soon, move_to_trash
 from app.workspace.tree_diff import count_lines, tree_changes, unified_diff
 from app.workspace.trees import delete_tree
 from app.workspace.workspace_errors import EditError, GitError, RecordError, WorkspaceError
@@ -192,8 +192,8 @@ class Worktree:
         empty_trash_soon(self.mirror.root)
 
     def _discard(self) -> None:
-        put_aside(self.mirror.root, self.path)
-        put_aside(self.mirror.root, self._git_dir)
+        move_to_trash(self.mirror.root, self.path)
+        move_to_trash(self.mirror.root, self._git_dir)
 
     async def _reset(self) -> bool:
         """Bring an existing worktree back to the base commit; False when it cannot be done and must be made anew."""
@@ -262,8 +262,8 @@ async def sweep(root: Path, keep: Collection[str]) -> None:
         if path.name not in keep:
             try:
                 for git_dir in (root / "mirrors").glob(f"*/*.git/worktrees/{path.name}"):
-                    put_aside(root, git_dir)
-                put_aside(root, path)
+                    move_to_trash(root, git_dir)
+                move_to_trash(root, path)
             except OSError as error:
                 log.warning("the worktree %s cannot be moved, the next try is at the next round: %s", path.name, error)
     await asyncio.to_thread(empty_trash, root)

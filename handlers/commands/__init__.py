@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from handlers.commands import cancel_command, help_command, plan_command, run_command, status_command
-from handlers.commands.parser import Asked, Command, Unknown, parse_comment
+from handlers.commands.parser import Command, CommandRequest, UnknownCommand, parse_comment
 from handlers.outcomes import Action
 
-COMMANDS: Mapping[str, Callable[[Asked], Awaitable[list[Action]]]] = {
+COMMANDS: Mapping[str, Callable[[CommandRequest], Awaitable[list[Action]]]] = {
     "run": run_command.handle,
     "plan": plan_command.handle,
     "status": status_command.handle,
@@ -14,4 +14,4 @@ COMMANDS: Mapping[str, Callable[[Asked], Awaitable[list[Action]]]] = {
     "help": help_command.handle,
 }
 
-__all__ = ["COMMANDS", "Asked", "Command", "Unknown", "help_command", "parse_comment"]
+__all__ = ["COMMANDS", "Command", "CommandRequest", "UnknownCommand", "help_command", "parse_comment"]

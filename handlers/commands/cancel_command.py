@@ -4,18 +4,18 @@ from app.db import run_rows
 from app.domain.states import RunState
 from app.github import comments, issues, text
 from app.runs import transitions
-from app.workflows.services import in_db
-from handlers.commands.parser import Asked
+from app.workflows.services import call_db
+from handlers.commands.parser import CommandRequest
 from handlers.outcomes import Action, WakeRun
 
 
-async def handle(asked: Asked) -> list[Action]:
+async def handle(asked: CommandRequest) -> list[Action]:
     event = asked.event
-    run = await in_db(run_rows.latest_run, event.repository.full_name, event.issue.number)
+    run = await call_db(run_rows.find_latest_run, event.repository.full_name, event.issue.number)
     if run is None or run.completed_at is not None:
         await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
     reason = f"cancelled by {asked.who.login}"
-    await in_db(transitions.ask_to_stop, run.run_id, RunState.DONE_CANCELLED, reason)
+    await call_db(transitions.request_stop, run.run_id, RunState.DONE_CANCELLED, reason)
     await issues.react_to_comment(asked.repo, event.comment.id)
     return [WakeRun(run.run_id)]

@@ -3,16 +3,16 @@
 from app.github import comments, text
 from app.github.client import Repo
 from app.github.events import IssueCommentEvent
-from handlers.commands.parser import Asked, Unknown
+from handlers.commands.parser import CommandRequest, UnknownCommand
 from handlers.outcomes import Action
 
 
-async def handle(asked: Asked) -> list[Action]:
+async def handle(asked: CommandRequest) -> list[Action]:
     await _post(asked.repo, asked.event, text.help_text())
     return []
 
 
-async def answer_unknown(repo: Repo, event: IssueCommentEvent, unknown: Unknown) -> None:
+async def answer_unknown(repo: Repo, event: IssueCommentEvent, unknown: UnknownCommand) -> None:
     """Help, beginning with what was not understood and what may have been meant."""
     if unknown.problem:
         await _post(repo, event, text.help_text(problem=unknown.problem))

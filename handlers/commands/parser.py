@@ -30,7 +30,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CommandRequest:
     """Who asked for what, and where; their permission has been checked."""
 
     event: IssueCommentEvent
@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Unknown:
+class UnknownCommand:
     """Something after `/autopack` that is not understood: what, and what may have been meant.
 
     `problem` says what is wrong with the options of a command that there is; empty, the command is not known.
@@ -55,7 +55,7 @@ class _BadOption(ValueError):
     """The text says what is wrong with an option."""
 
 
-def parse_comment(body: str) -> Command | Unknown | None:
+def parse_comment(body: str) -> Command | UnknownCommand | None:
     """The first command of a comment; None when there is none."""
     line = next((one for one in _plain_lines(body) if one.lower().split()[:1] == [_PREFIX]), None)
     if line is None:
@@ -65,11 +65,11 @@ def parse_comment(body: str) -> Command | Unknown | None:
         return Command("help")
     name = words[0].lower()
     if name not in NAMES:
-        return Unknown(words[0], nearest=_nearest(name, NAMES))
+        return UnknownCommand(words[0], nearest=_nearest(name, NAMES))
     try:
         return Command(name, _options(words[1:]))
     except _BadOption as error:
-        return Unknown(" ".join(words), str(error))
+        return UnknownCommand(" ".join(words), str(error))
 
 
 def _plain_lines(body: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from pydantic import SecretStr
 
 from app.agents.builder import build
-from app.agents.guard import ModelCall
+from app.agents.guard import PendingRequest
 from app.agents.models import ModelAccess, configure
 from app.domain.budget import Role, Usage
 from tests.agents.support import builder_task, deps_of, open_worktree
@@ -24,7 +24,7 @@ WORKFLOW_ID = "build-P1"
 class StepLedger:
     """Appends to a file in steps, so that the file shows what was really done."""
 
-    async def reserve(self, call: ModelCall) -> str:
+    async def reserve(self, call: PendingRequest) -> str:
         return await DBOS.run_step_async({"name": "reserve"}, self._append, f"reserve {call.tokens > 0}")
 
     async def settle(self, reservation: str, usage: Usage) -> None:

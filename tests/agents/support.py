@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from app.agents.conversation import AgentDeps
-from app.agents.guard import ModelCall, ModelPlan
-from app.agents.tasks import AuditTask, BuilderTask, Issue, PlannerTask
+from app.agents.guard import ModelPlan, PendingRequest
+from app.agents.tasks import AuditTask, BuilderTask, IssueText, PlannerTask
 from app.domain.budget import Cap, Role, RunStopped, Scope, Usage, check_fit
-from app.domain.plan import Complexity, Phase, TaskCategory
+from app.domain.plan import Complexity, PlannedPhase, TaskCategory
 from app.workspace.mirror import Mirror
 from app.workspace.worktree import Worktree
 
@@ -21,7 +21,7 @@ AZURE = "azure:gpt-6.1-terra"
 LOCAL = "local:gpt-4.1"
 """A name with a price, which a local server does not ask for."""
 
-PHASE = Phase(
+PHASE = PlannedPhase(
     phase_id="P1",
     tier_id="T1",
     phase_index=0,
@@ -64,11 +64,11 @@ class MemoryLedger:
 
     limit: int = 1_000_000
     stopped: bool = False
-    reserved: list[ModelCall] = field(default_factory=list[ModelCall])
+    reserved: list[PendingRequest] = field(default_factory=list[PendingRequest])
     settled: list[Usage] = field(default_factory=list[Usage])
     open: dict[str, int] = field(default_factory=dict[str, int])
 
-    async def reserve(self, call: ModelCall) -> str:
+    async def reserve(self, call: PendingRequest) -> str:
         if self.stopped:
             raise RunStopped("cancelled")
         used = sum(usage.total for usage in self.settled)
@@ -93,12 +93,12 @@ def deps_of(role: Role, ledger: MemoryLedger, plan: ModelPlan | None = None, **m
 
 
 def planner_task(attempt: int = 1, **more: Any) -> PlannerTask:
-    issue = more.pop("issue", Issue(number=7, title="Keep digits", body="slug('a1') gives 'a'"))
+    issue = more.pop("issue", IssueText(number=7, title="Keep digits", body="slug('a1') gives 'a'"))
     return PlannerTask(repository=REPOSITORY, run_id="issue-7-ab12cd", issue=issue, attempt=attempt, **more)
 
 
 def builder_task(attempt: int = 1, **more: Any) -> BuilderTask:
-    issue = more.pop("issue", Issue(number=7, title="Keep digits", body="slug('a1') gives 'a'"))
+    issue = more.pop("issue", IssueText(number=7, title="Keep digits", body="slug('a1') gives 'a'"))
     phase = more.pop("phase", PHASE)
     return BuilderTask(
         repository=REPOSITORY, run_id="issue-7-ab12cd", issue=issue, attempt=attempt, phase=phase, **more
@@ -106,7 +106,7 @@ def builder_task(attempt: int = 1, **more: Any) -> BuilderTask:
 
 
 def audit_task(attempt: int = 1, **more: Any) -> AuditTask:
-    issue = Issue(number=7, title="Keep digits")
+    issue = IssueText(number=7, title="Keep digits")
     return AuditTask(repository=REPOSITORY, run_id="issue-7-ab12cd", issue=issue, attempt=attempt, phase=PHASE, **more)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from app.agents import auditor, planner
 from app.agents.builder import build
 from app.agents.conversation import AgentDeps
-from app.agents.tasks import AuditTask, BuilderTask, Issue, PlannerTask
+from app.agents.tasks import AuditTask, BuilderTask, IssueText, PlannerTask
 from app.domain.budget import Role
 from app.domain.findings import AuditReport, Recommendation, Severity
-from app.domain.plan import Phase, Plan
+from app.domain.plan import Plan, PlannedPhase
 from app.replay import ModelServer, load_recordings
 from app.workspace.worktree import Worktree
 from tests.agents.support import GPT, MemoryLedger, make_repository, open_worktree, plan_of
@@ -34,13 +34,13 @@ class Story:
         self.plan: Plan | None = None
 
     async def planned(self) -> Plan:
-        task = PlannerTask(repository=REPOSITORY, run_id="r1", issue=Issue(title="Reserve parts"))
+        task = PlannerTask(repository=REPOSITORY, run_id="r1", issue=IssueText(title="Reserve parts"))
         self.plan = (await planner.plan(task, self._deps(Role.PLANNER))).as_plan()
         return self.plan
 
     async def tests_pass_after(self, phase_id: str, attempt: int) -> bool:
         task = BuilderTask(
-            repository=REPOSITORY, run_id="r1", issue=Issue(title="x"), attempt=attempt, phase=self._phase(phase_id)
+            repository=REPOSITORY, run_id="r1", issue=IssueText(title="x"), attempt=attempt, phase=self._phase(phase_id)
         )
         outcome = await build(task, self._deps(Role.BUILDER))
         assert outcome.answer.status == "done"
@@ -53,14 +53,14 @@ class Story:
         task = AuditTask(
             repository=REPOSITORY,
             run_id="r1",
-            issue=Issue(title="x"),
+            issue=IssueText(title="x"),
             attempt=attempt,
             phase=self._phase(phase_id),
             diff=(await self.worktree.patch()).diff,
         )
         return await auditor.audit(task, self._deps(Role.AUDITOR))
 
-    def _phase(self, phase_id: str) -> Phase:
+    def _phase(self, phase_id: str) -> PlannedPhase:
         assert self.plan is not None
         return next(phase for phase in self.plan.phases if phase.phase_id == phase_id)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.agents import prompts
 from app.agents.diff_lines import number_lines
-from app.agents.tasks import Feedback, Issue
+from app.agents.tasks import Feedback, IssueText
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import BuilderMode
 from tests.agents.support import PHASE, audit_task, builder_task, planner_task
@@ -30,7 +30,7 @@ def test_request_begins_with_the_header_lines() -> None:
 
 
 def test_planner_has_no_phase_and_a_run_may_have_no_issue() -> None:
-    task = planner_task(issue=Issue(title="Do it"))
+    task = planner_task(issue=IssueText(title="Do it"))
     assert prompts.header(task) == "Repository: acme/slug\nRun: issue-7-ab12cd\nAttempt: 1"
 
 
@@ -56,7 +56,7 @@ def test_untrusted_text_cannot_close_its_fence() -> None:
         "builder",
         builder_task(
             phase=phase,
-            issue=Issue(number=1, title=ESCAPE, body=ESCAPE, comments=(ESCAPE,)),
+            issue=IssueText(number=1, title=ESCAPE, body=ESCAPE, comments=(ESCAPE,)),
             notes=ESCAPE,
             outline=ESCAPE,
             feedback=(Feedback(title="CI was red", text=ESCAPE),),

@@ -24,7 +24,7 @@ The rules:
 
 - a repeat answers as the first did and counts once: `test_a_repeated_result_…`, `test_a_repeated_audit_…`, also many
   at once (`test_parallel.py`)
-- audits are welcome after the end: `test_a_late_audit_is_recorded_counts_and_takes_promotion_away` and its neighbours
+- audits are welcome after the end: `test_a_late_audit_is_recorded_counts_and_takes_promotion_away` and its neighbors
 - `builder_result` answers with the state after the gate: `test_a_good_result_…`, `test_a_failed_builder_…`,
   `test_a_failed_probe_…`, `test_a_result_that_needs_review_waits_for_its_audit`
 - moves only by SPEC's machines: `test_steps.py`, and whatever clients do: `test_machine.py`

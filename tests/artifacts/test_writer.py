@@ -78,7 +78,7 @@ def failed_run(db: Database) -> None:
                 at=NOW,
             )
         )
-    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, hit.reason, after(hours=1), hit)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, hit.reason, after(hours=1), hit)
 
 
 def test_a_run_without_plan_has_its_summary_only(db: Database, settings: Settings) -> None:
@@ -197,7 +197,7 @@ def test_a_run_that_is_named_like_a_file_of_the_projects_does_not_stand_in_its_w
 ) -> None:
     run_rows.create(db, new_run("project_issue_backlog.json"), NOW)
     writer.write_run(db, settings, RULESET, "project_issue_backlog.json")
-    writer.write_projects(db, settings, RULESET, run_archive.every_project(db))
+    writer.write_projects(db, settings, RULESET, run_archive.list_project_ids(db))
     assert set(contents(settings.autonomous_runs_dir)) == {
         "project_issue_backlog.json",
         "project_issue_backlog.json~/run_summary.md",
@@ -215,7 +215,7 @@ def test_the_backlog_and_the_rules_of_every_project_lie_beside_the_runs(db: Data
         kept = session.get_one(Backlog, ("acme/widgets", "docs__readme__typo"))
         copied = {column: getattr(kept, column) for column in sa.inspect(Backlog).columns.keys()}  # noqa: SIM118
         session.add(Backlog(**copied | {"project_id": "autopack", "issue_key": "own__key__one"}))
-    writer.write_projects(db, settings, RULESET, run_archive.every_project(db))
+    writer.write_projects(db, settings, RULESET, run_archive.list_project_ids(db))
     found = {name: json.loads(content) for name, content in contents(settings.autonomous_runs_dir).items()}
     assert set(found) == {
         "project_issue_backlog.json",
@@ -255,7 +255,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 async def test_files_follow_the_database(db: Database, settings: Settings) -> None:
     planned_run(db)
     folder = settings.autonomous_runs_dir
-    task = asyncio.create_task(writer.keep_projected(db, settings, RULESET))
+    task = asyncio.create_task(writer.run_writer_loop(db, settings, RULESET))
     try:
         await asyncio.to_thread(until, (folder / "r1/run_summary.md").is_file, "open runs are written at the start")
         for number in range(30):
@@ -309,7 +309,7 @@ def test_the_command_writes_every_run_and_project_while_the_database_is_claimed(
     run_rows.create(db, new_run("r2", issue=8), NOW)
     for run_id in ("r1", "r2"):
         write(db, settings, run_id)
-    writer.write_projects(db, settings, RULESET, run_archive.every_project(db))
+    writer.write_projects(db, settings, RULESET, run_archive.list_project_ids(db))
     before = contents(settings.autonomous_runs_dir)
     shutil.rmtree(settings.autonomous_runs_dir)
     done = rebuild(settings)
@@ -338,7 +338,7 @@ def test_while_one_process_writes_no_other_does(
 ) -> None:
     planned_run(db)
     monkeypatch.setattr(writer, "LOCK_SECONDS", 0.2)
-    with (settings.data_dir / "artefacts.lock").open("w") as file:
+    with (settings.data_dir / "artifacts.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(TimeoutError, match="another process"):
             write(db, settings)
@@ -348,7 +348,7 @@ def test_while_one_process_writes_no_other_does(
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "a\0b", ""])
 def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(writer.OutsideTheFolder):
+    with pytest.raises(writer.OutsideArtifactsFolder):
         writer.replace_files(tmp_path / "runs", {name: "text"})
     assert list(tmp_path.rglob("x")) == []
 
@@ -364,7 +364,7 @@ def test_the_runs_row_is_the_last_to_know(db: Database) -> None:
     for number in range(4):
         run_rows.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
     for number in (0, 2, 3):
-        transitions.end(db, f"r{number}", RunState.DONE_CANCELLED, "cancelled", after(hours=number + 1))
-    assert run_archive.runs_to_show(db, 2) == ["r1", "r3", "r2"]
+        transitions.end_run(db, f"r{number}", RunState.DONE_CANCELLED, "cancelled", after(hours=number + 1))
+    assert run_archive.list_recent_run_ids(db, 2) == ["r1", "r3", "r2"]
     with db.reading() as session:
         assert session.get_one(Run, "r1").completed_at is None

@@ -12,12 +12,12 @@ from app.db.engine import Database
 from app.db.run_rows import NewRun
 from app.domain.api_requests import RunStart
 from app.domain.findings import Finding, Severity, Source
-from app.domain.plan import Phase, Plan, TaskCategory, Tier
+from app.domain.plan import Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import split
 from app.domain.ruleset import RepositorySettings
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.runs import api_commands, transitions
-from app.runs.api_commands import Target
+from app.runs.api_commands import RunTarget
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 T = TypeVar("T")
@@ -50,14 +50,14 @@ def new_run(
     )
 
 
-def phase(phase_id: str, tier_id: str, index: int) -> Phase:
-    return Phase(
+def phase(phase_id: str, tier_id: str, index: int) -> PlannedPhase:
+    return PlannedPhase(
         phase_id=phase_id, tier_id=tier_id, phase_index=index, name=f"Step {phase_id}", task_category=TaskCategory.DOCS
     )
 
 
 PLAN = Plan(
-    tiers=(Tier(tier_id="T1", tier_index=0, name="Base"), Tier(tier_id="T2", tier_index=1, name="Top")),
+    tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Base"), PlannedTier(tier_id="T2", tier_index=1, name="Top")),
     phases=(phase("P1", "T1", 0), phase("P2", "T1", 1), phase("P3", "T2", 2)),
 )
 
@@ -107,8 +107,8 @@ def posted_run(
         compile_strategy(default_ruleset(), part, options, settings, frozenset(), engine=Engine.EXTERNAL)
         for part in parts
     ]
-    target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
-    api_commands.start(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
+    target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
+    api_commands.create_run(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
     return run_id
 
 

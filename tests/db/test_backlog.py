@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from app.db import backlog, finding_rows, run_rows
 from app.db.engine import Database
-from app.db.tables import Issue, Phase, Run
+from app.db.tables import FindingRow, Phase, Run
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.finding_counts import IssueState
 from app.domain.findings import Finding, Severity
@@ -47,7 +47,7 @@ def end(db: Database, run_id: str, state: RunState = RunState.DONE_SUCCESS, *, m
             transitions.move_phase(db, run_id, phase_id, step, "a test", _now(run_id))
     for target in (RunState.GATE, RunState.CI_RUNNING, RunState.SNAPSHOT_CREATED):
         transitions.move_run(db, run_id, target, "a test", _now(run_id))
-    transitions.end(db, run_id, state, "a test", _now(run_id))
+    transitions.end_run(db, run_id, state, "a test", _now(run_id))
     if merged:
         run_rows.update(db, run_id, {"promoted_at": _now(run_id)})
 
@@ -72,7 +72,7 @@ def leave(db: Database, number: int, *found: Finding, phase_id: str = "P1") -> s
 
 def entry(db: Database, key: str = KEY) -> BacklogEntry:
     with db.reading() as session:
-        found = backlog.entry(session, PROJECT, key)
+        found = backlog.get_entry(session, PROJECT, key)
     assert found is not None
     return found
 
@@ -237,7 +237,7 @@ def test_what_an_earlier_phase_still_saw_is_closed_by_the_phase_that_mends_it(db
     assert counts_of(db, run_id) == (1, 0)
     end(db, run_id)
     assert ages(db) == (0, 0, RESOLVED)
-    (found,) = finding_rows.of_run(db, run_id)
+    (found,) = finding_rows.list_findings(db, run_id)
     assert (found.open, found.resolution) == (False, "mended by DEBT-1")
 
 
@@ -261,7 +261,7 @@ def test_a_run_that_did_not_succeed_resolves_nothing(db: Database, state: RunSta
 def test_a_run_that_touched_its_file_and_did_not_see_it_resolves_it(db: Database) -> None:
     leave(db, 1)
     run_id = start(db, 2)
-    run_rows.phase_pushed(db, run_id, "P2", "1a2b3c4", ["b.py", "a.py"])
+    run_rows.record_push(db, run_id, "P2", "1a2b3c4", ["b.py", "a.py"])
     end(db, run_id)
     assert ages(db) == (0, 0, RESOLVED)
 
@@ -272,7 +272,7 @@ def test_a_run_that_could_not_see_it_resolves_nothing(db: Database, paths: list[
     see(db, first)
     end(db, first, merged=merged)
     second = start(db, 2)
-    run_rows.phase_pushed(db, second, "P1", "1a2b3c4", paths)
+    run_rows.record_push(db, second, "P1", "1a2b3c4", paths)
     end(db, second)
     assert ages(db) == (1, 1, OPEN)
 
@@ -281,7 +281,7 @@ def test_a_run_that_began_before_it_was_merged_could_not_see_it(db: Database) ->
     first, second = start(db, 2), start(db, 1)
     see(db, first)
     end(db, first)
-    run_rows.phase_pushed(db, second, "P1", "1a2b3c4", ["a.py"])
+    run_rows.record_push(db, second, "P1", "1a2b3c4", ["a.py"])
     end(db, second)
     assert ages(db) == (1, 1, OPEN)
 
@@ -324,8 +324,8 @@ def test_reports_at_the_same_moment_are_all_kept(db: Database) -> None:
 
     at_once(16, report)
     with db.reading() as session:
-        entries = backlog.of_project(session, PROJECT)
-        told = session.scalar(sa.select(sa.func.sum(Issue.occurrences)).where(Issue.issue_key == KEY))
+        entries = backlog.list_entries(session, PROJECT)
+        told = session.scalar(sa.select(sa.func.sum(FindingRow.occurrences)).where(FindingRow.issue_key == KEY))
     assert len(entries) == 17
     assert told == entry(db).occurrences == 16
     assert ages(db) == (4, 1, DUE)
@@ -336,7 +336,7 @@ def test_a_run_that_ends_while_others_report_loses_nothing(db: Database) -> None
 
     def act(number: int) -> None:
         if number % 2:
-            transitions.end(db, ids[number // 2], RunState.DONE_CANCELLED, "a test", after(hours=9))
+            transitions.end_run(db, ids[number // 2], RunState.DONE_CANCELLED, "a test", after(hours=9))
         else:
             see(db, ids[number // 2], seen_in="client")
 
@@ -350,7 +350,7 @@ def test_every_project_has_a_backlog_of_its_own(db: Database) -> None:
     transitions.store_strategy(db, "r2", PLAN, strategy_of(), after(hours=2))
     see(db, "r2", finding("gap"))
     with db.reading() as session:
-        every = backlog.all_projects(session)
+        every = backlog.list_projects(session)
     assert {name: [one.issue_key for one in entries] for name, entries in every.items()} == {
         "acme/gadgets": [finding("gap").issue_key],
         PROJECT: [KEY],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.db import linked_runs, run_rows
 from app.db.engine import Database
 from app.db.tables import Run
-from app.domain.api_errors import Conflict, Unknown
+from app.domain.api_errors import Conflict, NotFound
 from app.domain.api_requests import StatusUpdate
 from app.domain.states import PhaseState, RunState
 from app.domain.status_view import LinkedRun
@@ -26,7 +26,7 @@ def first_of_three(db: Database, run_id: str = "r1", intent: str = "build") -> N
 
 
 def succeed(db: Database, run_id: str) -> None:
-    transitions.end(db, run_id, RunState.DONE_SUCCESS, "all green", NOW)
+    transitions.end_run(db, run_id, RunState.DONE_SUCCESS, "all green", NOW)
 
 
 def test_each_part_follows_the_one_before(db: Database) -> None:
@@ -44,7 +44,7 @@ def test_each_part_follows_the_one_before(db: Database) -> None:
     third = run_rows.get(db, "r1-part-3")
     assert (third.part, third.parts, third.rest) == (3, 3, ())
     assert (third.base_branch, third.target_branch) == ("autonomous/r1-part-2", "main")
-    view = run_view.take(db, "r1-part-2", "")
+    view = run_view.read_run_view(db, "r1-part-2", "")
     assert (view.before, view.after) == (LinkedRun(run_id="r1"), LinkedRun(run_id="r1-part-3"))
 
 
@@ -57,7 +57,7 @@ def test_asked_for_by_many_it_is_created_once(db: Database) -> None:
 @pytest.mark.parametrize("state", [one for one in RunState if one.terminal and one is not RunState.DONE_SUCCESS])
 def test_nothing_follows_a_run_that_did_not_end_well(db: Database, state: RunState) -> None:
     first_of_three(db)
-    transitions.end(db, "r1", state, "no", NOW)
+    transitions.end_run(db, "r1", state, "no", NOW)
     assert continuation.create_next(db, "r1", NOW) is None
 
 
@@ -74,7 +74,7 @@ def test_another_run_that_is_on_for_the_issue_goes_first(db: Database) -> None:
     succeed(db, "r1")
     run_rows.create(db, new_run("r2"), NOW)
     assert continuation.create_next(db, "r1", NOW) is None
-    assert continuation.not_begun(db, "r1") == "Part 2 of 3 was not begun: another run is on for this issue."
+    assert continuation.why_not_continued(db, "r1") == "Part 2 of 3 was not begun: another run is on for this issue."
 
 
 def test_a_part_whose_id_was_taken_meanwhile_is_not_begun_and_says_so(db: Database) -> None:
@@ -82,15 +82,15 @@ def test_a_part_whose_id_was_taken_meanwhile_is_not_begun_and_says_so(db: Databa
     succeed(db, "r1")
     run_rows.create(db, new_run("r1-part-2", issue=8), NOW)
     assert continuation.create_next(db, "r1", NOW) is None
-    assert "there is another run with its id, r1-part-2" in continuation.not_begun(db, "r1")
+    assert "there is another run with its id, r1-part-2" in continuation.why_not_continued(db, "r1")
 
 
 def test_nothing_is_said_where_no_part_is_missing(db: Database) -> None:
     first_of_three(db)
-    assert continuation.not_begun(db, "r1") == ""
+    assert continuation.why_not_continued(db, "r1") == ""
     succeed(db, "r1")
     assert continuation.create_next(db, "r1", NOW) == "r1-part-2"
-    assert continuation.not_begun(db, "r1") == ""
+    assert continuation.why_not_continued(db, "r1") == ""
 
 
 def test_a_part_that_is_divided_again_makes_more_parts(db: Database) -> None:
@@ -104,20 +104,20 @@ def test_a_part_that_is_divided_again_makes_more_parts(db: Database) -> None:
 
 def test_ids_of_parts_stay_usable(db: Database) -> None:
     longest = "x" * 100
-    assert linked_runs.next_id("issue-7-ab12", 1) == "issue-7-ab12-part-2"
-    assert linked_runs.next_id("issue-7-ab12-part-2", 2) == "issue-7-ab12-part-3"
-    assert linked_runs.next_id(longest, 1) == "x" * 93 + "-part-2"
+    assert linked_runs.next_run_id("issue-7-ab12", 1) == "issue-7-ab12-part-2"
+    assert linked_runs.next_run_id("issue-7-ab12-part-2", 2) == "issue-7-ab12-part-3"
+    assert linked_runs.next_run_id(longest, 1) == "x" * 93 + "-part-2"
 
 
 def test_the_first_runs_id_may_end_like_that_of_a_part() -> None:
-    assert linked_runs.next_id("zz-part-2", 1) == "zz-part-2-part-2"
-    assert linked_runs.next_id("zz-part-2-part-2", 2) == "zz-part-2-part-3"
+    assert linked_runs.next_run_id("zz-part-2", 1) == "zz-part-2-part-2"
+    assert linked_runs.next_run_id("zz-part-2-part-2", 2) == "zz-part-2-part-3"
 
 
 @given(st.from_regex(r"[a-z][a-z0-9-]{0,90}(-part-[0-9]{1,3})?", fullmatch=True), st.integers(2, 300))
 def test_each_parts_id_is_the_one_that_the_first_run_announced(first: str, parts: int) -> None:
-    announced = [linked_runs.id_of(first, 1, part) for part in range(2, parts + 1)]
-    followed = list(itertools.accumulate(range(1, parts), linked_runs.next_id, initial=first))[1:]
+    announced = [linked_runs.linked_run_id(first, 1, part) for part in range(2, parts + 1)]
+    followed = list(itertools.accumulate(range(1, parts), linked_runs.next_run_id, initial=first))[1:]
     assert followed == announced
     assert len({first, *announced}) == parts
     assert max(map(len, announced)) <= 100
@@ -136,7 +136,7 @@ def test_the_next_part_of_a_run_without_repository_is_there_with_the_end_of_the_
     posted_run(db, "r1", [["P1", "P2", "P3"]], most=1)
     for run_id, phase_id in (("r1", "P1"), ("r1-part-2", "P2"), ("r1-part-3", "P3")):
         assert run_rows.get(db, run_id).state is RunState.RUN_CREATED
-        card = run_details.of_run(db, run_id)
+        card = run_details.read_run_card(db, run_id)
         assert ([one.phase_id for tier in card.tiers for one in tier.phases], card.token_cap) == ([phase_id], 5_000)
         complete(db, run_id, phase_id)
         assert run_rows.get(db, run_id).state is RunState.DONE_SUCCESS
@@ -156,9 +156,9 @@ def test_a_part_whose_id_is_taken_does_not_hinder_the_end_of_the_one_before(db: 
 
 def test_a_phase_of_a_later_part_is_unknown_and_its_run_is_named(db: Database) -> None:
     posted_run(db, "r1", [["P1"], ["P2"], ["P3"]], most=1)
-    with pytest.raises(Unknown, match=r"no phase 'P3'; it comes with the run r1-part-3, once .* it has P1"):
+    with pytest.raises(NotFound, match=r"no phase 'P3'; it comes with the run r1-part-3, once .* it has P1"):
         complete(db, "r1", "P3")
-    with pytest.raises(Unknown, match="no phase 'P4'; it has P1"):
+    with pytest.raises(NotFound, match="no phase 'P4'; it has P1"):
         complete(db, "r1", "P4")
 
 
@@ -166,7 +166,7 @@ def test_a_plan_whose_parts_have_no_free_ids_is_not_begun(db: Database) -> None:
     posted_run(db, "r1-part-3")
     with pytest.raises(Conflict, match="takes 3 runs, and there is a run r1-part-3 already"):
         posted_run(db, "r1", [["P1", "P2", "P3"]], most=1)
-    assert [run.run_id for run in run_rows.open_runs(db)] == ["r1-part-3"]
+    assert [run.run_id for run in run_rows.list_open_runs(db)] == ["r1-part-3"]
     posted_run(db, "r1", [["P1", "P2"]], most=1)
 
 

@@ -21,7 +21,7 @@ def test_what_is_new_is_told_from_what_is_known(db: Database) -> None:
 
 def test_repeats_within_one_batch_are_one(db: Database) -> None:
     assert deliveries.store(db, [delivery(1), delivery(1), delivery(2), delivery(1)], NOW) == {"d1", "d2"}
-    assert deliveries.waiting(db, 10) == ["d1", "d2"]
+    assert deliveries.list_pending(db, 10) == ["d1", "d2"]
 
 
 def test_the_first_to_come_stays_as_it_is(db: Database) -> None:
@@ -39,16 +39,16 @@ def test_the_same_batch_from_many_threads_is_stored_once(db: Database) -> None:
 def test_the_oldest_wait_first_and_no_more_than_asked_for(db: Database) -> None:
     for number in (3, 1, 2):
         deliveries.store(db, [delivery(number)], after(seconds=number))
-    assert deliveries.waiting(db, 10) == ["d1", "d2", "d3"]
-    assert deliveries.waiting(db, 2) == ["d1", "d2"]
+    assert deliveries.list_pending(db, 10) == ["d1", "d2", "d3"]
+    assert deliveries.list_pending(db, 2) == ["d1", "d2"]
 
 
 def test_what_was_handed_over_waits_no_more(db: Database) -> None:
     deliveries.store(db, [delivery(number) for number in range(1, 4)], NOW)
-    deliveries.mark_handed(db, ["d1", "d3"], NOW)
-    assert deliveries.waiting(db, 10) == ["d2"]
+    deliveries.mark_dispatched(db, ["d1", "d3"], NOW)
+    assert deliveries.list_pending(db, 10) == ["d2"]
     deliveries.store(db, [delivery(1)], NOW)
-    assert deliveries.waiting(db, 10) == ["d2"]
+    assert deliveries.list_pending(db, 10) == ["d2"]
 
 
 def test_any_text_comes_back_as_it_was(db: Database) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from app.db import run_rows
 from app.db.engine import Database, DatabaseUnusable
-from app.db.tables import Base, Delivery, Phase
+from app.db.tables import Base, DeliveryRow, Phase
 from tests.db.making import NOW, at_once, new_run
 
 
@@ -51,7 +51,7 @@ def test_several_processes_may_migrate_at_once(url: str) -> None:
 
 
 def test_an_exception_leaves_nothing_behind(db: Database) -> None:
-    row = Delivery(id="d1", event="push", payload="{}", received_at=NOW)
+    row = DeliveryRow(id="d1", event="push", payload="{}", received_at=NOW)
 
     def store_and_fail() -> None:
         with db.writing() as session:
@@ -62,7 +62,7 @@ def test_an_exception_leaves_nothing_behind(db: Database) -> None:
     with pytest.raises(KeyError):
         store_and_fail()
     with db.reading() as session:
-        assert session.get(Delivery, "d1") is None
+        assert session.get(DeliveryRow, "d1") is None
 
 
 def test_a_phase_belongs_to_a_run_that_exists(db: Database) -> None:
@@ -74,9 +74,9 @@ def test_a_phase_belongs_to_a_run_that_exists(db: Database) -> None:
 def test_times_come_back_in_utc_whatever_their_zone(db: Database) -> None:
     elsewhere = datetime(2026, 7, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=-7)))
     with db.writing() as session:
-        session.add(Delivery(id="d1", event="push", payload="{}", received_at=elsewhere))
+        session.add(DeliveryRow(id="d1", event="push", payload="{}", received_at=elsewhere))
     with db.reading() as session:
-        back = session.get_one(Delivery, "d1").received_at
+        back = session.get_one(DeliveryRow, "d1").received_at
     assert back == elsewhere
     assert back.utcoffset() == timedelta(0)
 
@@ -84,7 +84,7 @@ def test_times_come_back_in_utc_whatever_their_zone(db: Database) -> None:
 def test_a_time_without_a_zone_is_not_stored(db: Database) -> None:
     naive = datetime.now(UTC).replace(tzinfo=None)
     with pytest.raises(StatementError, match="without zone"), db.writing() as session:
-        session.add(Delivery(id="d1", event="push", payload="{}", received_at=naive))
+        session.add(DeliveryRow(id="d1", event="push", payload="{}", received_at=naive))
 
 
 def test_a_database_that_answers_can_be_pinged(db: Database) -> None:
@@ -120,9 +120,9 @@ def test_a_reader_is_not_kept_waiting_by_a_writer(tmp_path: Path) -> None:
     db.migrate()
     try:
         with db.writing() as writer, db.reading() as reader:
-            writer.add(Delivery(id="d1", event="push", payload="{}", received_at=NOW))
+            writer.add(DeliveryRow(id="d1", event="push", payload="{}", received_at=NOW))
             writer.flush()
-            assert reader.get(Delivery, "d1") is None
+            assert reader.get(DeliveryRow, "d1") is None
     finally:
         db.close()
 

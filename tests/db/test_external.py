@@ -10,10 +10,10 @@ import sqlalchemy as sa
 
 from app.config.loader import default_ruleset
 from app.db.engine import Database
-from app.db.tables import ModelCall, Run, Submission, Transition
+from app.db.tables import ModelCallRow, Run, Submission, Transition
 from app.db.tables import Phase as PhaseRow
 from app.domain import states
-from app.domain.api_errors import Conflict, Unknown, Unusable
+from app.domain.api_errors import Conflict, NotFound, Unprocessable
 from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, RunStart, StatusUpdate
 from app.domain.api_run import RunCard
 from app.domain.budget import Role
@@ -23,7 +23,7 @@ from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.queries import run_details
 from app.runs import api_commands, audits, builder_results, pending_work, phase_moves, submissions
-from app.runs.api_commands import Target
+from app.runs.api_commands import RunTarget
 from tests.db.making import NOW, after, at_once
 
 PATCH = "--- /dev/null\n+++ b/g.txt\n@@ -0,0 +1 @@\n+hello\n"
@@ -54,8 +54,8 @@ def begin(
     strategy = compile_strategy(
         default_ruleset(), asked.plan(), options, RepositorySettings(), frozenset(), engine=Engine.EXTERNAL
     )
-    target = Target(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
-    api_commands.start(db, asked, [asked.plan()], options, [strategy], target, NOW)
+    target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
+    api_commands.create_run(db, asked, [asked.plan()], options, [strategy], target, NOW)
     return "r1"
 
 
@@ -67,22 +67,24 @@ def bring(db: Database, state: PhaseState, phase_id: str = "P1") -> None:
 def built(db: Database, phase_id: str = "P1", *, at: datetime = NOW, **more: Any) -> PhaseState:
     body = {"run_id": "r1", "phase_id": phase_id, "status": "success", "patch_content": PATCH, **more}
     result = BuilderResult.model_validate(body)
-    return builder_results.post(db, "r1", phase_id, result, at).receipt.phase_state
+    return builder_results.post_result(db, "r1", phase_id, result, at).receipt.phase_state
 
 
 def audited(db: Database, verdict: Recommendation, phase_id: str = "P1", **more: Any) -> PhaseState:
     result = AuditorResult(run_id="r1", phase_id=phase_id, review_notes="", recommendation=verdict, **more)
-    return audits.post(db, "r1", phase_id, result, after(seconds=1)).receipt.phase_state
+    return audits.post_audit(db, "r1", phase_id, result, after(seconds=1)).receipt.phase_state
 
 
 def book(db: Database, amount: int) -> None:
     with db.writing() as session:
-        run = phase_moves.held_run(session, "r1")
-        phase_moves.book(session, run, phase_moves.the_phase(session, run, "P1"), Role.BUILDER, amount, "status", NOW)
+        run = phase_moves.lock_run(session, "r1")
+        phase_moves.book_tokens(
+            session, run, phase_moves.get_phase(session, run, "P1"), Role.BUILDER, amount, "status", NOW
+        )
 
 
 def card(db: Database) -> RunCard:
-    return run_details.of_run(db, "r1")
+    return run_details.read_run_card(db, "r1")
 
 
 def steps(db: Database) -> list[tuple[str, str, str]]:
@@ -130,7 +132,7 @@ def test_an_audit_leads_from_wherever_the_phase_is_open(
 def test_a_phase_comes_to_its_gate_from_wherever_it_is_open(db: Database, state: PhaseState) -> None:
     begin(db)
     bring(db, state)
-    assert audits.request(db, "r1", "P1", AuditRequest(), NOW).phase_state is PhaseState.GATE
+    assert audits.request_audit(db, "r1", "P1", AuditRequest(), NOW).phase_state is PhaseState.GATE
     read = card(db)
     assert (read.state, read.tiers[0].state) == (RunState.GATE, TierState.RUNNING)
     assert read.tiers[0].phases[0].awaiting == submissions.AUDIT
@@ -141,9 +143,9 @@ def test_a_run_is_led_by_steps_that_its_machine_has(db: Database) -> None:
     started = len(steps(db))
     for current, target in product(WORKING, WORKING):
         with db.writing() as session:
-            run = phase_moves.held_run(session, "r1")
+            run = phase_moves.lock_run(session, "r1")
             run.state = current
-            phase_moves.lead(session, run, target, "because", after(minutes=1))
+            phase_moves.advance_run_to(session, run, target, "because", after(minutes=1))
             assert (run.state, run.started_at) == (target, after(minutes=1))
     for machine, old, new in steps(db)[started:]:
         assert machine == "run"
@@ -154,10 +156,10 @@ def test_a_step_that_there_is_not_moves_nothing(db: Database) -> None:
     begin(db)
     before = steps(db)
     with db.writing() as session:
-        run = phase_moves.held_run(session, "r1")
-        phase = phase_moves.the_phase(session, run, "P1")
+        run = phase_moves.lock_run(session, "r1")
+        phase = phase_moves.get_phase(session, run, "P1")
         with pytest.raises(IllegalTransition):
-            phase_moves.move(session, run, phase, PhaseState.COMPLETE, "x", NOW)
+            phase_moves.move_phase(session, run, phase, PhaseState.COMPLETE, "x", NOW)
     with pytest.raises(Conflict):
         api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE, tokens_used=5), NOW)
     assert steps(db) == before
@@ -197,14 +199,14 @@ def test_one_call_that_is_booked_twice_replaces_its_amount(db: Database) -> None
         book(db, amount)
         assert card(db).tokens_used == amount
     with db.reading() as session:
-        (call,) = session.scalars(sa.select(ModelCall)).all()
-    assert (call.settled, call.role, call.model) == (True, Role.BUILDER, phase_moves.MODEL)
+        (call,) = session.scalars(sa.select(ModelCallRow)).all()
+    assert (call.settled, call.role, call.model) == (True, Role.BUILDER, phase_moves.EXTERNAL_MODEL)
 
 
 def test_what_was_never_there_is_unknown(db: Database) -> None:
     begin(db)
     for run_id, phase_id in (("r2", "P1"), ("r1", "P2 "), ("r1", "P9"), ("../r1", "P1"), ("r1\0", "P1"), ("r1", "\0")):
-        with pytest.raises(Unknown):
+        with pytest.raises(NotFound):
             api_commands.update_status(db, run_id, phase_id, StatusUpdate(state=PhaseState.EXECUTING), NOW)
 
 
@@ -215,8 +217,8 @@ def test_a_patch_that_cannot_be_used_is_an_issue_and_nothing_else(db: Database) 
         result = BuilderResult(
             run_id="r1", phase_id="P1", status="success", patch_content="nothing" if not misfit else PATCH
         )
-        with pytest.raises(Unusable, match=misfit or "no file"):
-            builder_results.post(db, "r1", "P1", result, NOW, misfit=misfit)
+        with pytest.raises(Unprocessable, match=misfit or "no file"):
+            builder_results.post_result(db, "r1", "P1", result, NOW, misfit=misfit)
     assert steps(db) == before
     assert card(db).minor_issues_count == 1
     with db.reading() as session:
@@ -236,9 +238,9 @@ def test_a_newer_result_takes_the_place_of_the_one_at_the_gate(db: Database) -> 
 def test_a_run_with_a_repository_waits_for_its_workflow(db: Database) -> None:
     begin(db, ("docs",), repository=True)
     result = BuilderResult(run_id="r1", phase_id="P1", status="success", patch_content=PATCH)
-    posted = builder_results.post(db, "r1", "P1", result, NOW)
+    posted = builder_results.post_result(db, "r1", "P1", result, NOW)
     assert (posted.receipt.phase_state, posted.at_work is not None) == (PhaseState.GATE, True)
-    again = builder_results.post(db, "r1", "P1", result, NOW)
+    again = builder_results.post_result(db, "r1", "P1", result, NOW)
     assert again.at_work == posted.at_work
     with pytest.raises(Conflict, match="green and audited"):
         api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), NOW)
@@ -261,9 +263,9 @@ def test_a_later_audit_that_approves_takes_the_objection_back(db: Database) -> N
     begin(db, ["docs"])
     built(db)
     audited(db, Recommendation.REVISE)
-    assert run_details.of_run(db, "r1").promotion_blockers == ["a late audit of P1 says: revise"]
+    assert run_details.read_run_card(db, "r1").promotion_blockers == ["a late audit of P1 says: revise"]
     audited(db, Recommendation.APPROVE, auditor_attempts=2)
-    assert run_details.of_run(db, "r1").promotion_eligible_to_main
+    assert run_details.read_run_card(db, "r1").promotion_eligible_to_main
 
 
 def test_an_approval_that_came_before_the_work_is_none(db: Database) -> None:
@@ -277,17 +279,22 @@ def test_an_approval_that_came_before_the_work_is_none(db: Database) -> None:
 def test_work_that_something_newer_has_taken_the_place_of_is_left_alone(db: Database) -> None:
     begin(db, ["docs"], repository=True)
     built(db)
-    first = pending_work.work(db, "r1", "P1")
+    first = pending_work.next_work(db, "r1", "P1")
     assert first is not None
-    pending_work.pushed(db, "r1", "P1", first, "a" * 40, 0, after(seconds=1))
+    pending_work.record_pushed(db, "r1", "P1", first, "a" * 40, 0, after(seconds=1))
     built(db, at=after(seconds=2), builder_attempts=2)
     audited(db, Recommendation.APPROVE)
-    assert pending_work.complete(db, "r1", "P1", first, "green", after(seconds=3)) is pending_work.Verdict.OVERTAKEN
-    pending_work.refuse(db, "r1", "P1", first, (pending_work.misfit("P1", "CI is red."),), after(seconds=3))
-    second = pending_work.work(db, "r1", "P1")
+    assert (
+        pending_work.complete_phase(db, "r1", "P1", first, "green", after(seconds=3))
+        is pending_work.CompletionResult.OVERTAKEN
+    )
+    pending_work.send_back_work(
+        db, "r1", "P1", first, (pending_work.patch_conflict_finding("P1", "CI is red."),), after(seconds=3)
+    )
+    second = pending_work.next_work(db, "r1", "P1")
     assert second is not None
     assert (second.patch, second.head_sha) == (PATCH, None), "the newer attempt is still to be pushed"
-    assert run_details.of_run(db, "r1").tiers[0].phases[0].state is PhaseState.GATE
+    assert run_details.read_run_card(db, "r1").tiers[0].phases[0].state is PhaseState.GATE
 
 
 def test_many_results_at_once_are_each_counted_once(db: Database) -> None:

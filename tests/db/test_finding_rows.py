@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from app.db import finding_rows
 from app.db.engine import Database
-from app.db.tables import Issue, Phase, Run
+from app.db.tables import FindingRow, Phase, Run
 from app.domain.api_errors import Conflict
 from app.domain.findings import Finding, Severity
 from app.domain.status_view import FindingView
@@ -19,11 +19,11 @@ def run(db: Database) -> str:
 
 def occurrences(db: Database) -> int:
     with db.reading() as session:
-        return session.scalars(sa.select(Issue.occurrences)).one()
+        return session.scalars(sa.select(FindingRow.occurrences)).one()
 
 
 def only(db: Database) -> FindingView:
-    (view,) = finding_rows.of_run(db, "r1")
+    (view,) = finding_rows.list_findings(db, "r1")
     return view
 
 
@@ -47,7 +47,7 @@ def test_every_new_sighting_counts(db: Database, run: str) -> None:
         see(db, f"audit {number}", finding(), seconds=number)
     assert occurrences(db) == 3
     with db.reading() as session:
-        row = session.scalars(sa.select(Issue)).one()
+        row = session.scalars(sa.select(FindingRow)).one()
     assert (row.first_seen_at, row.last_seen_at) == (after(seconds=1), after(seconds=3))
 
 
@@ -70,13 +70,13 @@ def test_told_twice_in_one_sighting_the_graver_one_holds(
 def test_the_same_problem_in_two_files_or_phases_is_two_findings(db: Database, run: str) -> None:
     see(db, "audit 1", finding(), finding(path="b.py"))
     see(db, "audit 1", finding(), phase_id="P2")
-    assert len(finding_rows.of_run(db, "r1")) == 3
+    assert len(finding_rows.list_findings(db, "r1")) == 3
 
 
 def test_what_is_fixed_is_closed_and_says_how(db: Database, run: str) -> None:
     see(db, "audit 1", finding("typo"), finding("gap"))
     finding_rows.resolve(db, "r1", "P1", [finding("typo").fingerprint], "fixed in 1a2b3c4")
-    by_key = {view.finding.issue_key: view for view in finding_rows.of_run(db, "r1")}
+    by_key = {view.finding.issue_key: view for view in finding_rows.list_findings(db, "r1")}
     assert not by_key["docs__readme__typo"].open
     assert by_key["docs__readme__typo"].resolution == "fixed in 1a2b3c4"
     assert by_key["docs__readme__gap"].open
@@ -87,7 +87,7 @@ def test_a_resolution_stays_the_first_one_and_in_its_phase(db: Database, run: st
     see(db, "audit 1", finding(), phase_id="P2")
     finding_rows.resolve(db, "r1", "P1", [finding().fingerprint], "fixed in 1a2b3c4")
     finding_rows.resolve(db, "r1", "P1", [finding().fingerprint], "fixed in 5d6e7f8")
-    assert {view.phase_id: view.resolution for view in finding_rows.of_run(db, "r1")} == {
+    assert {view.phase_id: view.resolution for view in finding_rows.list_findings(db, "r1")} == {
         "P1": "fixed in 1a2b3c4",
         "P2": "",
     }
@@ -111,7 +111,7 @@ def test_the_sighting_before_the_fix_does_not_open_it_again(db: Database, run: s
 def test_findings_come_oldest_first(db: Database, run: str) -> None:
     see(db, "audit 2", finding("late"), seconds=2)
     see(db, "audit 1", finding("early"), seconds=1)
-    assert [view.finding.issue_key for view in finding_rows.of_run(db, "r1")] == [
+    assert [view.finding.issue_key for view in finding_rows.list_findings(db, "r1")] == [
         "docs__readme__early",
         "docs__readme__late",
     ]
@@ -120,7 +120,7 @@ def test_findings_come_oldest_first(db: Database, run: str) -> None:
 def test_nothing_found_is_nothing_stored(db: Database, run: str) -> None:
     see(db, "audit 1")
     finding_rows.resolve(db, "r1", "P1", [], "")
-    assert finding_rows.of_run(db, "r1") == ()
+    assert finding_rows.list_findings(db, "r1") == ()
 
 
 # How much there may be, and what reading it costs
@@ -130,7 +130,7 @@ def fill(db: Database, run_id: str, keys: int) -> None:
     """Give the run as many issues, `docs__many__0` and so on, without the work of reporting them."""
     with db.writing() as session:
         session.add_all(
-            Issue(
+            FindingRow(
                 run_id=run_id,
                 phase_id="P1",
                 fingerprint=f"{number:064}",
@@ -147,34 +147,34 @@ def fill(db: Database, run_id: str, keys: int) -> None:
 
 
 def test_a_run_has_room_for_so_many_distinct_issues(db: Database, run: str) -> None:
-    fill(db, run, finding_rows.MOST_KEYS - 1)
+    fill(db, run, finding_rows.MAX_KEYS - 1)
     with db.reading() as session:
         row = session.get_one(Run, run)
-        finding_rows.require_room(session, row, "docs__new__1", "docs__many__3", "docs__new__1")
+        finding_rows.check_key_limit(session, row, "docs__new__1", "docs__many__3", "docs__new__1")
         with pytest.raises(Conflict, match="has 999 issues, 1,000 are allowed"):
-            finding_rows.require_room(session, row, "docs__new__1", "docs__new__2")
+            finding_rows.check_key_limit(session, row, "docs__new__1", "docs__new__2")
 
 
 def test_in_a_full_run_only_what_it_has_already_is_reported(db: Database, run: str) -> None:
-    fill(db, run, finding_rows.MOST_KEYS + 1)  # its own audits are not bounded
+    fill(db, run, finding_rows.MAX_KEYS + 1)  # its own audits are not bounded
     planned_run(db, "r2", issue=8)
     with db.reading() as session:
-        finding_rows.require_room(session, session.get_one(Run, run), "docs__many__7")
-        finding_rows.require_room(session, session.get_one(Run, run))
-        finding_rows.require_room(session, session.get_one(Run, "r2"), "docs__new__1")
+        finding_rows.check_key_limit(session, session.get_one(Run, run), "docs__many__7")
+        finding_rows.check_key_limit(session, session.get_one(Run, run))
+        finding_rows.check_key_limit(session, session.get_one(Run, "r2"), "docs__new__1")
         with pytest.raises(Conflict):
-            finding_rows.require_room(session, session.get_one(Run, run), "docs__new__1")
+            finding_rows.check_key_limit(session, session.get_one(Run, run), "docs__new__1")
 
 
 def test_of_references_the_newest_hundred_are_kept(db: Database, run: str) -> None:
-    told = [f"{number}.log" for number in range(finding_rows.MOST_REFERENCES + 20)]
+    told = [f"{number}.log" for number in range(finding_rows.MAX_REFERENCES + 20)]
     for references in (told[:90], told[90:]):
         with db.writing() as session:
             row, phase = session.get_one(Run, run), session.get_one(Phase, (run, "P1"))
             evidence = {finding().issue_key: references}
             finding_rows.record_in(session, row, phase, [finding()], "ci 1", after(), evidence=evidence)
     with db.reading() as session:
-        assert session.scalars(sa.select(Issue.evidence_refs)).one() == told[20:]
+        assert session.scalars(sa.select(FindingRow.evidence_refs)).one() == told[20:]
 
 
 def test_one_entry_is_the_one_of_the_index(db: Database, run: str) -> None:

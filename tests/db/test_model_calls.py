@@ -8,7 +8,7 @@ import pytest
 
 from app.db import budget_usage, model_calls, run_rows
 from app.db.engine import Database
-from app.db.model_calls import Request
+from app.db.model_calls import Reservation
 from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
 from app.domain.states import RunState
 from app.runs import transitions
@@ -27,11 +27,11 @@ def reserve(
     run_id: str = "r1",
     issue_cap: int = 15_000_000,
 ) -> None:
-    model_calls.reserve(db, Request(call_id, run_id, phase_id, role, model, tokens), at, issue_token_cap=issue_cap)
+    model_calls.reserve(db, Reservation(call_id, run_id, phase_id, role, model, tokens), at, issue_token_cap=issue_cap)
 
 
 def run_cap(db: Database, run_id: str = "r1") -> Cap:
-    return budget_usage.of_run(db, run_id)[0]
+    return budget_usage.load_caps(db, run_id)[0]
 
 
 def standing(db: Database, run_id: str = "r1") -> tuple[float, int]:
@@ -171,7 +171,7 @@ def spend(db: Database, run_id: str, tokens: int) -> None:
 def test_all_runs_of_an_issue_share_its_cap(db: Database) -> None:
     planned_run(db, "r1")
     spend(db, "r1", 600_000)
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "enough", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "enough", NOW)
     run_rows.create(db, new_run("r2"), NOW)
     run_rows.create(db, new_run("plan", intent="plan"), NOW)
     reserve(db, "c1", 300_000, run_id="plan", phase_id=None, issue_cap=1_000_000)
@@ -220,7 +220,7 @@ def test_a_request_that_was_cut_off_counts_in_full_when_its_run_ends(db: Databas
     planned_run(db)
     spend(db, "r1", 1_000)
     reserve(db, "c1", 30_000)
-    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the workflow was lost", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the workflow was lost", NOW)
     assert standing(db) == (31_000, 0)
     model_calls.settle(db, "c1", Usage(input=5))
     assert standing(db) == (31_000, 0)
@@ -247,7 +247,7 @@ def test_ci_runs_are_counted_once_and_bounded_by_phase_tier_and_run(db: Database
 
 def test_every_cap_of_a_run_is_listed(db: Database) -> None:
     planned_run(db)
-    listed = {(cap.scope, cap.name, cap.kind): cap.limit for cap in budget_usage.of_run(db, "r1")}
+    listed = {(cap.scope, cap.name, cap.kind): cap.limit for cap in budget_usage.load_caps(db, "r1")}
     assert listed[Scope.ISSUE, "#7", Kind.TOKENS] == 15_000_000
     assert listed[Scope.RUN, "r1", Kind.MINUTES] == 120
     assert listed[Scope.TIER, "T1", Kind.TOKENS] == 3 * 2 * listed[Scope.PHASE, "P1", Kind.TOKENS]

@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from app.config.loader import default_ruleset
 from app.db import finding_rows, model_calls, run_rows
-from app.db.change_tracking import Touched
+from app.db.change_tracking import ChangedIds
 from app.db.engine import Database
-from app.db.model_calls import Request
-from app.db.tables import Backlog, Delivery, Issue, ModelCall, Phase, Project, Run
+from app.db.model_calls import Reservation
+from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Project, Run
 from app.domain.budget import Exhausted, Kind, Role, Scope, Usage
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState, TierState
@@ -31,9 +31,9 @@ def spend(
 ) -> None:
     """A settled call: half of the tokens (rounded up) came in, the others went out."""
     with db.writing() as session:
-        number = session.scalar(sa.select(sa.func.count()).select_from(ModelCall)) or 0
+        number = session.scalar(sa.select(sa.func.count()).select_from(ModelCallRow)) or 0
         session.add(
-            ModelCall(
+            ModelCallRow(
                 id=f"call-{number}",
                 run_id=run_id,
                 phase_id=phase_id,
@@ -51,7 +51,7 @@ def spend(
 
 
 def reserve(db: Database, role: Role) -> None:
-    model_calls.reserve(db, Request("c1", "r1", "P1", role, "vendor:model", 500), NOW)
+    model_calls.reserve(db, Reservation("c1", "r1", "P1", role, "vendor:model", 500), NOW)
 
 
 def age_in_backlog(
@@ -86,11 +86,11 @@ def finish(db: Database, run_id: str, phase_id: str, state: PhaseState, *, audit
 
 def test_an_empty_database_has_reports_too(db: Database) -> None:
     assert run_metrics.run_metrics(db, DEFAULTS) == (0, [])
-    analysis = budget_report.analysis(db, DEFAULTS)
+    analysis = budget_report.budget_analysis(db, DEFAULTS)
     assert (analysis.total_budget_failures, analysis.average_token_utilization) == (0, 0)
     assert analysis.auditor_tries.verdict == "No phase has been audited more than once yet."
-    assert backlog_report.summary(db, None).total_issues == 0
-    counted = prometheus_totals.read(db)
+    assert backlog_report.backlog_summary(db, None).total_issues == 0
+    counted = prometheus_totals.read_totals(db)
     assert (counted.open_runs, counted.ci_runs, counted.deliveries, counted.oldest_waiting) == (0, 0, 0, None)
 
 
@@ -155,14 +155,14 @@ def test_sums_beyond_an_integer_of_the_database_are_right(db: Database) -> None:
     _, (run,) = run_metrics.run_metrics(db, DEFAULTS)
     assert run.tokens_used == 6 * LARGE
     assert run.token_utilization == 6 * LARGE / 5_000_000
-    assert budget_report.analysis(db, DEFAULTS).average_token_utilization_all_runs == 6 * LARGE / 5_000_000
-    assert prometheus_totals.read(db).roles["builder"].input == 3 * LARGE
+    assert budget_report.budget_analysis(db, DEFAULTS).average_token_utilization_all_runs == 6 * LARGE / 5_000_000
+    assert prometheus_totals.read_totals(db).roles["builder"].input == 3 * LARGE
 
 
 def test_runs_come_newest_first_page_by_page_and_by_state(db: Database) -> None:
     for number in range(5):
         run_rows.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
-    transitions.end(db, "r3", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
+    transitions.end_run(db, "r3", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
     total, page = run_metrics.run_metrics(db, DEFAULTS, limit=2, offset=1)
     assert (total, [run.run_id for run in page]) == (5, ["r3", "r2"])
     total, page = run_metrics.run_metrics(db, DEFAULTS, state=RunState.DONE_CANCELLED)
@@ -175,11 +175,11 @@ def test_budget_failures_say_which_cap_and_where(db: Database) -> None:
     hit = Exhausted(
         scope=Scope.PHASE, name="P3", kind=Kind.TOKENS, limit=200_000, used=190_000, needs=20_000, role=Role.BUILDER
     )
-    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "no room", after(hours=1), hit)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "no room", after(hours=1), hit)
     run_rows.create(db, new_run("r2", issue=8), after(minutes=1))
-    transitions.end(db, "r2", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "out of minutes", after(hours=1))
+    transitions.end_run(db, "r2", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "out of minutes", after(hours=1))
     run_rows.create(db, new_run("r3", issue=9), NOW)
-    analysis = budget_report.analysis(db, DEFAULTS)
+    analysis = budget_report.budget_analysis(db, DEFAULTS)
     assert analysis.total_budget_failures == 2
     unknown, known = analysis.failures
     assert (known.run_id, known.cap, known.phase_id, known.tier_id) == ("r1", hit, "P3", "T2")
@@ -188,7 +188,7 @@ def test_budget_failures_say_which_cap_and_where(db: Database) -> None:
     assert analysis.failures_by_cap == {"phase tokens": 1, "unknown": 1}
     assert analysis.average_token_utilization == round(190_000 / 5_000_000 / 2, 4)
     assert analysis.average_token_utilization_all_runs == round(190_000 / 5_000_000 / 3, 4)
-    assert len(budget_report.analysis(db, DEFAULTS, limit=1).failures) == 1
+    assert len(budget_report.budget_analysis(db, DEFAULTS, limit=1).failures) == 1
 
 
 def test_what_spent_most_comes_first_and_audits_are_compared(db: Database) -> None:
@@ -200,7 +200,7 @@ def test_what_spent_most_comes_first_and_audits_are_compared(db: Database) -> No
     finish(db, "r1", "P1", PhaseState.COMPLETE, audits=1)
     finish(db, "r1", "P2", PhaseState.COMPLETE, audits=2)
     finish(db, "r1", "P3", PhaseState.FAILED, audits=3)
-    analysis = budget_report.analysis(db, DEFAULTS)
+    analysis = budget_report.budget_analysis(db, DEFAULTS)
     assert [(one.task_category, one.complexity, one.phases, one.tokens_used) for one in analysis.spending] == [
         ("security_auth_change", "high", 1, 5_000),
         ("docs", "medium", 2, 201),
@@ -216,15 +216,15 @@ def test_the_backlogs_oldest_come_first_whatever_their_project(db: Database) -> 
         age_in_backlog(db, f"docs__a__{number:02}", runs=number)
     age_in_backlog(db, "docs__a__05", project="acme/other", runs=30, status="needs_cleanup")
     age_in_backlog(db, "docs__gone", runs=99, status="resolved")
-    every = backlog_report.summary(db, None)
+    every = backlog_report.backlog_summary(db, None)
     assert (every.total_issues, every.open_count, every.needs_cleanup_count, every.resolved_count) == (14, 12, 1, 1)
     assert [key for key, _ in every.top_aging_issues][:3] == ["docs__a__05", "docs__a__11", "docs__a__10"]
     assert len(every.top_aging_issues) == 10
     assert [(one.issue_key, one.project_id, one.effective_severity) for one in every.needs_cleanup] == [
         ("docs__a__05", "acme/other", Severity.MAJOR)
     ]
-    assert backlog_report.summary(db, "acme/widgets").total_issues == 13
-    assert backlog_report.summary(db, "nobody/knows").total_issues == 0
+    assert backlog_report.backlog_summary(db, "acme/widgets").total_issues == 13
+    assert backlog_report.backlog_summary(db, "nobody/knows").total_issues == 0
 
 
 def test_totals_count_everything(db: Database) -> None:
@@ -234,9 +234,9 @@ def test_totals_count_everything(db: Database) -> None:
     finding_rows.record(db, "r1", "P1", [finding()], "audit 1", NOW)
     run_rows.update_phase(db, "r1", "P1", {"ci_runs": 2})
     with db.writing() as session:
-        session.add(Delivery(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
-        session.add(Delivery(id="d2", event="push", payload="{}", received_at=NOW, handed_at=NOW))
-    counted = prometheus_totals.read(db)
+        session.add(DeliveryRow(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
+        session.add(DeliveryRow(id="d2", event="push", payload="{}", received_at=NOW, handed_at=NOW))
+    counted = prometheus_totals.read_totals(db)
     assert dict(counted.runs) == {"RUN_CREATED": 1}
     assert (counted.open_runs, counted.ci_runs, counted.calls_under_way) == (1, 2, {"auditor": 1})
     assert counted.roles["builder"] == prometheus_totals.RoleTotals(1, 5, 1, 5, Decimal("0.5"))
@@ -261,7 +261,7 @@ def insert_in_its_own_text(db: Database, row: Mapping[str, object]) -> None:
         session.execute(sa.insert(Phase).values(**row, phase_id="P10"))
 
 
-def taken(db: Database) -> Touched:
+def taken(db: Database) -> ChangedIds:
     return db.changes.take()
 
 
@@ -311,7 +311,7 @@ def test_statements_without_a_condition_and_inserted_rows_are_noted(db: Database
         session.execute(sa.delete(Phase).where(Phase.phase_id.in_(["P8", "P9"])))
     assert taken(db).runs == {"r1"}
     with db.writing() as session:
-        assert session.scalar(sa.select(sa.func.count()).select_from(Issue)) == 0
+        assert session.scalar(sa.select(sa.func.count()).select_from(FindingRow)) == 0
     assert not taken(db), "reading notes nothing"
 
 

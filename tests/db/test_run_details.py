@@ -17,7 +17,7 @@ def seconds_to_read(db: Database, run_id: str) -> float:
 
     def once() -> float:
         begun = time.thread_time()
-        run_details.of_run(db, run_id)
+        run_details.read_run_card(db, run_id)
         return time.thread_time() - begun
 
     return min(once() for _ in range(3))
@@ -25,14 +25,14 @@ def seconds_to_read(db: Database, run_id: str) -> float:
 
 def test_tiers_come_with_their_descriptions_and_phases(db: Database) -> None:
     posted_run(db, "r1", [["P2", "P1"], ["P3"]])
-    tiers = run_details.of_run(db, "r1").tiers
+    tiers = run_details.read_run_card(db, "r1").tiers
     assert [(tier.tier_id, tier.description) for tier in tiers] == [("T1", "About 1"), ("T2", "About 2")]
     assert [[phase.phase_id for phase in tier.phases] for tier in tiers] == [["P2", "P1"], ["P3"]]
 
 
 def test_runs_that_are_to_follow_are_named_with_their_phases(db: Database) -> None:
     posted_run(db, "r1-part-2", [["P1"], ["P2", "P3"], ["P4"]], most=2)
-    following = run_details.of_run(db, "r1-part-2").linked_runs
+    following = run_details.read_run_card(db, "r1-part-2").linked_runs
     assert [(one.run_id, one.part, one.phase_ids) for one in following] == [
         ("r1-part-2-part-2", 2, ["P2", "P3"]),
         ("r1-part-2-part-3", 3, ["P4"]),
@@ -44,7 +44,7 @@ def test_what_is_booked_for_ids_of_the_greatest_length_is_counted(db: Database) 
     posted_run(db, run_id, [[phase_id]])
     update = StatusUpdate(state=PhaseState.EXECUTING, tokens_used=70)
     assert api_commands.update_status(db, run_id, phase_id, update, NOW).tokens_used == 70
-    assert run_details.of_run(db, run_id).tokens_used == 70
+    assert run_details.read_run_card(db, run_id).tokens_used == 70
 
 
 def test_many_tiers_take_little_longer_to_read_than_one(db: Database) -> None:

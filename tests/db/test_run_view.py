@@ -7,7 +7,7 @@ from sqlalchemy.exc import NoResultFound
 
 from app.db import finding_rows, model_calls, run_rows
 from app.db.engine import Database
-from app.db.model_calls import Request
+from app.db.model_calls import Reservation
 from app.domain.budget import Cap, Role, Scope, Usage
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, TaskCategory
@@ -22,7 +22,7 @@ SERVER = "https://github.test"
 
 def test_a_run_that_was_only_asked_for(db: Database) -> None:
     run_rows.create(db, new_run(), NOW)
-    view = run_view.take(db, "r1", SERVER)
+    view = run_view.read_run_view(db, "r1", SERVER)
     assert (view.run_id, view.repository, view.issue_number, view.issue_title) == (
         "r1",
         "acme/widgets",
@@ -45,13 +45,13 @@ def test_a_run_at_work(db: Database) -> None:
     )
     run_rows.update_phase(db, "r1", "P1", {"head_sha": "b" * 40, "note": "CI is red"})
     run_rows.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40, "deadline": after(minutes=30)})
-    model_calls.reserve(db, Request("c1", "r1", "P1", Role.BUILDER, "anthropic:a", 1_000), NOW)
+    model_calls.reserve(db, Reservation("c1", "r1", "P1", Role.BUILDER, "anthropic:a", 1_000), NOW)
     model_calls.settle(db, "c1", Usage(input=500, output=20))
     found = [finding("typo"), finding("gap", Severity.MAJOR), finding("old", Severity.MAJOR)]
     finding_rows.record(db, "r1", "P1", found, "audit 1", NOW)
     finding_rows.resolve(db, "r1", "P1", [found[2].fingerprint], "fixed in 1a2b3c4")
 
-    view = run_view.take(db, "r1", SERVER)
+    view = run_view.read_run_view(db, "r1", SERVER)
     first, second = view.tiers
     assert (first.tier_id, first.name, first.state) == ("T1", "Base", TierState.RUNNING)
     assert (second.tier_id, second.state) == ("T2", TierState.PENDING)
@@ -79,15 +79,15 @@ def test_a_finding_that_became_major_counts_as_major(db: Database) -> None:
     planned_run(db)
     finding_rows.record(db, "r1", "P1", [finding(severity=Severity.MINOR)], "audit 1", NOW)
     finding_rows.record(db, "r1", "P1", [finding(severity=Severity.MAJOR)], "audit 2", NOW)
-    (first, _) = run_view.take(db, "r1", SERVER).tiers
+    (first, _) = run_view.read_run_view(db, "r1", SERVER).tiers
     assert (first.phases[0].minor_issues, first.phases[0].major_issues) == (0, 1)
 
 
 def test_an_open_run_has_no_blockers_yet_and_a_failed_one_says_why(db: Database) -> None:
     planned_run(db)
-    assert run_view.take(db, "r1", SERVER).promotion_blockers == ()
-    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
-    view = run_view.take(db, "r1", SERVER)
+    assert run_view.read_run_view(db, "r1", SERVER).promotion_blockers == ()
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
+    view = run_view.read_run_view(db, "r1", SERVER)
     assert view.promotion_blockers[0] == "the run is DONE_FAILED_ENVIRONMENT, not DONE_SUCCESS"
     assert "tier T1 (Base) is BLOCKED" in view.promotion_blockers
 
@@ -96,16 +96,18 @@ def test_commits_without_ci_block_the_promotion_of_an_ended_run(db: Database) ->
     planned_run(db)
     run_rows.add_notice(db, "r1", "no CI", ci_absent=True)
     run_rows.add_notice(db, "r1", "something else")
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    assert any(reason.startswith("no CI judged") for reason in run_view.take(db, "r1", SERVER).promotion_blockers)
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    assert any(
+        reason.startswith("no CI judged") for reason in run_view.read_run_view(db, "r1", SERVER).promotion_blockers
+    )
 
 
 def test_a_merged_run_is_promoted(db: Database) -> None:
     planned_run(db)
     run_rows.update(db, "r1", {"promoted_at": NOW})
-    assert run_view.take(db, "r1", SERVER).promoted
+    assert run_view.read_run_view(db, "r1", SERVER).promoted
 
 
 def test_there_is_no_picture_of_a_run_that_does_not_exist(db: Database) -> None:
     with pytest.raises(NoResultFound):
-        run_view.take(db, "nobody", SERVER)
+        run_view.read_run_view(db, "nobody", SERVER)

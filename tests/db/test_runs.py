@@ -75,14 +75,14 @@ def test_while_a_run_is_open_asking_again_finds_it(db: Database) -> None:
 
 def test_the_same_run_asked_for_again_after_its_end_is_not_made_anew(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     assert run_rows.create(db, new_run("r1"), NOW) == "r1"
     assert run_rows.get(db, "r1").state is RunState.DONE_CANCELLED
 
 
 def test_after_its_end_the_next_one_may_begin(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
-    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
     assert run_rows.create(db, new_run("r2"), after(hours=1)) == "r2"
 
 
@@ -104,29 +104,29 @@ def test_a_run_is_found_by_issue_pull_request_branch_and_head(db: Database) -> N
     run_rows.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40})
     repository = "acme/widgets"
     found = [
-        run_rows.open_run(db, repository, 7),
-        run_rows.latest_run(db, repository, 7),
-        run_rows.latest_run(db, repository, 31),
-        run_rows.run_of_branch(db, repository, "autonomous/r1"),
-        run_rows.run_of_head(db, repository, "b" * 40),
+        run_rows.find_open_run(db, repository, 7),
+        run_rows.find_latest_run(db, repository, 7),
+        run_rows.find_latest_run(db, repository, 31),
+        run_rows.find_run_by_branch(db, repository, "autonomous/r1"),
+        run_rows.find_run_by_head(db, repository, "b" * 40),
     ]
     assert [run.run_id if run else None for run in found] == ["r1"] * 5
-    assert run_rows.open_run(db, repository, 7, "plan") is None
-    assert run_rows.latest_run(db, "acme/gadgets", 7) is None
-    assert run_rows.run_of_branch(db, "acme/gadgets", "autonomous/r1") is None
-    assert run_rows.run_of_head(db, repository, "c" * 40) is None
+    assert run_rows.find_open_run(db, repository, 7, "plan") is None
+    assert run_rows.find_latest_run(db, "acme/gadgets", 7) is None
+    assert run_rows.find_run_by_branch(db, "acme/gadgets", "autonomous/r1") is None
+    assert run_rows.find_run_by_head(db, repository, "c" * 40) is None
 
 
 def test_an_ended_run_is_found_by_its_issue_but_is_not_open(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
     run_rows.update(db, "r1", {"head_sha": "b" * 40})
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     run_rows.create(db, new_run("r2"), after(hours=1))
-    assert [run.run_id for run in run_rows.open_runs(db)] == ["r2"]
-    latest = run_rows.latest_run(db, "acme/widgets", 7)
+    assert [run.run_id for run in run_rows.list_open_runs(db)] == ["r2"]
+    latest = run_rows.find_latest_run(db, "acme/widgets", 7)
     assert latest is not None
     assert latest.run_id == "r2"
-    assert run_rows.run_of_head(db, "acme/widgets", "b" * 40) is None
+    assert run_rows.find_run_by_head(db, "acme/widgets", "b" * 40) is None
 
 
 # Plan and strategy
@@ -146,7 +146,7 @@ def test_a_phase_that_came_up_later_is_added_once(db: Database) -> None:
     plan = Plan(tiers=PLAN.tiers, phases=(*PLAN.phases, extra))
     for _ in range(2):
         run_rows.append_phase(db, "r1", plan, strategy_of(plan), "merge-1")
-    (_, second) = run_view.take(db, "r1", "https://github.test").tiers
+    (_, second) = run_view.read_run_view(db, "r1", "https://github.test").tiers
     assert [one.phase_id for one in second.phases] == ["P3", "merge-1"]
 
 
@@ -154,7 +154,7 @@ def test_a_notice_is_given_once(db: Database) -> None:
     planned_run(db)
     for text in ("no CI", "one vendor", "no CI"):
         run_rows.add_notice(db, "r1", text)
-    assert run_view.take(db, "r1", "").notices == ("no CI", "one vendor")
+    assert run_view.read_run_view(db, "r1", "").notices == ("no CI", "one vendor")
 
 
 # Moving
@@ -204,7 +204,7 @@ def test_columns_move_with_the_state(db: Database) -> None:
     planned_run(db)
     transitions.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, builder_attempts=1)
     transitions.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW, note="still at it")
-    view = run_view.take(db, "r1", "").tiers[0].phases[0]
+    view = run_view.read_run_view(db, "r1", "").tiers[0].phases[0]
     assert (view.builder_attempts, view.note, view.state) == (1, "still at it", PhaseState.EXECUTING)
 
 
@@ -217,7 +217,7 @@ def test_a_failing_run_fails_the_phase_at_work_skips_the_rest_and_blocks_its_tie
     transitions.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.GATE, PhaseState.COMPLETE)
     move_phase(db, "P2", PhaseState.EXECUTING)
-    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "the tokens are used up", after(minutes=5))
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, "the tokens are used up", after(minutes=5))
     assert states_of(db) == {"P1": "COMPLETE", "P2": "FAILED", "P3": "SKIPPED", "T1": "BLOCKED", "T2": "BLOCKED"}
     run = run_rows.get(db, "r1")
     assert (run.state, run.completed_at) == (RunState.DONE_FAILED_BUDGET_EXHAUSTED, after(minutes=5))
@@ -229,7 +229,7 @@ def test_a_cancelled_run_skips_what_it_had_not_finished(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.RETRY)
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled by maintainer", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled by maintainer", NOW)
     assert {states_of(db)[one] for one in ("P1", "P2", "P3")} == {"SKIPPED"}
 
 
@@ -242,9 +242,9 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
     for tier_id in ("T1", "T2"):
         transitions.move_tier(db, "r1", tier_id, TierState.RUNNING, "its turn", NOW)
         transitions.move_tier(db, "r1", tier_id, TierState.COMPLETE, "its last phase has ended", NOW)
-    transitions.end(db, "r1", RunState.DONE_SUCCESS, "all green", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_SUCCESS, "all green", NOW)
     assert set(states_of(db).values()) == {"COMPLETE"}
-    view = run_view.take(db, "r1", "")
+    view = run_view.read_run_view(db, "r1", "")
     assert view.promotion_blockers == ()
 
 
@@ -252,21 +252,21 @@ def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
 def test_a_run_can_be_ended_wherever_it_stands(db: Database, reached: int) -> None:
     planned_run(db)
     move(db, *WORK[:reached])
-    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the disk is full", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "the disk is full", NOW)
     assert run_rows.get(db, "r1").state is RunState.DONE_FAILED_ENVIRONMENT
 
 
 def test_the_first_end_holds(db: Database) -> None:
     planned_run(db)
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    transitions.end(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "too late", after(hours=1))
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "too late", after(hours=1))
     run = run_rows.get(db, "r1")
     assert (run.state, run.completed_at) == (RunState.DONE_CANCELLED, NOW)
 
 
 def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
     planned_run(db)
-    at_once(8, lambda number: transitions.end(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
+    at_once(8, lambda number: transitions.end_run(db, "r1", RunState.DONE_CANCELLED, f"by {number}", NOW))
     assert [new for _, _, new in history(db, "run")] == ["PLAN_BOOTSTRAP", "RUN_CREATED", "DONE_CANCELLED"]
     assert len(history(db, "phase")) == 3
 
@@ -274,7 +274,7 @@ def test_many_threads_ending_a_run_end_it_once(db: Database) -> None:
 def test_who_asks_first_to_stop_is_heard(db: Database) -> None:
     planned_run(db)
     answers = at_once(
-        8, lambda number: transitions.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}")
+        8, lambda number: transitions.request_stop(db, "r1", RunState.DONE_CANCELLED, f"cancelled by {number}")
     )
     assert answers.count(True) == 1
     run = run_rows.get(db, "r1")
@@ -284,21 +284,21 @@ def test_who_asks_first_to_stop_is_heard(db: Database) -> None:
 
 def test_an_ended_run_cannot_be_asked_to_stop(db: Database) -> None:
     planned_run(db)
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
-    assert not transitions.ask_to_stop(db, "r1", RunState.DONE_CANCELLED, "again")
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
+    assert not transitions.request_stop(db, "r1", RunState.DONE_CANCELLED, "again")
 
 
 def test_after_a_crash_the_open_runs_say_once_that_they_were_resumed(db: Database) -> None:
     planned_run(db)
     run_rows.add_notice(db, "r1", "no CI")
     run_rows.create(db, new_run("r2", issue=8), NOW)
-    transitions.end(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
-    transitions.note_restart(db, after(hours=1))
-    transitions.note_restart(db, after(hours=2))
-    first, second = run_view.take(db, "r1", "").notices
+    transitions.end_run(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
+    transitions.mark_open_runs_resumed(db, after(hours=1))
+    transitions.mark_open_runs_resumed(db, after(hours=2))
+    first, second = run_view.read_run_view(db, "r1", "").notices
     assert first == "no CI"
     assert "2026-01-02 05:04 UTC" in second
-    assert run_view.take(db, "r2", "").notices == ()
+    assert run_view.read_run_view(db, "r2", "").notices == ()
 
 
 # The clock of active work
@@ -319,7 +319,7 @@ def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -
     planned_run(db)
     run_rows.create(db, new_run("r2", issue=8), NOW)
     run_rows.update(db, "r1", {"active_since": NOW})
-    transitions.note_restart(db, after(hours=2))
+    transitions.mark_open_runs_resumed(db, after(hours=2))
     assert run_rows.get(db, "r1").active_minutes(after(hours=2, minutes=3)) == 3
     assert run_rows.get(db, "r2").active_since is None
 
@@ -327,6 +327,6 @@ def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -
 def test_the_end_stops_the_clock(db: Database) -> None:
     planned_run(db)
     run_rows.update(db, "r1", {"active_since": NOW})
-    transitions.end(db, "r1", RunState.DONE_CANCELLED, "cancelled", after(minutes=4))
+    transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", after(minutes=4))
     run = run_rows.get(db, "r1")
     assert (run.active_seconds, run.active_since) == (240, None)

@@ -6,36 +6,36 @@ from hypothesis import strategies as st
 
 from app.domain.aging import (
     Age,
+    AgingThresholds,
     BacklogStatus,
     CompletedPhase,
-    Place,
-    Sighting,
-    Thresholds,
+    FindingPlace,
+    SightingFacts,
     age,
     resolved_by,
     status_after_sighting,
 )
 
-NORMAL = Thresholds(runs=3, tiers=2)
-SAFETY_CRITICAL = Thresholds(runs=2, tiers=1)
+NORMAL = AgingThresholds(runs=3, tiers=2)
+SAFETY_CRITICAL = AgingThresholds(runs=2, tiers=1)
 RUNS = st.sampled_from([f"r{number}" for number in range(6)])
 TIERS = st.lists(st.sampled_from(["T1", "T2", "T3"]), min_size=1, unique=True).map(tuple)
-SIGHTINGS = st.lists(st.builds(Sighting, run_id=RUNS, tiers=TIERS, left_open=st.booleans()))
+SIGHTINGS = st.lists(st.builds(SightingFacts, run_id=RUNS, tiers=TIERS, left_open=st.booleans()))
 
 
-def seen(run_id: str, *tiers: str) -> Sighting:
-    return Sighting(run_id=run_id, tiers=tiers or ("T1",))
+def seen(run_id: str, *tiers: str) -> SightingFacts:
+    return SightingFacts(run_id=run_id, tiers=tiers or ("T1",))
 
 
 @given(SIGHTINGS)
-def test_the_age_is_the_runs_and_tiers_that_left_it_open(sightings: list[Sighting]) -> None:
+def test_the_age_is_the_runs_and_tiers_that_left_it_open(sightings: list[SightingFacts]) -> None:
     runs = {one.run_id for one in sightings if one.left_open}
     tiers = {tier for one in sightings if one.left_open for tier in one.tiers}
     assert age(sightings) == Age(runs=len(runs), tiers=len(tiers))
 
 
-@given(SIGHTINGS, st.builds(Sighting, run_id=RUNS, tiers=TIERS, left_open=st.just(True)))
-def test_what_is_seen_again_never_gets_younger(sightings: list[Sighting], further: Sighting) -> None:
+@given(SIGHTINGS, st.builds(SightingFacts, run_id=RUNS, tiers=TIERS, left_open=st.just(True)))
+def test_what_is_seen_again_never_gets_younger(sightings: list[SightingFacts], further: SightingFacts) -> None:
     before, after = age(sightings), age([*sightings, further])
     assert after.runs >= before.runs
     assert after.tiers >= before.tiers
@@ -44,9 +44,9 @@ def test_what_is_seen_again_never_gets_younger(sightings: list[Sighting], furthe
 
 @given(SIGHTINGS, RUNS, st.lists(TIERS, min_size=1))
 def test_a_run_ages_an_issue_once_however_often_it_sees_it(
-    sightings: list[Sighting], run_id: str, tiers: list[tuple[str, ...]]
+    sightings: list[SightingFacts], run_id: str, tiers: list[tuple[str, ...]]
 ) -> None:
-    often = [Sighting(run_id=run_id, tiers=one) for one in tiers]
+    often = [SightingFacts(run_id=run_id, tiers=one) for one in tiers]
     assert age([*sightings, *often]).runs <= age(sightings).runs + 1
 
 
@@ -58,13 +58,13 @@ def test_a_run_ages_an_issue_once_however_often_it_sees_it(
         ([seen("r1", "T1"), seen("r2", "T2")], NORMAL, True),
         ([seen("r1", "T1", "T2", "T3")], NORMAL, False),
         ([seen("r1", "T1", "T2"), seen("r2", "T1")], NORMAL, True),
-        ([seen("r1"), seen("r2"), Sighting(run_id="r3", tiers=("T1",), left_open=False)], NORMAL, False),
+        ([seen("r1"), seen("r2"), SightingFacts(run_id="r3", tiers=("T1",), left_open=False)], NORMAL, False),
         ([seen("r1")], SAFETY_CRITICAL, True),
         ([], SAFETY_CRITICAL, False),
     ],
     ids=["2 runs", "3 runs", "2 tiers of 2 runs", "3 tiers of 1 run", "2 tiers", "1 taken back", "safety", "nothing"],
 )
-def test_when_a_clean_up_is_due(sightings: list[Sighting], thresholds: Thresholds, due: bool) -> None:
+def test_when_a_clean_up_is_due(sightings: list[SightingFacts], thresholds: AgingThresholds, due: bool) -> None:
     assert age(sightings).past(thresholds) is due
 
 
@@ -83,8 +83,8 @@ def phase(category: str = "docs", *paths: str, tier_id: str = "T1", mends: tuple
     return CompletedPhase(tier_id=tier_id, task_category=category, mends=mends, paths=frozenset(paths))
 
 
-def place(path: str | None = "a.py", *, reachable: bool = True) -> Place:
-    return Place(tier_id="T1", task_category="docs", path=path, fingerprint=f"of {path}", reachable=reachable)
+def place(path: str | None = "a.py", *, reachable: bool = True) -> FindingPlace:
+    return FindingPlace(tier_id="T1", task_category="docs", path=path, fingerprint=f"of {path}", reachable=reachable)
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def place(path: str | None = "a.py", *, reachable: bool = True) -> Place:
     ],
 )
 def test_what_a_run_resolves(
-    left: list[Place], completed: list[CompletedPhase], mended: list[str], resolved: bool
+    left: list[FindingPlace], completed: list[CompletedPhase], mended: list[str], resolved: bool
 ) -> None:
     assert resolved_by("k", left, completed, frozenset(mended)) is resolved
 
 
-@given(st.lists(st.builds(Place, tier_id=st.sampled_from(["T1", "T2"]), path=st.none() | st.text()), min_size=1))
-def test_a_run_that_completed_nothing_resolves_nothing(left: list[Place]) -> None:
+@given(st.lists(st.builds(FindingPlace, tier_id=st.sampled_from(["T1", "T2"]), path=st.none() | st.text()), min_size=1))
+def test_a_run_that_completed_nothing_resolves_nothing(left: list[FindingPlace]) -> None:
     assert not resolved_by("k", left, [])

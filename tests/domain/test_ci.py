@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.ci import PASSING, CheckFact, CiFacts, CiState, CiWait, awaiting, decide, to_run_again
+from app.domain.ci import (
+    PASSING,
+    CheckFact,
+    CiFacts,
+    CiState,
+    CiWait,
+    decide,
+    what_ci_waits_for,
+    workflow_runs_to_rerun,
+)
 
 GRACE, DEADLINE = 60.0, 1800.0
 
@@ -132,15 +141,15 @@ def test_only_infrastructure_is_run_again() -> None:
     run = check("CI", "failure", source="workflow_run", id=7, workflow_run_id=7, attempt=2)
     job = check("test", "timed_out", id=8, workflow_run_id=7)
     known = facts(run, job)
-    assert to_run_again(known, decide(known, after(5))) == {7: 2}
+    assert workflow_runs_to_rerun(known, decide(known, after(5))) == {7: 2}
     blamed = facts(run, job, check("lint", "failure", id=9, workflow_run_id=7))
-    assert to_run_again(blamed, decide(blamed, after(5))) == {}
+    assert workflow_runs_to_rerun(blamed, decide(blamed, after(5))) == {}
 
 
 def test_a_run_asked_for_again_is_awaited_until_its_new_attempt_shows() -> None:
     run = check("CI", "failure", source="workflow_run", id=7, workflow_run_id=7, attempt=1)
     known = facts(run, check("test", "timed_out", id=8, workflow_run_id=7))
-    assert decide(awaiting(known, {7: 1}), after(5)).state is CiState.WAITING
-    assert decide(awaiting(known, {}), after(5)).state is CiState.RED
+    assert decide(what_ci_waits_for(known, {7: 1}), after(5)).state is CiState.WAITING
+    assert decide(what_ci_waits_for(known, {}), after(5)).state is CiState.RED
     newer = facts(run.model_copy(update={"attempt": 2, "conclusion": "success"}))
-    assert decide(awaiting(newer, {7: 1}), after(5)).state is CiState.GREEN
+    assert decide(what_ci_waits_for(newer, {7: 1}), after(5)).state is CiState.GREEN

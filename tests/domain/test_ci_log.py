@@ -27,7 +27,7 @@ def test_a_short_log_is_kept_whole() -> None:
     assert trim_log("compiling\nerror: no such file\nstopped") == "compiling\nerror: no such file\nstopped"
 
 
-def test_timestamps_and_colours_are_gone() -> None:
+def test_timestamps_and_colors_are_gone() -> None:
     log = f"\ufeff{STAMP}start\r\n{STAMP}\x1b[31;1mFAILED\x1b[0m tests/test_a.py\r\n{STAMP}##[error]exit code 1"
     assert trim_log(log) == "start\nFAILED tests/test_a.py\n##[error]exit code 1"
 

@@ -58,7 +58,7 @@ def test_another_problem_or_file_has_another_fingerprint() -> None:
     ("text", "expected"),
     [
         ("Off by one", "off_by_one"),
-        ("app/db/run_rows.py:create()", "app_db_runs_py_create"),
+        ("app/db/run_rows.py:create()", "app_db_run_rows_py_create"),
         ("  --weird--  ", "weird"),
         ("a__b", "a_b"),
         ("", "unnamed"),

@@ -14,8 +14,8 @@ from app.domain.metrics import (
     BudgetFailure,
     RunMetrics,
     SliceSpending,
-    dearest,
     failures_by_cap,
+    most_expensive,
     share,
 )
 from app.domain.states import RunState
@@ -82,9 +82,9 @@ def test_money_is_a_number_in_json_and_exact_in_here() -> None:
 
 @given(st.lists(st.builds(slice_of, st.text(max_size=2), counts), unique_by=lambda one: one.task_category))
 def test_what_spent_most_comes_first(slices: list[SliceSpending]) -> None:
-    tokens = [one.tokens_used for one in dearest(slices)]
+    tokens = [one.tokens_used for one in most_expensive(slices)]
     assert tokens == sorted(tokens, reverse=True)
-    assert dearest(reversed(slices)) == dearest(slices), "equal figures give equal reports"
+    assert most_expensive(reversed(slices)) == most_expensive(slices), "equal figures give equal reports"
 
 
 def test_of_no_phases_there_is_no_average() -> None:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from app.domain.findings import Finding, Severity, Source
 from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.patch_policy import check_conflicts, check_patch, protected, violates_policy
-from app.domain.plan import BuilderMode, Phase
+from app.domain.plan import BuilderMode, PlannedPhase
 from app.domain.ruleset import PatchRules
 
 RULES = PatchRules(max_files=5, max_lines=100, max_file_bytes=1000)
 
 
-def phase(mode: BuilderMode = BuilderMode.COMPOSE) -> Phase:
-    return Phase(phase_id="P1", tier_id="T1", phase_index=0, name="Step", builder_mode=mode)
+def phase(mode: BuilderMode = BuilderMode.COMPOSE) -> PlannedPhase:
+    return PlannedPhase(phase_id="P1", tier_id="T1", phase_index=0, name="Step", builder_mode=mode)
 
 
 def change(path: str, content: bytes | None = b"x\n", mode: str = "100644") -> FileChange:

@@ -10,15 +10,15 @@ from pydantic import ValidationError
 from app.domain.plan import (
     BuilderMode,
     Complexity,
-    Phase,
     Plan,
-    PlannedPhase,
-    PlannedTier,
     PlannerAnswer,
+    ProposedPhase,
+    ProposedTier,
     TaskCategory,
-    Tier,
     is_identifier,
 )
+from app.domain.plan import PlannedPhase as Phase
+from app.domain.plan import PlannedTier as Tier
 
 
 def tier(tier_id: str = "T1", index: int = 0) -> Tier:
@@ -29,8 +29,8 @@ def phase(phase_id: str = "P1", tier_id: str = "T1", index: int = 0) -> Phase:
     return Phase(phase_id=phase_id, tier_id=tier_id, phase_index=index, name="Step")
 
 
-def proposed(name: str) -> PlannedPhase:
-    return PlannedPhase(
+def proposed(name: str) -> ProposedPhase:
+    return ProposedPhase(
         name=name,
         description="do it",
         acceptance_criteria=["it is done"],
@@ -115,8 +115,8 @@ def test_the_planners_answer_is_numbered_in_the_order_given() -> None:
     answer = PlannerAnswer(
         summary="two tiers",
         tiers=[
-            PlannedTier(name="First", description="base", phases=[proposed("a"), proposed("b")]),
-            PlannedTier(name="Second", phases=[proposed("c")]),
+            ProposedTier(name="First", description="base", phases=[proposed("a"), proposed("b")]),
+            ProposedTier(name="Second", phases=[proposed("c")]),
         ],
     )
     plan = answer.as_plan()
@@ -144,7 +144,7 @@ def test_the_planners_answer_is_numbered_in_the_order_given() -> None:
 
 @given(st.lists(st.integers(min_value=1, max_value=4), min_size=1, max_size=6))
 def test_every_answer_becomes_a_consistent_plan(sizes: list[int]) -> None:
-    tiers = [PlannedTier(name="T", phases=[proposed("p")] * size) for size in sizes]
+    tiers = [ProposedTier(name="T", phases=[proposed("p")] * size) for size in sizes]
     plan = PlannerAnswer(summary="", tiers=tiers).as_plan()
     assert [len(plan.phases_of(one.tier_id)) for one in plan.tiers] == sizes
     assert [one.phase_index for one in plan.phases] == list(range(sum(sizes)))
@@ -160,4 +160,4 @@ def test_an_answer_with_nothing_to_do_is_refused(answer: str) -> None:
 
 def test_a_phase_of_the_planner_needs_acceptance_criteria() -> None:
     with pytest.raises(ValidationError, match="acceptance_criteria"):
-        PlannedPhase.model_validate({**proposed("a").model_dump(), "acceptance_criteria": []})
+        ProposedPhase.model_validate({**proposed("a").model_dump(), "acceptance_criteria": []})

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from app.config.loader import default_ruleset
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.findings import Severity
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
-from app.domain.plan_splitting import DEBT, MOST_CLEAN_UPS, parts_of, split, with_debt_cleanup
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
+from app.domain.plan_splitting import DEBT, MAX_CLEANUP_PHASES, parts_of, split, with_debt_cleanup
 from app.domain.ruleset import RepositorySettings, RunScope, SafetyProfile
 from app.domain.strategy import RunOptions, TooManyPhases, compile_strategy
 
@@ -23,9 +23,9 @@ def plan_of(*sizes: int, names: tuple[str, ...] = ()) -> Plan:
     ids = names or tuple(f"T{number}" for number in range(1, len(sizes) + 1))
     owners = [ids[index] for index, size in enumerate(sizes) for _ in range(size)]
     return Plan(
-        tiers=tuple(Tier(tier_id=one, tier_index=index, name=f"Tier {one}") for index, one in enumerate(ids)),
+        tiers=tuple(PlannedTier(tier_id=one, tier_index=index, name=f"Tier {one}") for index, one in enumerate(ids)),
         phases=tuple(
-            Phase(phase_id=f"P{number}", tier_id=owner, phase_index=number - 1, name="Step")
+            PlannedPhase(phase_id=f"P{number}", tier_id=owner, phase_index=number - 1, name="Step")
             for number, owner in enumerate(owners, 1)
         ),
     )
@@ -82,7 +82,7 @@ def test_the_oldest_come_first_and_the_rest_waits() -> None:
     plan = with_debt_cleanup(plan_of(1), aged)
     assert [phase.mends[0] for phase in plan.phases_of(DEBT)] == ["wide", "a", "b", "young"]
     many = with_debt_cleanup(plan_of(1), [entry(f"key{number}") for number in range(9)])
-    assert len(many.phases_of(DEBT)) == MOST_CLEAN_UPS == 5
+    assert len(many.phases_of(DEBT)) == MAX_CLEANUP_PHASES == 5
 
 
 def test_a_phase_that_mends_the_issue_already_is_enough() -> None:
@@ -120,7 +120,7 @@ def test_clean_up_goes_in_once_however_often_it_is_asked_for(sizes: list[int], b
     assert once.phases[: len(plan.phases)] == plan.phases
     aged = {one.issue_key for one in backlog if one.status is BacklogStatus.NEEDS_CLEANUP}
     mended = [key for phase in once.phases for key in phase.mends]
-    assert len(mended) == len(set(mended)) == min(len(aged), MOST_CLEAN_UPS)
+    assert len(mended) == len(set(mended)) == min(len(aged), MAX_CLEANUP_PHASES)
     assert set(mended) <= aged
 
 

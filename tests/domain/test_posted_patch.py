@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain import patch_policy
-from app.domain.api_errors import Unusable
+from app.domain.api_errors import Unprocessable
 from app.domain.patch import ChangeKind, Patch
-from app.domain.plan import Phase
-from app.domain.posted_patch import read_patch
+from app.domain.plan import PlannedPhase
+from app.domain.posted_patch import parse_posted_patch
 from app.domain.ruleset import PatchRules
 
 ADDED = "diff --git a/g.txt b/g.txt\nnew file mode 100644\n--- /dev/null\n+++ b/g.txt\n@@ -0,0 +1 @@\n+hello\n"
@@ -34,13 +34,13 @@ def kinds(patch: Patch) -> dict[str, ChangeKind]:
 
 def refused(patch: Patch) -> set[str]:
     """The categories of what the policy finds."""
-    phase = Phase(phase_id="P1", tier_id="T1", phase_index=0, name="Step")
+    phase = PlannedPhase(phase_id="P1", tier_id="T1", phase_index=0, name="Step")
     rules = PatchRules(max_files=100, max_lines=5000, max_file_bytes=1000)
     return {finding.category for finding in patch_policy.check_patch(patch, phase, rules)}
 
 
 def test_every_kind_of_change_is_told_apart() -> None:
-    patch = read_patch(ADDED + CHANGED + DELETED)
+    patch = parse_posted_patch(ADDED + CHANGED + DELETED)
     assert kinds(patch) == {
         "g.txt": ChangeKind.ADDED,
         "src/a.py": ChangeKind.MODIFIED,
@@ -51,16 +51,16 @@ def test_every_kind_of_change_is_told_apart() -> None:
 
 
 def test_only_an_added_file_has_its_content() -> None:
-    assert [change.content for change in read_patch(ADDED + CHANGED + EMPTY).changes] == [b"hello\n", None, b""]
+    assert [change.content for change in parse_posted_patch(ADDED + CHANGED + EMPTY).changes] == [b"hello\n", None, b""]
 
 
 def test_a_move_takes_the_old_file_away_and_a_copy_leaves_it() -> None:
-    assert kinds(read_patch(MOVED)) == {"new.py": ChangeKind.ADDED, "old.py": ChangeKind.DELETED}
-    assert kinds(read_patch(COPIED)) == {"new.py": ChangeKind.ADDED}
+    assert kinds(parse_posted_patch(MOVED)) == {"new.py": ChangeKind.ADDED, "old.py": ChangeKind.DELETED}
+    assert kinds(parse_posted_patch(COPIED)) == {"new.py": ChangeKind.ADDED}
 
 
 def test_a_change_of_mode_is_a_change() -> None:
-    (change,) = read_patch(EXECUTABLE).changes
+    (change,) = parse_posted_patch(EXECUTABLE).changes
     assert (change.path, change.kind, change.mode) == ("run.sh", ChangeKind.MODIFIED, "100755")
 
 
@@ -81,8 +81,8 @@ def test_a_change_of_mode_is_a_change() -> None:
     ],
 )
 def test_what_cannot_be_used_says_where(text: str, says: str) -> None:
-    with pytest.raises(Unusable, match=says):
-        read_patch(text)
+    with pytest.raises(Unprocessable, match=says):
+        parse_posted_patch(text)
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_protected_paths_are_seen_however_they_are_touched(path: str) -> None:
         COPIED.replace("new.py", path),
         EXECUTABLE.replace("run.sh", path),
     ):
-        assert "policy" in refused(read_patch(text)), text
+        assert "policy" in refused(parse_posted_patch(text)), text
 
 
 def test_a_link_that_leads_out_is_seen() -> None:
-    assert "policy" in refused(read_patch(LINK.format("../../etc/passwd")))
-    assert "policy" in refused(read_patch(LINK.format("/etc/passwd")))
-    assert refused(read_patch(LINK.format("README.md"))) == set()
+    assert "policy" in refused(parse_posted_patch(LINK.format("../../etc/passwd")))
+    assert "policy" in refused(parse_posted_patch(LINK.format("/etc/passwd")))
+    assert refused(parse_posted_patch(LINK.format("README.md"))) == set()
 
 
 def test_a_file_that_is_too_large_is_seen() -> None:
     large = ADDED.replace("+hello", "+" + "x" * 1001)
-    assert refused(read_patch(large)) == {"patch_shape"}
+    assert refused(parse_posted_patch(large)) == {"patch_shape"}
 
 
 @given(
@@ -119,8 +119,8 @@ def test_a_file_that_is_too_large_is_seen() -> None:
 )
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        patch = read_patch(text)
-    except Unusable:
+        patch = parse_posted_patch(text)
+    except Unprocessable:
         return
     assert patch.changes
     assert all(change.path for change in patch.changes)

@@ -8,7 +8,7 @@ from app.config.loader import default_ruleset
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.budget import Cap, Kind, Scope
 from app.domain.findings import Severity
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.promotion import blockers, debt_status, tier_outcome
 from app.domain.ruleset import RepositorySettings
 from app.domain.states import PhaseState, RunState, TierState
@@ -84,9 +84,9 @@ def test_how_a_tier_ends(phases: list[PhaseState], major: int, minor: int, expec
 def strategy(**promotion: bool) -> Strategy:
     """Of one tier with one phase: at most 3 minor issues in the run, 2 in the tier, no major one."""
     plan = Plan(
-        tiers=(Tier(tier_id="T1", tier_index=0, name="Work"),),
+        tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Work"),),
         phases=(
-            Phase(
+            PlannedPhase(
                 phase_id="P1", tier_id="T1", phase_index=0, name="Step", task_category=TaskCategory.FEATURE_SCAFFOLDING
             ),
         ),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.findings import Finding, Severity, Source
-from app.domain.repetition import Try, repeated
+from app.domain.repetition import AttemptRecord, find_repetition
 
 
 def finding(key: str) -> Finding:
@@ -12,27 +12,35 @@ def finding(key: str) -> Finding:
 
 
 def test_the_same_patch_is_a_repetition_however_it_failed() -> None:
-    tries = [Try.of("+a", [], "CI is red: test"), Try.of("+a", [finding("ci__test__failed")], "")]
-    assert repeated(tries, 2) == "the same patch 2 times"
-    assert repeated(tries[:1], 2) is None
+    tries = [AttemptRecord.of("+a", [], "CI is red: test"), AttemptRecord.of("+a", [finding("ci__test__failed")], "")]
+    assert find_repetition(tries, 2) == "the same patch 2 times"
+    assert find_repetition(tries[:1], 2) is None
 
 
 def test_the_same_findings_are_a_repetition_in_whatever_order_and_words() -> None:
     one, other = finding("docs__readme__typo"), finding("docs__readme__gap")
-    tries = [Try.of("+a", [one, other], "first"), Try.of("+b", [other, one], "second")]
-    assert repeated(tries, 2) == "the same failure 2 times"
-    assert repeated([tries[0], Try.of("+b", [one], "first")], 2) is None
+    tries = [AttemptRecord.of("+a", [one, other], "first"), AttemptRecord.of("+b", [other, one], "second")]
+    assert find_repetition(tries, 2) == "the same failure 2 times"
+    assert find_repetition([tries[0], AttemptRecord.of("+b", [one], "first")], 2) is None
 
 
 def test_without_findings_the_note_tells_failures_apart() -> None:
-    assert repeated([Try.of("+a", [], "CI is red: test"), Try.of("+b", [], "CI is red: test")], 2)
-    assert repeated([Try.of("+a", [], "CI is red: test"), Try.of("+b", [], "CI is red: lint")], 2) is None
+    assert find_repetition(
+        [AttemptRecord.of("+a", [], "CI is red: test"), AttemptRecord.of("+b", [], "CI is red: test")], 2
+    )
+    assert (
+        find_repetition(
+            [AttemptRecord.of("+a", [], "CI is red: test"), AttemptRecord.of("+b", [], "CI is red: lint")], 2
+        )
+        is None
+    )
 
 
 @given(
-    st.lists(st.builds(Try.of, st.text(max_size=3), st.just([]), st.text(max_size=3)), max_size=6), st.integers(2, 4)
+    st.lists(st.builds(AttemptRecord.of, st.text(max_size=3), st.just([]), st.text(max_size=3)), max_size=6),
+    st.integers(2, 4),
 )
-def test_more_tries_never_make_a_repetition_go_away(tries: list[Try], times: int) -> None:
-    if any(repeated(tries[:count], times) for count in range(len(tries))):
-        assert repeated(tries, times)
-    assert len(tries) >= times or repeated(tries, times) is None
+def test_more_tries_never_make_a_repetition_go_away(tries: list[AttemptRecord], times: int) -> None:
+    if any(find_repetition(tries[:count], times) for count in range(len(tries))):
+        assert find_repetition(tries, times)
+    assert len(tries) >= times or find_repetition(tries, times) is None

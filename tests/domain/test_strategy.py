@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.config.loader import default_ruleset
 from app.domain.findings import Severity
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.ruleset import (
     CiProfile,
     CiRules,
@@ -55,8 +55,8 @@ def phase(
     category: TaskCategory = TaskCategory.DOCS,
     complexity: Complexity = Complexity.LOW,
     tier_id: str = "T1",
-) -> Phase:
-    return Phase(
+) -> PlannedPhase:
+    return PlannedPhase(
         phase_id=f"P{number}",
         tier_id=tier_id,
         phase_index=number - 1,
@@ -66,15 +66,16 @@ def phase(
     )
 
 
-def plan(*phases: Phase) -> Plan:
+def plan(*phases: PlannedPhase) -> Plan:
     tiers = list(dict.fromkeys(one.tier_id for one in phases))
     return Plan(
-        tiers=tuple(Tier(tier_id=one, tier_index=index, name="Work") for index, one in enumerate(tiers)), phases=phases
+        tiers=tuple(PlannedTier(tier_id=one, tier_index=index, name="Work") for index, one in enumerate(tiers)),
+        phases=phases,
     )
 
 
 def governed(
-    *phases: Phase,
+    *phases: PlannedPhase,
     options: RunOptions | None = None,
     settings: RepositorySettings | None = None,
     vendors: frozenset[str] = BOTH,
@@ -391,7 +392,7 @@ def plans(draw: st.DrawFn) -> Plan:
         st.lists(st.tuples(st.sampled_from(tiers), CATEGORY, COMPLEXITY), min_size=1, max_size=RULES.run.phases)
     )
     return Plan(
-        tiers=tuple(Tier(tier_id=one, tier_index=index, name="Work") for index, one in enumerate(tiers)),
+        tiers=tuple(PlannedTier(tier_id=one, tier_index=index, name="Work") for index, one in enumerate(tiers)),
         phases=tuple(
             phase(number, category, complexity, tier_id)
             for number, (tier_id, category, complexity) in enumerate(drawn, 1)
@@ -473,7 +474,7 @@ def test_equal_input_always_gives_an_equal_strategy(plan: Plan, settings: Reposi
 
 def test_a_strategy_that_was_searched_is_the_same_as_before() -> None:
     """It is compared and stored: what is remembered for searching is no part of it."""
-    plan = Plan(tiers=(Tier(tier_id="T1", tier_index=0, name="Base"),), phases=(phase(1), phase(2)))
+    plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Base"),), phases=(phase(1), phase(2)))
     fresh, searched = (compile_strategy(RULES, plan, RunOptions(), RepositorySettings(), BOTH) for _ in range(2))
     assert [searched.of_phase(one).phase_id for one in ("P2", "P1")] == ["P2", "P1"]
     assert searched.of_tier("T1") == fresh.tiers[0]

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
-from app.github.api_calls import Patience
+from app.github.api_calls import RetryPolicy
 from app.github.client import GitHubApp, GitHubSettings, Repo
 
 API = "https://api.github.test"
@@ -45,7 +45,7 @@ async def app(private_key: str) -> AsyncIterator[GitHubApp]:
         webhook_secret=SecretStr("hook"),
         api_url=API,
         server_url="https://github.test",
-        patience=Patience(total=3.0, first_wait=0.01, longest_wait=0.05),
+        patience=RetryPolicy(total=3.0, first_wait=0.01, longest_wait=0.05),
     )
     app = GitHubApp(settings)
     yield app

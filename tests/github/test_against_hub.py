@@ -26,11 +26,11 @@ from app.github import (
     settings_files,
     text,
 )
-from app.github.api_calls import Patience
+from app.github.api_calls import RetryPolicy
 from app.github.client import GitHubApp, GitHubSettings, Repo
 from app.github.commits import MergeState, WorkBranch
 from app.github.github_errors import BranchMoved
-from app.github.placement import place
+from app.github.placement import place_findings
 from app.github.text import CheckText
 from app.hub import Hub
 
@@ -68,7 +68,7 @@ async def repo(hub: Hub) -> AsyncIterator[Repo]:
         webhook_secret=SecretStr(hub.webhook_secret),
         api_url=hub.url,
         server_url=hub.url,
-        patience=Patience(total=20.0, first_wait=0.02, longest_wait=0.2),
+        patience=RetryPolicy(total=20.0, first_wait=0.02, longest_wait=0.2),
     )
     app = GitHubApp(settings)
     yield await app.installation_of(NAME)
@@ -94,7 +94,7 @@ async def pushed(repo: Repo, *changes: FileChange, message: str = "P1: change") 
 FAULTS = ["502", "reset_before", "reset_after", "secondary_limit"]
 
 
-async def test_an_issue_is_read_answered_and_labelled(hub: Hub, repo: Repo) -> None:
+async def test_an_issue_is_read_answered_and_labeled(hub: Hub, repo: Repo) -> None:
     number = new_issue(hub)
     await issues.ensure_label(repo)
     await issues.ensure_label(repo)
@@ -172,11 +172,13 @@ async def test_an_audit_is_one_review_and_its_thread_is_resolved(hub: Hub, repo:
         Recommendation.REVISE, "Mend it", phase_id="P1", builder_model="a:one", auditor_model="b:two"
     )
     hub.faults.add("POST", r"/reviews$", "reset_after")
-    review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place(found, diff))
-    assert await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place(found, diff)) == review
+    review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff))
+    assert (
+        await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff)) == review
+    )
     assert review is not None
     assert (review.posted, review.in_body) == ((found[0].fingerprint,), (found[1].fingerprint,))
-    later = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:2", body, place(found, diff))
+    later = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:2", body, place_findings(found, diff))
     assert later is not None
     assert (later.posted, later.in_body) == ((), ())
     hub.faults.add("POST", r"/replies$", "reset_after")
@@ -193,7 +195,7 @@ async def test_lines_that_github_refuses_move_to_the_body(hub: Hub, repo: Repo) 
     stale = parse("--- a/b.txt\n+++ b/b.txt\n@@ -0,0 +1,9 @@\n" + "+x\n" * 9)
     shared = {"severity": Severity.MINOR, "source": Source.AUDITOR, "category": "style", "problem": "wrong"}
     found = Finding.model_validate({"issue_key": "a", "path": "b.txt", "line": 9, **shared})
-    review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", "body", place([found], stale))
+    review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", "body", place_findings([found], stale))
     assert review is not None
     assert (review.posted, review.in_body) == ((), (found.fingerprint,))
 
@@ -278,7 +280,7 @@ async def test_failed_deliveries_are_sent_again(hub: Hub, repo: Repo) -> None:
     since = datetime.now(UTC) - timedelta(seconds=5)
     number = new_issue(hub)
     hub.webhooks.wait_drained()
-    failed = await redelivery.failed_since(repo.app, since)
+    failed = await redelivery.list_failed_since(repo.app, since)
     opened = [one for one in failed if one.event == "issues" and one.action == "opened"]
     assert len(opened) == 1
     assert await redelivery.redeliver(repo.app, opened[0].id)

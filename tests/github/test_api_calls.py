@@ -8,7 +8,7 @@ import pytest
 import respx
 
 from app.github import comments, issues
-from app.github.api_calls import Patience
+from app.github.api_calls import RetryPolicy
 from app.github.client import GitHubApp, Repo
 from app.github.github_errors import BranchMoved, GitHubRefused, GitHubUnavailable
 
@@ -54,7 +54,7 @@ async def test_a_rate_limit_beyond_the_deadline_is_reported_with_its_time(repo: 
 
 
 async def test_github_down_ends_at_the_deadline(app: GitHubApp, github: respx.MockRouter) -> None:
-    object.__setattr__(app.settings, "patience", Patience(total=1.0, first_wait=0.02, longest_wait=0.05))
+    object.__setattr__(app.settings, "patience", RetryPolicy(total=1.0, first_wait=0.02, longest_wait=0.05))
     repo = await app.installation(5, "acme/widgets")
     route = github.get("/repos/acme/widgets/issues/1").respond(500)
     with pytest.raises(GitHubUnavailable, match="500 on GET /repos/acme/widgets/issues/1"):

@@ -9,7 +9,7 @@ import respx
 from app.github import issues, redelivery
 from app.github.client import GitHubApp, Repo
 from app.github.github_errors import GitHubRefused
-from app.github.redelivery import MOST_REFUSALS
+from app.github.redelivery import MAX_REFUSALS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,12 +31,12 @@ def attempts(guid: str, codes: list[int]) -> list[dict[str, object]]:
 
 async def test_a_delivery_that_is_refused_time_and_again_is_given_up(app: GitHubApp, github: respx.MockRouter) -> None:
     listed = [
-        *attempts("refused", [413] * MOST_REFUSALS),
-        *attempts("once less", [400] * (MOST_REFUSALS - 1)),
-        *attempts("unanswered", [502, 0] * MOST_REFUSALS),
+        *attempts("refused", [413] * MAX_REFUSALS),
+        *attempts("once less", [400] * (MAX_REFUSALS - 1)),
+        *attempts("unanswered", [502, 0] * MAX_REFUSALS),
     ]
     github.get("/app/hook/deliveries").respond(json=listed)
-    failed = await redelivery.failed_since(app, NOW)
+    failed = await redelivery.list_failed_since(app, NOW)
     assert {one.guid for one in failed} == {"once less", "unanswered"}
 
 

@@ -56,7 +56,7 @@ async def test_events_that_no_attempt_delivered_are_found_on_all_pages(
         return httpx.Response(200, json=first, headers={"Link": following})
 
     github.get("/app/hook/deliveries").mock(side_effect=page)
-    failed = await redelivery.failed_since(app, NOW)
+    failed = await redelivery.list_failed_since(app, NOW)
     assert [(one.guid, one.id) for one in failed] == [("b", 7), ("c", 9)]
 
 

@@ -11,7 +11,7 @@ from app.domain.diff import parse
 from app.domain.findings import Finding, Recommendation, Severity, Side, Source
 from app.github import reviews, text
 from app.github.client import Repo
-from app.github.placement import MOST_INLINE, place
+from app.github.placement import MAX_INLINE, place_findings
 from app.github.text.review_text import finding_marker
 
 DIFF = """\
@@ -80,7 +80,7 @@ def finding(key: str = "k", **other: Any) -> Finding:
     ],
 )
 def test_where_a_finding_is_shown(given: dict[str, Any], expected: tuple[str, str, int | None, int] | None) -> None:
-    placement = place([finding(**given)], FILES)
+    placement = place_findings([finding(**given)], FILES)
     if expected is None:
         assert not placement.inline
         assert len(placement.body) == 1
@@ -95,7 +95,7 @@ def test_a_fix_is_suggested_only_for_exactly_the_lines_it_replaces() -> None:
     across = finding("k2", path="app.py", start_line=2, line=22, replacement="x")
     removed = finding("k3", path="app.py", line=2, side=Side.LEFT, replacement="x")
     forged = finding("k4", path="app.py", line=2, replacement="<!-- autopack:status:r1 -->")
-    shown = place([whole, across, removed, forged], FILES).inline
+    shown = place_findings([whole, across, removed, forged], FILES).inline
     assert [one.suggest for one in shown] == [True, False, False, False]
     assert "```suggestion\nTWO = 2\n```" in shown[0].body
     assert all("suggestion" not in one.body for one in shown[1:])
@@ -107,9 +107,9 @@ def test_a_suggestion_with_a_fence_in_it_stays_in_its_fence() -> None:
 
 
 def test_a_finding_reported_twice_is_placed_once_and_a_flood_goes_to_the_body() -> None:
-    many = [finding(f"k{n}", path="app.py", line=2) for n in range(MOST_INLINE + 3)]
-    placement = place([*many, *many], FILES)
-    assert (len(placement.inline), len(placement.body)) == (MOST_INLINE, 3)
+    many = [finding(f"k{n}", path="app.py", line=2) for n in range(MAX_INLINE + 3)]
+    placement = place_findings([*many, *many], FILES)
+    assert (len(placement.inline), len(placement.body)) == (MAX_INLINE, 3)
     assert placement.inline[0].finding == many[0]
 
 
@@ -175,7 +175,7 @@ def pull(github: respx.MockRouter) -> Pull:
 
 
 SHA = "a" * 40
-PLACEMENT = place([finding("k1", path="app.py", line=2), finding("k2")], FILES)
+PLACEMENT = place_findings([finding("k1", path="app.py", line=2), finding("k2")], FILES)
 
 
 async def test_an_audit_is_one_review_however_often_it_is_posted(repo: Repo, pull: Pull) -> None:

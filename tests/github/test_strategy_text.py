@@ -1,17 +1,17 @@
 """The strategy as the status comment shows it."""
 
 from app.config.loader import default_ruleset
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.ruleset import RepositorySettings, SafetyProfile
 from app.domain.strategy import RunOptions, Strategy, compile_strategy
 from app.github.text.strategy_text import strategy_section
 
 
 def strategy_of(category: TaskCategory, safety: SafetyProfile = SafetyProfile.NORMAL) -> Strategy:
-    phase = Phase(
+    phase = PlannedPhase(
         phase_id="P1", tier_id="T1", phase_index=0, name="One", task_category=category, complexity=Complexity.LOW
     )
-    plan = Plan(tiers=(Tier(tier_id="T1", tier_index=0, name="All"),), phases=(phase,))
+    plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="All"),), phases=(phase,))
     vendors = frozenset({"anthropic", "openai"})
     return compile_strategy(default_ruleset(), plan, RunOptions(safety=safety), RepositorySettings(), vendors)
 

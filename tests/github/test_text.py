@@ -14,7 +14,7 @@ from markdown_it.token import Token
 
 import app
 from app.domain.findings import Severity
-from app.domain.plan import Complexity, Phase, Plan, TaskCategory, Tier
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline, RunView, TierView
@@ -170,11 +170,11 @@ def test_every_text_about_a_run_stays_in_bounds_and_does_nothing(foreign_text: s
         text.incident(view, foreign_text * 50, foreign_text * 50),
         text.already_running(view),
         text.status_answer(view),
-        text.not_here(foreign_text),
+        text.no_run_on_pull(foreign_text),
         check.summary,
         check.text,
         promotion.summary,
-        text.refusal(foreign_text),
+        text.permission_refusal(foreign_text),
         text.help_text(foreign_text, foreign_text),
         text.settings_error(".github/autopack.yml", 3, foreign_text, foreign_text),
         leftover_section([one.finding for one in view.findings]),
@@ -260,7 +260,7 @@ def test_help_names_the_unknown_command_and_the_nearest() -> None:
     assert "`/autopack cancel`" in text.help_text()
 
 
-PHASE = Phase(
+PHASE = PlannedPhase(
     phase_id="P2",
     tier_id="T1",
     phase_index=1,
@@ -356,7 +356,7 @@ def test_the_last_resort_of_a_finding_is_the_reviews_body() -> None:
 
 def test_a_plan_says_what_each_phase_may_spend_and_what_it_must_do() -> None:
     phases = (PHASE.model_copy(update={"acceptance_criteria": ("Leap days | are kept",)}),)
-    plan = Plan(tiers=(Tier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
+    plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
     folder = Path(app.__file__).parent.parent / "rulesets"
     rules, models = ((folder / name).read_text(encoding="utf-8") for name in ("default.yaml", "models.yaml"))
     ruleset = Ruleset.model_validate({**yaml.safe_load(rules), "models": yaml.safe_load(models)})
@@ -377,7 +377,7 @@ def test_an_incident_holds_all_that_a_person_needs() -> None:
         reason="CI never came",
         next_action="Put CI right, then comment `/autopack run`.",
     )
-    shown = text.incident(view, "line 1\nAssertionError", " a.py | 2 +-", artefacts=["incident/summary.md"])
+    shown = text.incident(view, "line 1\nAssertionError", " a.py | 2 +-", artifacts=["incident/summary.md"])
     for part in (
         "❌ Autopack: Failed (`DONE_FAILED_ENVIRONMENT`)",
         "**Why:** CI never came",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.strategy import RunOptions
 from handlers.commands import COMMANDS
-from handlers.commands.parser import NAMES, Command, Unknown, parse_comment
+from handlers.commands.parser import NAMES, Command, UnknownCommand, parse_comment
 
 
 def test_every_name_has_its_module() -> None:
@@ -106,7 +106,7 @@ def test_without_a_word_it_is_a_call_for_help() -> None:
 )
 def test_an_unknown_command_gets_the_nearest_match(typed: str, meant: str | None) -> None:
     parsed = parse_comment(f"/autopack {typed}")
-    assert isinstance(parsed, Unknown)
+    assert isinstance(parsed, UnknownCommand)
     assert (parsed.word, parsed.nearest) == (typed, meant)
 
 
@@ -161,7 +161,7 @@ def test_options(typed: str, options: RunOptions) -> None:
 )
 def test_an_option_that_does_not_fit_is_explained(typed: str, problem: str) -> None:
     parsed = parse_comment(f"/autopack run {typed}")
-    assert isinstance(parsed, Unknown)
+    assert isinstance(parsed, UnknownCommand)
     assert problem in parsed.problem
 
 

@@ -16,7 +16,7 @@ def entry(story: Story) -> BacklogEntry:
     db = Database(story.world.environment()["DATABASE_URL"])
     try:
         with db.reading() as session:
-            found = backlog.entry(session, story.full_name, KEY)
+            found = backlog.get_entry(session, story.full_name, KEY)
     finally:
         db.close()
     assert found is not None
@@ -24,7 +24,7 @@ def entry(story: Story) -> BacklogEntry:
 
 
 def next_issue(story: Story) -> None:
-    """Another issue of the repository, labelled; its run is known once this returns."""
+    """Another issue of the repository, labeled; its run is known once this returns."""
     story.number = story.open_issue("Greet them again")
     story.label()
     story.wait_until(lambda: bool(story.run_ids), "the issue has a run")

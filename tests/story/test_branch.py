@@ -75,13 +75,13 @@ def test_base_that_moved_is_merged_before_the_offer(story: Story) -> None:
     story.label()
     story.wait_for_ci()
     first = story.head()
-    newest = story.push("main", {"neighbour.txt": "next door\n"})
+    newest = story.push("main", {"neighbor.txt": "next door\n"})
     story.hub.runner.release()
     head = story.expect_success()
     assert story.parents(head) == [first, newest]
     story.expect_review("P1")
     story.expect_check("autopack", "neutral", first)
-    assert story.file("neighbour.txt") == "next door"
+    assert story.file("neighbor.txt") == "next door"
     assert story.file("greeting.txt") == "hello"
     assert story.message(head).startswith("Merge main ")
     assert f"Autopack-Run: {story.run_id}" in story.message(head)
@@ -97,12 +97,12 @@ def test_conflict_with_the_base_becomes_a_phase(story: Story) -> None:
     story.label()
     story.wait_for_ci()
     first = story.head()
-    newest = story.push("main", {"README.md": "# Garden\n\nIt grows.\n", "neighbour.txt": "next door\n"})
+    newest = story.push("main", {"README.md": "# Garden\n\nIt grows.\n", "neighbor.txt": "next door\n"})
     story.hub.runner.release()
     head = story.expect_success(["P1", FRESH])
     assert story.parents(head) == [first, newest], "the solved conflict is a merge"
     assert story.file("README.md") == both.strip()
-    assert story.file("neighbour.txt") == "next door"
+    assert story.file("neighbor.txt") == "next door"
     story.expect_review("`P1`")
     story.expect_review(f"`{FRESH}`")
     story.expect_check("autopack", "neutral", first)
@@ -133,7 +133,7 @@ def test_base_that_breaks_the_branch_becomes_a_phase(story: Story) -> None:
     story.label()
     story.wait_for_ci()
     first = story.head()
-    story.push("main", {"broken": "by the neighbour\n"})
+    story.push("main", {"broken": "by the neighbor\n"})
     story.hub.runner.release()
     head = story.expect_success(["P1", FRESH])
     merge = story.parents(head)[0]

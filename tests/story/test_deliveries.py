@@ -11,12 +11,12 @@ def test_five_copies_of_one_delivery_are_one_run(story: Story) -> None:
     story.begin()
     story.hub.webhooks.pause()
     story.label()
-    labelled = story.hub.webhooks.deliveries("issues", "labeled")[-1]
-    story.hub.webhooks.repeat(labelled["id"], 4)
+    labeled = story.hub.webhooks.deliveries("issues", "labeled")[-1]
+    story.hub.webhooks.repeat(labeled["id"], 4)
     story.hub.webhooks.resume()
     story.expect_success()
     story.expect_review("P1")
-    story.hub.webhooks.repeat(labelled["id"], 1)
+    story.hub.webhooks.repeat(labeled["id"], 1)
     story.wait_idle()
     assert len(story.run_ids) == 1, "nor does a copy that comes after the end start anything"
     assert len(story.requests("planner")) == 1

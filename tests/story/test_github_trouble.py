@@ -53,7 +53,7 @@ def test_changes_that_were_made_without_an_answer(story: Story) -> None:
     story.label()
     story.wait_for_ci()
     first = story.head()
-    newest = story.push("main", {"neighbour.txt": "next door\n"})
+    newest = story.push("main", {"neighbor.txt": "next door\n"})
     for method, path in (
         ("PATCH", r"issues/comments/\d+"),
         ("PATCH", r"check-runs/\d+"),

@@ -177,7 +177,7 @@ def test_second_run_on_an_issue_after_the_first_has_ended(story: Story) -> None:
 def test_what_people_said_reaches_the_models_and_what_bots_said_does_not(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.files["AGENTS.md"] = "Use British spelling.\n"
-    story.comment("Do not forget the neighbours.", by=OUTSIDER)
+    story.comment("Do not forget the neighbors.", by=OUTSIDER)
     story.comment("I am a robot, beep.", by="dependabot[bot]")
     story.label()
     story.expect_success()
@@ -185,6 +185,6 @@ def test_what_people_said_reaches_the_models_and_what_bots_said_does_not(story: 
     for role in ("planner", "builder"):
         told = story.requests(role)[0].body.decode()
         assert "Everyone should be greeted." in told
-        assert "Do not forget the neighbours." in told
+        assert "Do not forget the neighbors." in told
         assert "I am a robot" not in told
         assert "Use British spelling." in told

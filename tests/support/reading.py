@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from app.hub.git_repos import GitError
+from app.hub.git_repos import GitCommandError
 from app.replay import RecordedRequest
 from tests.support import trace
 from tests.support.trace import Written
@@ -124,7 +124,7 @@ class Reader:
         """Where a branch (the run's own unless given) is; empty when there is none."""
         try:
             return self.hub.git(self.full_name, "rev-parse", "--verify", f"refs/heads/{branch or self.branch}").strip()
-        except GitError:
+        except GitCommandError:
             return ""
 
     def branches_of_runs(self) -> list[str]:

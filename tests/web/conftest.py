@@ -16,7 +16,7 @@ from app.db.engine import Database
 from app.settings import Settings
 from app.web import webhooks
 from app.web.background import Background
-from app.web.dependencies import State
+from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 
@@ -49,7 +49,9 @@ async def serving(db: Database, settings: Settings = CONFIGURED) -> AsyncGenerat
     api = FastAPI()
     api.include_router(webhooks.router)
     intake = Intake(db)
-    api.state.service = State(settings=settings, db=db, intake=intake, drainer=Drainer(db), background=Background({}))
+    api.state.service = ServiceState(
+        settings=settings, db=db, intake=intake, drainer=Drainer(db), background=Background({})
+    )
     transport = httpx.ASGITransport(app=api, raise_app_exceptions=False)
     async with running(intake), httpx.AsyncClient(transport=transport, base_url="http://service") as client:
         yield client

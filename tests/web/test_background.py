@@ -38,7 +38,7 @@ async def test_a_dead_task_is_told_and_begun_anew(
             await anew.wait()
         assert tasks.failing() == ["mortal"]
         assert "the task mortal" in caplog.text
-        monkeypatch.setattr(background, "TRUSTED_SECONDS", -1.0)
+        monkeypatch.setattr(background, "HEALTHY_AFTER_SECONDS", -1.0)
         assert tasks.failing() == [], "it has held"
     finally:
         await tasks.stop()

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from app.db import deliveries
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.db.tables import Delivery
+from app.db.tables import DeliveryRow
 from app.web.intake import BATCH, Intake
 from tests.web.conftest import running
 
@@ -31,7 +31,9 @@ async def test_what_waits_is_stored_in_as_few_transactions_as_can_be(db: Databas
     async with running(intake):
         assert all(await asyncio.gather(*tasks))
     with db.reading() as session:
-        sizes = session.scalars(sa.select(sa.func.count()).select_from(Delivery).group_by(Delivery.received_at)).all()
+        sizes = session.scalars(
+            sa.select(sa.func.count()).select_from(DeliveryRow).group_by(DeliveryRow.received_at)
+        ).all()
     assert sorted(sizes) == [1, BATCH]
 
 
@@ -61,4 +63,4 @@ async def test_a_sender_that_went_away_keeps_nobody_else_waiting(db: Database) -
         assert await stays
     with pytest.raises(asyncio.CancelledError):
         await gone
-    assert deliveries.waiting(db, 10) == ["d-1", "d-2"]
+    assert deliveries.list_pending(db, 10) == ["d-1", "d-2"]

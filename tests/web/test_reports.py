@@ -16,14 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from app.config.loader import default_ruleset
 from app.db import finding_rows, run_rows
 from app.db.engine import Database
-from app.db.tables import Backlog, Delivery, ModelCall, Project
+from app.db.tables import Backlog, DeliveryRow, ModelCallRow, Project
 from app.domain.budget import Exhausted, Kind, Role, Scope
 from app.domain.states import PhaseState, RunState
 from app.runs import transitions
 from app.settings import Settings
 from app.web import metric_routes, problems, prometheus, report_routes
 from app.web.background import Background
-from app.web.dependencies import State
+from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 from app.workflows.services import Services, configure
@@ -44,7 +44,7 @@ def api(db: Database, tmp_path: Path) -> FastAPI:
     problems.install(made)
     made.include_router(metric_routes.router)
     made.include_router(report_routes.router)
-    made.state.service = State(
+    made.state.service = ServiceState(
         settings=Settings(), db=db, intake=Intake(db), drainer=Drainer(db), background=Background({})
     )
     return made
@@ -101,7 +101,7 @@ def worked(db: Database) -> None:
     planned_run(db)
     with db.writing() as session:
         session.add(
-            ModelCall(
+            ModelCallRow(
                 id="c1",
                 run_id="r1",
                 phase_id="P1",
@@ -116,12 +116,12 @@ def worked(db: Database) -> None:
                 at=NOW,
             )
         )
-        session.add(Delivery(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
+        session.add(DeliveryRow(id="d1", event="push", payload="{}", received_at=NOW, handed_at=None))
     run_rows.update_phase(db, "r1", "P1", {"auditor_attempts": 2, "builder_attempts": 3, "ci_runs": 1})
     finding_rows.record(db, "r1", "P1", [finding()], "audit 1", NOW)
     hit = Exhausted(scope=Scope.PHASE, name="P1", kind=Kind.TOKENS, limit=200_000, used=190_000, needs=20_000)
     transitions.move_phase(db, "r1", "P1", PhaseState.EXECUTING, "attempt 1", NOW)
-    transitions.end(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, hit.reason, after(hours=1), hit)
+    transitions.end_run(db, "r1", RunState.DONE_FAILED_BUDGET_EXHAUSTED, hit.reason, after(hours=1), hit)
     run_rows.create(db, new_run("r2", issue=8, token_cap=0), after(minutes=1))
 
 
@@ -160,7 +160,7 @@ async def test_runs_have_the_fields_that_clients_read(client: httpx.AsyncClient,
 async def test_a_page_of_runs_leads_to_the_next(client: httpx.AsyncClient, db: Database) -> None:
     for number in range(5):
         run_rows.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
-    transitions.end(db, "r4", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
+    transitions.end_run(db, "r4", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
     seen: list[str] = []
     path = "/metrics/runs?status=PLAN_BOOTSTRAP&limit=3"
     while path:
@@ -311,7 +311,7 @@ async def test_a_scrape_that_takes_too_long_is_given_up(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(metric_routes, "SCRAPE_SECONDS", 0.2)
-    with prometheus.ONE_AT_A_TIME:
+    with prometheus.SCRAPE_LOCK:
         problem = await refused(client, "/metrics", 503)
     assert "try again" in problem["detail"]
     assert (await client.get("/metrics")).status_code == 200

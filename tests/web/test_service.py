@@ -34,7 +34,7 @@ def test_untold_it_is_healthy_and_says_what_is_missing(untold: Service) -> None:
     assert health["models"] == []
 
 
-def test_untold_it_keeps_its_data_beside_the_artefacts(untold: Service) -> None:
+def test_untold_it_keeps_its_data_beside_the_artifacts(untold: Service) -> None:
     assert (untold.folder / ".autopack" / "autopack.db").is_file()
 
 

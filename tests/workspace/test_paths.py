@@ -70,7 +70,7 @@ def tree(tmp_path: Path) -> Path:
     for name, target in {
         "absolute": str(tmp_path / "secret"),
         "relative": "../secret",
-        "neighbour": "../tree-2",
+        "neighbor": "../tree-2",
         "up": "..",
         "loop": "loop",
         "git": ".git",
@@ -82,7 +82,7 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("path", ["absolute", "relative", "neighbour/secret", "up/secret", "loop", "git", "missing"])
+@pytest.mark.parametrize("path", ["absolute", "relative", "neighbor/secret", "up/secret", "loop", "git", "missing"])
 def test_reading_never_leaves_the_tree(tree: Path, path: str) -> None:
     with pytest.raises(PathError):
         read_bytes(tree, path, 1000)
@@ -101,7 +101,7 @@ def test_reading_follows_links_inside_and_refuses_other_things(tree: Path) -> No
 
 @pytest.mark.parametrize(
     "path",
-    ["absolute", "relative", "neighbour/secret", "up/created", "missing", "good", "good-dir/file", "inner", "pipe"],
+    ["absolute", "relative", "neighbor/secret", "up/created", "missing", "good", "good-dir/file", "inner", "pipe"],
 )
 def test_nothing_is_written_through_a_symlink(tree: Path, path: str) -> None:
     os.mkfifo(tree / "pipe")
@@ -116,7 +116,7 @@ def test_nothing_is_written_through_a_symlink(tree: Path, path: str) -> None:
 def test_deleting_takes_the_link_not_its_target(tree: Path) -> None:
     delete_file(tree, "absolute")
     assert (tree.parent / "secret").read_text() == "secret"
-    for path in ("neighbour/secret", "inner", "nothing"):
+    for path in ("neighbor/secret", "inner", "nothing"):
         with pytest.raises(PathError):
             delete_file(tree, path)
 

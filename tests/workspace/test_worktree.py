@@ -10,7 +10,7 @@ import pytest
 
 from app.domain.patch import ChangeKind, FileChange
 from app.workspace.mirror import Mirror
-from app.workspace.trash import empty_trash, put_aside
+from app.workspace.trash import empty_trash, move_to_trash
 from app.workspace.workspace_errors import EditError, GitError, PatchError, PathError, WorkspaceError
 from app.workspace.worktree import Worktree, sweep
 from tests.workspace.conftest import FILES
@@ -70,11 +70,11 @@ async def test_a_damaged_worktree_is_made_anew(worktree: Worktree, mirror: Mirro
     elif damage == "garbage index":
         (git_dir / "index").write_bytes(b"garbage")
     elif damage == "no git folder":
-        put_aside(mirror.root, git_dir)
+        move_to_trash(mirror.root, git_dir)
     elif damage == "no .git":
         (worktree.path / ".git").unlink()
     else:
-        put_aside(mirror.root, worktree.path)
+        move_to_trash(mirror.root, worktree.path)
         if damage == "a file":
             worktree.path.write_text("")
     again = await Worktree.open(mirror, "run-1", worktree.base_sha)

@@ -23,7 +23,7 @@ def how_to_raise(view: RunView, spent: Exhausted) -> str:
     """What a person does so that the cap is higher next time: the command, or the key of the settings file."""
     if spent.scope is Scope.RUN and spent.kind is Kind.TOKENS:
         higher = _double(spent)
-        first = f"comment `/autopack run --tokens {_short(higher)}`, or set `tokens: {higher}` in {SETTINGS}"
+        first = f"comment `/autopack run --tokens {_short_number(higher)}`, or set `tokens: {higher}` in {SETTINGS}"
         return f"Raise the cap: {first}; or narrow the issue, then comment `/autopack run`."
     return (
         f"Raise the cap: set `{_setting(view, spent)}` in {SETTINGS} on the default branch, or narrow the issue; "
@@ -69,7 +69,7 @@ def _category(view: RunView, phase_id: str) -> str:
     return next((phase.task_category.value for phase in phases if phase.phase_id == phase_id), "debt_cleanup")
 
 
-def _short(count: int) -> str:
+def _short_number(count: int) -> str:
     """Exact, and as short as a command takes it: 100k, 1.5M."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
         if count >= size and (count * 1_000) % size == 0:
@@ -92,13 +92,13 @@ def _split(view: RunView) -> str:
 
 
 def _warnings(view: RunView) -> str:
-    near = [_near(cap) for cap in (view.caps or (view.run_cap,)) if cap.warns and cap.limit]
+    near = [_is_near(cap) for cap in (view.caps or (view.run_cap,)) if cap.warns and cap.limit]
     if not near:
         return ""
     rest = f"; and {len(near) - 10} more" if len(near) > 10 else ""
     return f"⚠️ **Near a cap:** {'; '.join(near[:10])}{rest}"
 
 
-def _near(cap: Cap) -> str:
+def _is_near(cap: Cap) -> str:
     used, limit = (tokens(int(one)) if cap.kind is Kind.TOKENS else f"{one:.4g}" for one in (cap.used, cap.limit))
     return f"{cap.scope} {code(cap.name, 100)} {used} of {limit} {cap.kind.unit} ({cap.used / cap.limit:.0%})"

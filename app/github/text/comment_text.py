@@ -48,7 +48,7 @@ def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, r
     )
 
 
-def refusal(login: str, needed: str = "write, maintain or admin") -> str:
+def permission_refusal(login: str, needed: str = "write, maintain or admin") -> str:
     """The one polite answer to somebody who may not steer runs here."""
     return (
         f"Thanks, {code(login, 80)}. Starting and steering Autopack needs the role {inline(needed)} on this "
@@ -84,7 +84,7 @@ def no_run() -> str:
     return "There is no run for this issue. `/autopack run` starts one, `/autopack help` lists the commands."
 
 
-def not_here(command: str) -> str:
+def no_run_on_pull(command: str) -> str:
     """The answer to a command that only an open issue can take."""
     return f"{code(f'/autopack {command}', 80)} works on an open issue; this is a pull request, or closed."
 
@@ -105,7 +105,7 @@ def settings_error(path: str, line: int | None, problem: str, excerpt: str = "")
     )
 
 
-def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artefacts: Sequence[str] = ()) -> str:
+def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artifacts: Sequence[str] = ()) -> str:
     """The incident pack: what failed, the last diff, findings, CI excerpt, budgets, how to try again."""
     mark, words = HEADLINES[view.headline]
     return sections(
@@ -119,7 +119,7 @@ def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artefacts: Seq
         details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",
         details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
         ledger(view, 14_000),
-        details("Files", bullets((code(path) for path in artefacts), 3_000)) if artefacts else "",
+        details("Files", bullets((code(path) for path in artifacts), 3_000)) if artifacts else "",
     )
 
 

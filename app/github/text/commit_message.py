@@ -2,7 +2,7 @@
 
 import re
 
-from app.domain.plan import Phase
+from app.domain.plan import PlannedPhase
 from app.github.text.escape import plain, shorten
 
 SUBJECT_LIMIT = 72
@@ -15,7 +15,7 @@ _LOGIN = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 def commit_message(
     *,
     run_id: str,
-    phase: Phase,
+    phase: PlannedPhase,
     attempt: int,
     strict: bool,
     requester_login: str,

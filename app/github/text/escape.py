@@ -82,10 +82,10 @@ def code(text: str, limit: int = 200) -> str:
 def advice(text: str, limit: int = 1_000) -> str:
     """Like `inline`, but commands (`/autopack run --tokens 2M`) and settings (`issue.tokens: 900`) stay code."""
     parts = _COMMAND.split(shorten(text, limit))
-    return "".join(f"`{part}`" if index % 2 else _keeping_ends(part, limit) for index, part in enumerate(parts))
+    return "".join(f"`{part}`" if index % 2 else _keep_line_ends(part, limit) for index, part in enumerate(parts))
 
 
-def _keeping_ends(text: str, limit: int) -> str:
+def _keep_line_ends(text: str, limit: int) -> str:
     start, end = " " * (text[:1].isspace()), " " * (text[-1:].isspace())
     return f"{start}{inline(text, limit)}{end}" if text.strip() else start
 

@@ -9,7 +9,7 @@ from app.github.text.markdown import bullets, sections
 VERDICTS = {
     Recommendation.APPROVE: ("✅", "The Auditor found nothing that stands in the way"),
     Recommendation.REVISE: ("🔁", "The Auditor asks for changes"),
-    Recommendation.ESCALATE: ("🙋", "The Auditor asks for a person's judgement"),
+    Recommendation.ESCALATE: ("🙋", "The Auditor asks for a person's judgment"),
 }
 LEFTOVER_ROOM = 40_000
 
