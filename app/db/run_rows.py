@@ -10,8 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
-from app.db.tables import Phase, Run, Tier
-from app.db.transition_log import record_transition
+from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.frozen import Frozen
 from app.domain.plan import Plan, PlannedPhase, PlannedTier
 from app.domain.states import PhaseState, RunState, TierState
@@ -239,6 +238,13 @@ def _phase_row(run_id: str, phase: PlannedPhase) -> Phase:
         complexity=phase.complexity,
         state=PhaseState.QUEUED,
     )
+
+
+def record_transition(
+    session: Session, run_id: str, machine: str, subject: str, old: str, new: str, cause: str, now: datetime
+) -> None:
+    """Record a step of a state machine, with its time and cause."""
+    session.add(Transition(run_id=run_id, machine=machine, subject=subject, old=old, new=new, cause=cause, at=now))
 
 
 def update(db: Database, run_id: str, values: Mapping[str, Any]) -> None:

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.db import backlog, finding_rows, linked_runs
 from app.db.engine import Database
+from app.db.run_rows import record_transition
 from app.db.tables import DEFAULT_PROJECT, Phase, Run
-from app.db.transition_log import record_transition
 from app.domain import states
 from app.domain.aging import BacklogEntry
 from app.domain.api_errors import Conflict

@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from app.db.engine import LOCK, Database
 from app.db.linked_runs import RESULTS_AWAITED, next_run_id
+from app.db.run_rows import record_transition
 from app.db.tables import Run
-from app.db.transition_log import record_transition
 from app.domain.plan import Plan
 from app.domain.states import RunState
 from app.domain.status_view import Headline

@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.db import backlog, finding_rows, run_rows
 from app.db.engine import LOCK, Database
-from app.db.run_rows import RunRow
+from app.db.run_rows import RunRow, record_transition
 from app.db.tables import ModelCallRow, Phase, Run, Tier
-from app.db.transition_log import record_transition
 from app.domain import states
 from app.domain.budget import Exhausted
 from app.domain.plan import Plan
