@@ -1,8 +1,9 @@
 """`push`: somebody else's commit on a run's branch stops the run; it does not build on what it did not make."""
 
 from app.db import run_rows
+from app.db.run_rows import RunRow
 from app.domain.states import RunState
-from app.github.events import PushEvent
+from app.github.events import Account, PushEvent
 from app.runs import transitions
 from app.workflows.services import call_db
 from handlers.outcomes import Action, WakeRun
@@ -20,6 +21,12 @@ async def handle(event: PushEvent) -> list[Action]:
     if repo is None or event.sender is None or event.sender.login == repo.bot_login:
         return []
     what = "deleted the run's branch" if event.deleted else f"pushed {event.after[:7]} to the run's branch"
-    reason = f"{event.sender.login} {what}; the run does not build on commits that it did not make"
+    return await stop_for_foreign_push(run, event.sender, what)
+
+
+async def stop_for_foreign_push(run: RunRow, who: Account | None, what: str) -> list[Action]:
+    """Stop the run because a person changed its branch; `what` is what the person did."""
+    name = who.login if who else "somebody"
+    reason = f"{name} {what}; the run does not build on commits that it did not make"
     await call_db(transitions.request_stop, run.run_id, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
     return [WakeRun(run.run_id)]

@@ -90,7 +90,7 @@ def test_base_that_moved_and_clashes_is_left_to_a_person(client: Client, story: 
     story.push("main", {"README.md": "# Garden of some\n"})
     client.audit("P1")
     client.wait_end("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
-    assert "bring autonomous/" in client.run()["failure_reason"]
+    assert "update autonomous/" in client.run()["failure_reason"]
     story.wait_idle()
     story.expect_ref(f"refs/autopack/{client.run_id}/P1")
     story.expect_draft()
