@@ -19,6 +19,9 @@ from app.domain.states import PhaseState, RunState
 from app.runs import audits, builder_results, phase_moves, submissions
 from app.runs.submissions import AUDIT, WORK
 
+NOTHING_POSTED = "no result was posted in time; start another run to go on"
+"""Why a run ends at its deadline."""
+
 
 class PendingPhases(Frozen):
     """How an externally built run stands, as its workflow sees it."""

@@ -14,6 +14,7 @@ from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.domain import states
 from app.domain.budget import Exhausted
 from app.domain.plan import Plan
+from app.domain.run_end import final_headline, next_action_without_repository, next_part
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
 
@@ -107,6 +108,11 @@ def end_run_in(
     run.completed_at = at
     run.reason = reason
     run.failure_reason = reason if state.failed else None
+    if run.repository is None:  # nothing else shows its end
+        follows = next_part(run.part, run.parts) if run.rest and state is RunState.DONE_SUCCESS else ""
+        run.headline, run.headline_since, run.deadline = final_headline(state), at, None
+        run.next_action = next_action_without_repository(state, exhausted, follows)
+        run.told_at = at
     session.flush()
     backlog.close_run_in_backlog(session, run)
     return state, reason

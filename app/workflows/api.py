@@ -34,9 +34,10 @@ from app.workflows import on_demand_audit
 from app.workflows.external_run import strategy_for
 from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.run import notify_run, start_workflow
+from app.workflows.run import start_workflow
 from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
+from app.workflows.waiting import notify_run
 from app.workspace.patch_apply import check_diffs
 from app.workspace.workspace_errors import PatchError, PathError, WorkspaceError
 

@@ -32,12 +32,6 @@ def strategy_for(rules: Ruleset, plan: Plan, options: RunOptions, settings: Repo
     return strategy.model_copy(update={"promotion": free})
 
 
-async def until_over(run_id: str) -> None:
-    """Wait until every phase of a run without a repository has ended. Raises `RunEnded` when nobody posts any more."""
-    while not (await _look(run_id)).over:
-        await _sleep(run_id)
-
-
 async def build(context: RunContext, plan: Plan, strategy: Strategy) -> str:
     """Land what is posted, as it comes, until every phase has ended; return the branch's head."""
     phases = {phase.phase_id: phase for phase in plan.phases}
@@ -159,7 +153,7 @@ async def _sleep(run_id: str) -> None:
     await raise_if_stopped(run_id)
     left = await _left(run_id)
     if left <= 0:
-        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "no result was posted in time; start another run to go on")
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, pending_work.NOTHING_POSTED)
     await wait_for_wake(left)
 
 

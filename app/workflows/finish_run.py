@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 from dbos import DBOS
 
 from app.db import run_rows
+from app.domain.run_end import NEXT_ACTIONS, final_headline, next_part
 from app.domain.states import RunState
-from app.domain.status_view import Headline
 from app.github import comments, text
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.workflows import db_steps, github_status, promote
@@ -15,22 +15,6 @@ from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.services import call_db
 from app.workflows.steps import effect
 from app.workspace.workspace_errors import WorkspaceError
-
-_NEXT_ACTIONS = {
-    RunState.DONE_FAILED_BUDGET_EXHAUSTED: (
-        "Raise the cap (`/autopack run --tokens 2M`) or narrow the issue, then comment `/autopack run`."
-    ),
-    RunState.DONE_FAILED_POLICY_VIOLATION: (
-        "Change what the issue asks for, or do the protected part by hand, then comment `/autopack run`."
-    ),
-    RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW: (
-        "Look at the findings, make the issue clearer or mend the branch by hand, then comment `/autopack run`."
-    ),
-    RunState.DONE_FAILED_ENVIRONMENT: (
-        "Put the environment right (CI, model provider, GitHub), then comment `/autopack run`."
-    ),
-    RunState.DONE_CANCELLED: "Comment `/autopack run` to start again.",
-}
 
 
 @DBOS.workflow(name="end_stranded")
@@ -77,23 +61,17 @@ async def _publish(run_id: str, telling: Awaitable[None]) -> None:
 async def _show_final_headline(run_id: str, state: RunState, reason: str) -> None:
     view = await db_steps.read_view(run_id)
     if state is RunState.DONE_SUCCESS:
-        if not view.repository:
-            following = "Nothing is to be merged: the run has no repository."
-        elif view.promotion_blockers:
-            following = "Not promotable, see the reasons below."
+        if view.promotion_blockers:
+            next_action = "Not promotable, see the reasons below."
         else:
-            following = "Review and merge the pull request; merging is yours."
+            next_action = "Review and merge the pull request; Autopack never merges."
         if view.after is not None:
-            following += f" Part {view.part + 1} of {view.parts} goes on by itself."
-        headline = Headline.DONE
-    elif state is RunState.DONE_CANCELLED:
-        headline, following = Headline.CANCELLED, _NEXT_ACTIONS[state]
+            next_action += next_part(view.part, view.parts)
+    elif view.exhausted is not None:
+        next_action = text.how_to_raise(view, view.exhausted)
     else:
-        budget = state is RunState.DONE_FAILED_BUDGET_EXHAUSTED
-        headline, following = (Headline.BUDGET if budget else Headline.FAILED), _NEXT_ACTIONS[state]
-        if view.exhausted is not None:
-            following = text.how_to_raise(view, view.exhausted)
-    await github_status.set_headline(run_id, headline, following, reason)
+        next_action = NEXT_ACTIONS[state]
+    await github_status.set_headline(run_id, final_headline(state), next_action, reason)
 
 
 @effect

@@ -14,9 +14,9 @@ from app.domain.states import RunState
 from app.queries import run_details
 from app.runs import audits, phase_moves, submissions, transitions
 from app.workflows.db_steps import RunLedger
-from app.workflows.run import notify_run
 from app.workflows.services import call_db, services
 from app.workflows.steps import blocking_step, utcnow
+from app.workflows.waiting import notify_run
 
 
 class _AuditRequest(Frozen):

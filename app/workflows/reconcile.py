@@ -15,10 +15,11 @@ from dbos import DBOS, SetWorkflowID, error
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import run_rows
+from app.domain.states import RunState
 from app.github import redelivery
 from app.github.client import GitHubApp
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
-from app.runs import pending_work
+from app.runs import pending_work, transitions
 from app.workflows.finish_run import end_orphaned_run
 from app.workflows.run import RUNS_QUEUE, run
 from app.workflows.services import call_db, services
@@ -48,6 +49,7 @@ async def run_reconcile_loop() -> None:
             await retry_failed_workflows(retried)
             await end_orphaned_runs()
             await start_lost_runs()
+            await end_overdue_runs()
             if (github := services().github) is not None and (asked := await request_redeliveries(github)):
                 log.warning("%s failed deliveries were asked for again", asked)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
@@ -84,17 +86,24 @@ async def end_orphaned_runs() -> None:
 
 
 async def start_lost_runs() -> None:
-    """Set off runs that were stored, or ended, just before the process ended; and those that nobody builds any more.
+    """Start the workflow of runs that were stored, or ended, just before the process ended."""
+    for lost in await call_db(run_rows.list_unannounced_runs):
+        if not lost.repository or lost.created_at + START_GRACE >= utcnow():
+            continue
+        if await DBOS.get_workflow_status_async(lost.run_id) is None:
+            log.warning("run %s had no workflow, which starts now", lost.run_id)
+            with SetWorkflowID(lost.run_id):
+                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, lost.run_id)
 
-    A run without a repository has no workflow while others build it.
-    """
-    for left in await call_db(run_rows.list_unannounced_runs):
-        waiting = not left.repository and left.completed_at is None
-        due = await call_db(pending_work.get_deadline, left.run_id) if waiting else left.created_at + START_GRACE
-        if due < utcnow() and await DBOS.get_workflow_status_async(left.run_id) is None:
-            log.warning("run %s had no workflow, which is begun now", left.run_id)
-            with SetWorkflowID(left.run_id):
-                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, left.run_id)
+
+async def end_overdue_runs() -> None:
+    """End runs without a repository for which nothing was posted in time: no workflow waits for them."""
+    for overdue in await call_db(run_rows.list_unannounced_runs):
+        if overdue.repository or await call_db(pending_work.get_deadline, overdue.run_id) >= utcnow():
+            continue
+        log.warning("run %s ends: %s", overdue.run_id, pending_work.NOTHING_POSTED)
+        state, reason = RunState.DONE_FAILED_ENVIRONMENT, pending_work.NOTHING_POSTED
+        await call_db(transitions.end_run, overdue.run_id, state, reason, utcnow())
 
 
 async def _first_to_repeat(workflow_id: str) -> int:

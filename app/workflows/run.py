@@ -9,15 +9,14 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import comments, text
 from app.github.github_errors import BranchMoved, GitHubRefused, GitHubUnavailable
-from app.queries import run_details
 from app.workflows import db_steps, external_run, finish_run, github_status, promote, start_run
 from app.workflows.build import AttemptStart
 from app.workflows.phase import run_phase
 from app.workflows.repositories import repo_of
 from app.workflows.run_context import RunContext, RunEnded
-from app.workflows.services import NotConfigured, call_db, stopping
+from app.workflows.services import NotConfigured, stopping
 from app.workflows.steps import optional_effect
-from app.workflows.waiting import raise_if_stopped, wake, with_provider_pauses
+from app.workflows.waiting import raise_if_stopped, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError
 
 RUNS_QUEUE = "runs"
@@ -25,60 +24,65 @@ RUNS_QUEUE = "runs"
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run(run_id: str) -> None:
-    """Lead a run to a terminal state, whatever happens on the way."""
+    """Lead a run with a repository to a terminal state, whatever fails on the way."""
     context: RunContext | None = None
     try:
-        if await start_run.has_repository(run_id):
-            await start_run.acknowledge(run_id)
-            governed = await start_run.stored_plan_and_strategy(run_id)
-            if governed is None:
-                await github_status.set_headline(
-                    run_id, Headline.PLANNING, "The Planner reads the issue and the repository."
-                )
-            context = await start_run.read_context(run_id)
-            await _playbook(context, governed)
-            end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
-        else:
-            await external_run.until_over(run_id)
-            end = RunEnded(RunState.DONE_SUCCESS, "every phase has ended")
-    except RunEnded as ended:
-        end = ended
-    except RunStopped:
-        end = await _requested_end(run_id)
-    except BudgetExhausted as spent:
-        end = RunEnded(RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(spent), spent.exhausted)
-    except ModelFailed as failed:
-        end = RunEnded(_failure_state(failed), str(failed))
-    except (GitHubUnavailable, GitHubRefused, BranchMoved, WorkspaceError, NotConfigured) as trouble:
-        end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(trouble))
-    except Exception as defect:
+        await start_run.acknowledge(run_id)
+        governed = await start_run.stored_plan_and_strategy(run_id)
+        if governed is None:
+            await github_status.set_headline(
+                run_id, Headline.PLANNING, "The Planner reads the issue and the repository."
+            )
+        context = await start_run.read_context(run_id)
+        await _playbook(context, governed)
+        end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
+    except Exception as error:  # the run ends here, by whatever ended it
         if stopping():
             raise
-        DBOS.logger.exception("the run %s ended by a defect", run_id)
-        end = RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"internal error, see the log: {type(defect).__name__}")
+        end = await _end_of(run_id, error)
     following = await finish_run.finish_run(run_id, context, end)
-    if following is not None and context is not None:  # without a repository it has no workflow until it is over
+    if following is not None:
         with SetWorkflowID(following):
             await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, following)
 
 
 async def start_workflow(run_id: str) -> None:
-    """Set the run's workflow off; a second time changes nothing."""
+    """Start the run's workflow; a second call changes nothing."""
     with SetWorkflowID(run_id):
         await DBOS.start_workflow_async(run, run_id)
 
 
-async def notify_run(run_id: str) -> None:
-    """Have the run's workflow look at what was posted.
+_ENDS: tuple[tuple[type[Exception], RunState], ...] = (
+    (BudgetExhausted, RunState.DONE_FAILED_BUDGET_EXHAUSTED),
+    (GitHubUnavailable, RunState.DONE_FAILED_ENVIRONMENT),
+    (GitHubRefused, RunState.DONE_FAILED_ENVIRONMENT),
+    (BranchMoved, RunState.DONE_FAILED_ENVIRONMENT),
+    (WorkspaceError, RunState.DONE_FAILED_ENVIRONMENT),
+    (NotConfigured, RunState.DONE_FAILED_ENVIRONMENT),
+)
+"""The state in which a run ends when this error leaves the playbook; the error's text is the reason."""
 
-    One without a repository has none while it is built: there is nothing to push, and a workflow that waits costs a
-    look at the database five times a second. It is begun when the run is over, to lead it to its end.
-    """
-    place = await call_db(run_details.get_run_location, run_id)
-    if place.repository is not None:
-        await wake(run_id)
-    elif place.over:
-        await start_workflow(run_id)
+
+async def _end_of(run_id: str, error: Exception) -> RunEnded:
+    """How the run ends by this error."""
+    if isinstance(error, RunEnded):
+        return error
+    if isinstance(error, RunStopped):
+        requested = await db_steps.get_stop_request(run_id)
+        return RunEnded(*requested) if requested else RunEnded(RunState.DONE_CANCELLED, "stopped")
+    if isinstance(error, ModelFailed):
+        return RunEnded(_state_of_failed_model(error.failure), str(error))
+    for kind, state in _ENDS:
+        if isinstance(error, kind):
+            return RunEnded(state, str(error), error.exhausted if isinstance(error, BudgetExhausted) else None)
+    DBOS.logger.error("the run %s ended by a defect", run_id, exc_info=error)
+    return RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"internal error, see the log: {type(error).__name__}")
+
+
+def _state_of_failed_model(failure: ModelFailure) -> RunState:
+    """Refused or malformed answers need human review; other failures are environment failures."""
+    needs_person = failure in {ModelFailure.REFUSED, ModelFailure.MALFORMED}
+    return RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW if needs_person else RunState.DONE_FAILED_ENVIRONMENT
 
 
 async def _playbook(context: RunContext, governed: tuple[Plan, Strategy] | None) -> None:
@@ -130,18 +134,6 @@ async def _run_tier(context: RunContext, plan: Plan, strategy: Strategy, tier: P
             f"which the safety profile {strategy.safety_profile} does not allow",
         )
     return head_sha
-
-
-async def _requested_end(run_id: str) -> RunEnded:
-    """The ending that somebody asked for."""
-    asked = await db_steps.get_stop_request(run_id)
-    return RunEnded(*asked) if asked else RunEnded(RunState.DONE_CANCELLED, "stopped")
-
-
-def _failure_state(failed: ModelFailed) -> RunState:
-    """A model that gives no usable answer needs a person to look; one that is out of reach, its environment mended."""
-    needs_person = failed.failure in {ModelFailure.REFUSED, ModelFailure.MALFORMED}
-    return RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW if needs_person else RunState.DONE_FAILED_ENVIRONMENT
 
 
 @optional_effect

@@ -40,12 +40,6 @@ MAX_COMMENTS = 20
 MAX_OUTLINE_LINES = 400
 
 
-@blocking_step
-def has_repository(run_id: str) -> bool:
-    """Whether the run works on a repository; one that came over the REST API need not."""
-    return run_rows.get(services().db, run_id).repository != ""
-
-
 @optional_effect
 async def acknowledge(run_id: str) -> None:
     """👀 on what asked for the run."""

@@ -9,8 +9,10 @@ from dbos import DBOS, error
 from app.domain.budget import ModelFailed, ModelFailure, RunStopped
 from app.domain.status_view import Headline
 from app.github.github_errors import GitHubUnavailable
+from app.queries import run_details
 from app.workflows import db_steps, github_status
 from app.workflows.run_context import RunContext
+from app.workflows.services import call_db
 from app.workflows.steps import now
 
 R = TypeVar("R")
@@ -27,6 +29,12 @@ async def wake(run_id: str) -> None:
         await DBOS.send_async(run_id, "look", topic=WAKE)
     except error.DBOSNonExistentWorkflowError:
         DBOS.logger.info("run %s is not started yet, so it is not woken", run_id)
+
+
+async def notify_run(run_id: str) -> None:
+    """Wake the run's workflow to what was posted. A run without a repository has none."""
+    if (await call_db(run_details.get_run_location, run_id)).repository is not None:
+        await wake(run_id)
 
 
 async def wait_for_wake(seconds: float) -> None:

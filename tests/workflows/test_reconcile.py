@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync
+from dbos import DBOS, SetWorkflowID
 from sqlalchemy.exc import NoResultFound
 
 from app.config.loader import default_ruleset
@@ -19,13 +19,14 @@ from app.db.tables import Run, Transition
 from app.domain.api_errors import NotFound
 from app.domain.api_requests import AuditRequest, BuilderResult, RunStart
 from app.main import engine_config
+from app.queries.run_view import read_run_view
 from app.runs import builder_results
 from app.workflows import api
 from app.workflows.cleanup import delete_workflows
 from app.workflows.finish_run import end_orphaned_run, recheck_promotion
 from app.workflows.on_demand_audit import audit_posted_patch
-from app.workflows.reconcile import MAX_RETRIES, retry_failed_workflows, start_lost_runs
-from app.workflows.run import RUNS_QUEUE, run
+from app.workflows.reconcile import MAX_RETRIES, end_overdue_runs, retry_failed_workflows, start_lost_runs
+from app.workflows.run import run
 from app.workflows.services import NotConfigured, Services, configure
 from app.workflows.steps import utcnow
 from handlers.dispatch import handle_delivery
@@ -106,39 +107,31 @@ ASKED = RunStart.model_validate(
 )
 
 
-async def told(db: Database) -> run_rows.RunRow:
-    """The run once its end has been told."""
-    async with asyncio.timeout(20):
-        workflow: WorkflowHandleAsync[None] = await DBOS.retrieve_workflow_async("r1")
-        await workflow.get_result()
-    row = run_rows.get(db, "r1")
-    assert row.told_at is not None
-    return row
-
-
-async def test_a_run_that_nobody_builds_any_more_is_ended(services: Services) -> None:
+async def test_overdue_run_without_repository_ends(services: Services) -> None:
     configure(services)
-    await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
     await api.start_run(ASKED)
-    await start_lost_runs()
-    assert await DBOS.get_workflow_status_async("r1") is None, "while it is built by others, nothing waits for it"
+    await end_overdue_runs()
+    assert run_rows.get(services.db, "r1").completed_at is None, "its deadline is a day away"
     long_ago = utcnow() - timedelta(days=2)
     with services.db.writing() as session:
         session.execute(sa.update(Run).values(created_at=long_ago))
         session.execute(sa.update(Transition).values(at=long_ago))
-    await start_lost_runs()
-    ended = await told(services.db)
+    await end_overdue_runs()
+    ended = run_rows.get(services.db, "r1")
     assert (ended.state, ended.stop_state) == ("DONE_FAILED_ENVIRONMENT", None)
+    assert ended.told_at is not None, "nothing else shows its end"
+    await start_lost_runs()
+    assert await DBOS.get_workflow_status_async("r1") is None, "no workflow waits for it at any time"
 
 
-async def test_a_run_whose_end_was_not_told_is_led_to_it(services: Services) -> None:
+async def test_last_result_ends_run_whole(services: Services) -> None:
     configure(services)
-    await asyncio.to_thread(DBOS.register_queue, RUNS_QUEUE, polling_interval_sec=0.05)
     await api.start_run(ASKED)
     result = BuilderResult(run_id="r1", phase_id="P1", status="success")
-    builder_results.post_result(services.db, "r1", "P1", result, utcnow())  # and then the process was killed
-    assert run_rows.get(services.db, "r1").state == "DONE_SUCCESS"
-    with services.db.writing() as session:
-        session.execute(sa.update(Run).values(created_at=utcnow() - timedelta(hours=1)))
+    builder_results.post_result(services.db, "r1", "P1", result, utcnow())  # and then the process is killed
+    view = read_run_view(services.db, "r1", "")
+    assert (view.state, view.headline) == ("DONE_SUCCESS", "done")
+    assert view.next_action == "Nothing to merge: the run has no repository."
+    assert run_rows.get(services.db, "r1").told_at is not None
     await start_lost_runs()
-    assert (await told(services.db)).state == "DONE_SUCCESS"
+    assert await DBOS.get_workflow_status_async("r1") is None
