@@ -136,6 +136,11 @@ def list_findings(db: Database, run_id: str) -> tuple[FindingView, ...]:
         )
 
 
+def list_open_findings(db: Database, run_id: str, phase_id: str) -> tuple[FindingView, ...]:
+    """The open findings of a phase, oldest first."""
+    return tuple(view for view in list_findings(db, run_id) if view.phase_id == phase_id and view.open)
+
+
 def phase_file(session: Session, run: Run, phase: Phase) -> PhaseIssues:
     """The phase's issues, one entry a key however many findings share it.
 

@@ -267,6 +267,17 @@ def record_push(db: Database, run_id: str, phase_id: str, head_sha: str, paths: 
         phase.changed_paths = list(dict.fromkeys([*phase.changed_paths, *paths]))
 
 
+def get_stop_request(db: Database, run_id: str) -> tuple[RunState, str] | None:
+    """The state in which the run is requested to end, and why."""
+    run = get(db, run_id)
+    return (run.stop_state, run.stop_reason) if run.stop_state else None
+
+
+def mark_announced(db: Database, run_id: str, now: datetime) -> None:
+    """GitHub shows the end of the run."""
+    update(db, run_id, {"told_at": now})
+
+
 def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False) -> None:
     """Say something once in the status comment; the same text again changes nothing."""
     with db.writing() as session:

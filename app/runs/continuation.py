@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.db import run_rows
 from app.db.engine import LOCK, Database
 from app.db.linked_runs import RESULTS_AWAITED, next_run_id
 from app.db.run_rows import record_transition
@@ -23,6 +24,14 @@ def create_next(db: Database, run_id: str, at: datetime) -> str | None:
     """
     with db.writing() as session:
         return create_after(session, session.get_one(Run, run_id, with_for_update=LOCK), at)
+
+
+def create_next_or_say_why(db: Database, run_id: str, now: datetime) -> str | None:
+    """`create_next`; where a part is left and no run can do it, the run says so in a notice."""
+    following = create_next(db, run_id, now)
+    if following is None and (why := why_not_continued(db, run_id)):
+        run_rows.add_notice(db, run_id, why)
+    return following
 
 
 def create_after(session: Session, before: Run, at: datetime) -> str | None:

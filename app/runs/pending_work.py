@@ -103,7 +103,7 @@ def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
         )
 
 
-def record_findings(
+def record_work_findings(
     db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime
 ) -> None:
     """Record findings that send nobody back: of suggestions that could not be used."""
@@ -157,7 +157,7 @@ def record_pushed(
             _answer_waiting(session, run, phase, [sha] * suggested, now)
 
 
-def complete_phase(
+def complete_work(
     db: Database, run_id: str, phase_id: str, work: PendingWork, cause: str, now: datetime
 ) -> CompletionResult:
     """Complete a phase whose commit CI has judged, if it is audited and nothing newer was posted."""
@@ -184,7 +184,7 @@ def is_superseded(db: Database, run_id: str, phase_id: str, work: PendingWork) -
         return not _is_current(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
 
 
-def keep_snapshot(db: Database, run_id: str, phase_id: str) -> None:
+def mark_snapshot(db: Database, run_id: str, phase_id: str) -> None:
     """Record that the phase's commit is green and audited."""
     with db.writing() as session:
         session.get_one(Phase, (run_id, phase_id)).snapshot = True
@@ -193,6 +193,11 @@ def keep_snapshot(db: Database, run_id: str, phase_id: str) -> None:
 def get_deadline(db: Database, run_id: str) -> datetime:
     """Until when something has to be posted for the run."""
     return post_deadline(read_pending(db, run_id), run_rows.get_strategy(db, run_id).external_deadline_minutes)
+
+
+def seconds_left(db: Database, run_id: str, now: datetime) -> float:
+    """Seconds until something has to be posted for the run."""
+    return (get_deadline(db, run_id) - now).total_seconds()
 
 
 def post_deadline(seen: PendingPhases, minutes: float) -> datetime:

@@ -4,11 +4,18 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import budget_usage, finding_rows
+from app.db.engine import Database
 from app.db.tables import Phase, Run
 from app.domain import promotion
 from app.domain.budget import Scope
 from app.domain.states import PhaseState, TierState
 from app.domain.strategy import Strategy
+
+
+def read_tier_outcome(db: Database, run_id: str, tier_id: str) -> TierState:
+    """Whether the tier is clean, by the findings that are still open in it and what it spent."""
+    with db.reading() as session:
+        return tier_outcome(session, session.get_one(Run, run_id), tier_id)
 
 
 def tier_outcome(session: Session, run: Run, tier_id: str) -> TierState:

@@ -139,13 +139,7 @@ def move_run(db: Database, run_id: str, target: RunState, cause: str, now: datet
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         for name, value in values.items():
             setattr(run, name, value)
-        if run.state == target:
-            return
-        step_run(session, run, target, cause, now)
-        if run.started_at is None and target is not RunState.RUN_CREATED:
-            run.started_at = now
-        if target.terminal:
-            run.completed_at = now
+        bring_run(session, run, target, cause, now)
 
 
 def move_tier(db: Database, run_id: str, tier_id: str, target: TierState, cause: str, now: datetime) -> None:
@@ -164,8 +158,24 @@ def move_phase(
         phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
         for name, value in values.items():
             setattr(phase, name, value)
-        if phase.state != target:
-            step_phase(session, phase, target, cause, now)
+        bring_phase(session, phase, target, cause, now)
+
+
+def bring_run(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
+    """`move_run` within a transaction that holds the run."""
+    if run.state == target:
+        return
+    step_run(session, run, target, cause, at)
+    if run.started_at is None and target is not RunState.RUN_CREATED:
+        run.started_at = at
+    if target.terminal:
+        run.completed_at = at
+
+
+def bring_phase(session: Session, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
+    """`move_phase` within a transaction that holds the run."""
+    if phase.state != target:
+        step_phase(session, phase, target, cause, at)
 
 
 def step_run(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:

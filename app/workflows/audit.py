@@ -14,8 +14,8 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
 from app.workflows import db_steps, github_status
 from app.workflows.build import model_plan
-from app.workflows.db_steps import RunLedger
 from app.workflows.run_context import RunContext
+from app.workflows.run_ledger import RunLedger
 from app.workflows.waiting import with_provider_pauses
 
 

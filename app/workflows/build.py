@@ -12,9 +12,9 @@ from app.domain.frozen import Frozen
 from app.domain.patch import FileChange, Patch
 from app.domain.plan import PlannedPhase
 from app.domain.strategy import ModelChoice, Strategy
-from app.workflows.db_steps import RunLedger
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext
+from app.workflows.run_ledger import RunLedger
 from app.workflows.steps import effect
 from app.workspace.mirror import Mirror
 from app.workspace.worktree import Worktree

@@ -6,7 +6,7 @@ governed path.
 """
 
 from app.domain.ci import CiState
-from app.domain.findings import BuilderAnswer, Finding, Severity
+from app.domain.findings import BuilderAnswer, Severity
 from app.domain.frozen import Frozen
 from app.domain.plan import Plan, PlannedPhase
 from app.domain.ruleset import RepositorySettings, Ruleset
@@ -20,7 +20,7 @@ from app.workflows.build import AttemptResult, AttemptStart, fetch_start, open_w
 from app.workflows.publish import GatedPatch
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.services import services
-from app.workflows.steps import blocking_step, effect, utcnow
+from app.workflows.steps import db_step, effect
 from app.workflows.waiting import raise_if_stopped, wait_for_wake
 from app.workspace.workspace_errors import PatchError, PathError
 
@@ -36,7 +36,7 @@ async def build(context: RunContext, plan: Plan, strategy: Strategy) -> str:
     """Land what is posted, as it comes, until every phase has ended; return the branch's head."""
     phases = {phase.phase_id: phase for phase in plan.phases}
     said = ""
-    while not (look := await _look(context.run_id)).over:
+    while not (look := raise_if_ended(await _read_pending(context.run_id))).over:
         if look.phase_id is not None:
             await _work(context, strategy, phases[look.phase_id], look.head_sha or context.base_sha)
             said = ""
@@ -51,7 +51,7 @@ async def build(context: RunContext, plan: Plan, strategy: Strategy) -> str:
 
 async def _work(context: RunContext, strategy: Strategy, phase: PlannedPhase, head_sha: str) -> None:
     """Bring a phase as far as it can be: to its audit, to CI, to its snapshot, or back to its builder."""
-    work = await _todo(context.run_id, phase.phase_id)
+    work = await _next_work(context.run_id, phase.phase_id)
     audit_first = not strategy.of_phase(phase.phase_id).auto_apply
     if work is None or (work.head_sha is None and audit_first and not work.approved):
         await _await_audit(context.run_id, phase.phase_id)
@@ -75,7 +75,7 @@ async def _land(
     own = () if work.head_sha is not None else (work.patch,)
     applied = await _apply(context, start, own + work.suggested)
     if applied.built is None or applied.count < len(own):
-        await _refuse(
+        await _send_back(
             context.run_id,
             phase.phase_id,
             work,
@@ -84,21 +84,21 @@ async def _land(
         return None
     if applied.trouble:
         unused = pending_work.patch_conflict_finding(phase.phase_id, applied.trouble, Severity.MINOR)
-        await _note(context.run_id, phase.phase_id, (unused,), f"attempt {work.attempt}")
+        await _record_findings(context.run_id, phase.phase_id, (unused,), f"attempt {work.attempt}")
     if applied.count == 0:  # no suggestion could be used: the commit stays as it is
-        await _pushed(context.run_id, phase.phase_id, work, head_sha, 0)
+        await _record_pushed(context.run_id, phase.phase_id, work, head_sha, 0)
         return work.head_sha
     gated = publish.gate_patch(applied.built, phase, strategy.patch)
     if not isinstance(gated, GatedPatch):
-        await _refuse(context.run_id, phase.phase_id, work, gated)
+        await _send_back(context.run_id, phase.phase_id, work, gated)
         return None
-    await _look(context.run_id)  # nothing is pushed for a run that was ended meanwhile
+    raise_if_ended(await _read_pending(context.run_id))  # nothing is pushed for a run that has ended
     await db_steps.claim_ci_run(context.run_id, phase.phase_id)
     head_sha = await publish.push(context, strategy, phase, work.attempt, start, gated, work.summary)
     await db_steps.record_push(context.run_id, phase.phase_id, head_sha, gated.patch.paths)
     await github_status.supersede_check(context, start.head_sha, head_sha)
     await db_steps.record_pull(context.run_id, await publish.ensure_pull(context))
-    await _pushed(context.run_id, phase.phase_id, work, head_sha, applied.count - len(own))
+    await _record_pushed(context.run_id, phase.phase_id, work, head_sha, applied.count - len(own))
     return head_sha
 
 
@@ -107,13 +107,13 @@ async def _verify(
 ) -> None:
     """CI judges the commit: red goes back to the builder, green waits for its audit or is kept as a snapshot."""
     verdict = await ci_wait.require_verdict(
-        context, strategy, head_sha, lambda: _overtaken(context.run_id, phase.phase_id, work)
+        context, strategy, head_sha, lambda: _is_superseded(context.run_id, phase.phase_id, work)
     )
     if verdict.state is CiState.WAITING:
         return
     if verdict.state is CiState.RED:
         await ci_wait.failure_feedback(context, head_sha, verdict)
-        await _refuse(context.run_id, phase.phase_id, work, ci_wait.as_findings(verdict.failed))
+        await _send_back(context.run_id, phase.phase_id, work, ci_wait.as_findings(verdict.failed))
         return
     cause = f"{head_sha[:7]} is {verdict.state} and audited"
     if (
@@ -121,7 +121,7 @@ async def _verify(
         and verdict.state is CiState.GREEN
     ):
         await publish.keep_snapshot(context, phase, head_sha)
-        await _snapshot_kept(context.run_id, phase.phase_id)
+        await _keep_snapshot(context.run_id, phase.phase_id)
 
 
 class _Applied(Frozen):
@@ -151,62 +151,26 @@ async def _apply(context: RunContext, start: AttemptStart, diffs: tuple[str, ...
 async def _sleep(run_id: str) -> None:
     """Wait for something to be posted, or for the deadline. Raises `RunStopped` and `RunEnded`."""
     await raise_if_stopped(run_id)
-    left = await _left(run_id)
+    left = await _seconds_left(run_id)
     if left <= 0:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, pending_work.NOTHING_POSTED)
     await wait_for_wake(left)
 
 
-@blocking_step
-def _look(run_id: str) -> PendingPhases:
-    """The run as it stands. Raises `RunEnded` when what was posted has ended it."""
-    look = pending_work.read_pending(services().db, run_id)
-    if look.state.terminal and look.state is not RunState.DONE_SUCCESS:
-        raise RunEnded(look.state, look.reason)
-    return look
+def raise_if_ended(pending: PendingPhases) -> PendingPhases:
+    """Return what is pending. Raises `RunEnded` when what was posted has ended the run."""
+    if pending.state.terminal and pending.state is not RunState.DONE_SUCCESS:
+        raise RunEnded(pending.state, pending.reason)
+    return pending
 
 
-@blocking_step
-def _left(run_id: str) -> float:
-    """Seconds until something has to be posted."""
-    return (pending_work.get_deadline(services().db, run_id) - utcnow()).total_seconds()
-
-
-@blocking_step
-def _todo(run_id: str, phase_id: str) -> PendingWork | None:
-    return pending_work.next_work(services().db, run_id, phase_id)
-
-
-@blocking_step
-def _await_audit(run_id: str, phase_id: str) -> None:
-    pending_work.await_audit(services().db, run_id, phase_id, utcnow())
-
-
-@blocking_step
-def _refuse(run_id: str, phase_id: str, work: PendingWork, found: tuple[Finding, ...]) -> None:
-    pending_work.send_back_work(services().db, run_id, phase_id, work, found, utcnow())
-
-
-@blocking_step
-def _note(run_id: str, phase_id: str, found: tuple[Finding, ...], seen_in: str) -> None:
-    pending_work.record_findings(services().db, run_id, phase_id, found, seen_in, utcnow())
-
-
-@blocking_step
-def _pushed(run_id: str, phase_id: str, work: PendingWork, sha: str, suggested: int) -> None:
-    pending_work.record_pushed(services().db, run_id, phase_id, work, sha, suggested, utcnow())
-
-
-@blocking_step
-def _complete(run_id: str, phase_id: str, work: PendingWork, cause: str) -> CompletionResult:
-    return pending_work.complete_phase(services().db, run_id, phase_id, work, cause, utcnow())
-
-
-@blocking_step
-def _overtaken(run_id: str, phase_id: str, work: PendingWork) -> bool:
-    return pending_work.is_superseded(services().db, run_id, phase_id, work)
-
-
-@blocking_step
-def _snapshot_kept(run_id: str, phase_id: str) -> None:
-    pending_work.keep_snapshot(services().db, run_id, phase_id)
+_read_pending = db_step(pending_work.read_pending)
+_next_work = db_step(pending_work.next_work)
+_seconds_left = db_step(pending_work.seconds_left)
+_await_audit = db_step(pending_work.await_audit)
+_send_back = db_step(pending_work.send_back_work)
+_record_findings = db_step(pending_work.record_work_findings)
+_record_pushed = db_step(pending_work.record_pushed)
+_complete = db_step(pending_work.complete_work)
+_is_superseded = db_step(pending_work.is_superseded)
+_keep_snapshot = db_step(pending_work.mark_snapshot)

@@ -12,10 +12,11 @@ from app.domain.findings import AuditReport, distinct
 from app.domain.frozen import Frozen
 from app.domain.states import RunState
 from app.queries import run_details
-from app.runs import audits, phase_moves, submissions, transitions
-from app.workflows.db_steps import RunLedger
+from app.runs import audits, phase_moves, submissions
+from app.workflows import db_steps
+from app.workflows.run_ledger import RunLedger
 from app.workflows.services import call_db, services
-from app.workflows.steps import blocking_step, utcnow
+from app.workflows.steps import blocking_step, db_step, utcnow
 from app.workflows.waiting import notify_run
 
 
@@ -52,7 +53,8 @@ async def audit_posted_patch(run_id: str, phase_id: str, number: int, request: A
     try:
         report = await auditor.audit(asked.task, deps)
     except BudgetExhausted as spent:
-        await _end_exhausted(run_id, phase_id, number, spent)
+        await _record_failure(run_id, phase_id, number, str(spent))
+        await db_steps.end_run(run_id, RunState.DONE_FAILED_BUDGET_EXHAUSTED, str(spent), spent.exhausted)
     except (ModelFailed, RunStopped) as trouble:
         await _record_failure(run_id, phase_id, number, str(trouble))
     else:
@@ -108,13 +110,4 @@ def _post_audit(run_id: str, phase_id: str, number: int, report: AuditReport) ->
     audits.post_audit(services().db, run_id, phase_id, result, utcnow(), found=found)
 
 
-@blocking_step
-def _end_exhausted(run_id: str, phase_id: str, number: int, spent: BudgetExhausted) -> None:
-    audits.record_audit_failure(services().db, run_id, phase_id, number, str(spent), utcnow())
-    state = RunState.DONE_FAILED_BUDGET_EXHAUSTED
-    transitions.end_run(services().db, run_id, state, str(spent), utcnow(), spent.exhausted)
-
-
-@blocking_step
-def _record_failure(run_id: str, phase_id: str, number: int, why: str) -> None:
-    audits.record_audit_failure(services().db, run_id, phase_id, number, why, utcnow())
+_record_failure = db_step(audits.record_audit_failure)

@@ -291,5 +291,5 @@ async def _snapshot(context: RunContext, phase: PlannedPhase, landed: PassedPhas
     if green:
         await publish.keep_snapshot(context, phase, landed.head_sha)
     await db_steps.complete_phase(
-        context.run_id, phase.phase_id, f"{landed.head_sha[:7]} is {landed.ci.state} and audited", snapshot=green
+        context.run_id, phase.phase_id, f"{landed.head_sha[:7]} is {landed.ci.state} and audited", green
     )

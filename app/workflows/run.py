@@ -125,7 +125,7 @@ async def _run_tier(context: RunContext, plan: Plan, strategy: Strategy, tier: P
     for phase in plan.phases_of(tier.tier_id):
         await db_steps.move_run(context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} is next")
         head_sha = await run_phase(context, strategy, phase, AttemptStart(head_sha=head_sha))
-    outcome = await db_steps.tier_outcome(context.run_id, tier.tier_id)
+    outcome = await db_steps.tier_outcome_of(context.run_id, tier.tier_id)
     await db_steps.move_tier(context.run_id, tier.tier_id, outcome, "its last phase has ended")
     if outcome is TierState.NOT_CLEAN and strategy.not_clean_fails_run:
         raise RunEnded(

@@ -2,17 +2,24 @@
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
-from typing import ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, TypeVarTuple, overload
 
 from dbos import DBOS
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from app.db.engine import Database
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.workflows.services import services
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+_names: dict[str, str] = {}
+"""Names of steps, with their functions. The engine records names, so they hold no module: code moves."""
 
 PAUSES = (1, 10, 30, 60, 120, 300, 600, 600)
 """Seconds between tries while GitHub or the database is down, half an hour in all; each pause survives a restart."""
@@ -21,6 +28,21 @@ PAUSES = (1, 10, 30, 60, 120, 300, 600, 600)
 def utcnow() -> datetime:
     """The time, for use inside steps only."""
     return datetime.now(UTC)
+
+
+@overload
+def db_step(function: Callable[[Database, *Ts, datetime], R]) -> Callable[[*Ts], Awaitable[R]]: ...
+@overload
+def db_step(function: Callable[Concatenate[Database, P], R]) -> Callable[P, Awaitable[R]]: ...
+def db_step(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Make a service or query a step, which supplies the database and, as the last argument `now`, the time."""
+    timed = "now" in inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def with_services(*args: Any, **kwargs: Any) -> Any:
+        return function(services().db, *args, *((utcnow(),) if timed else ()), **kwargs)
+
+    return blocking_step(with_services)
 
 
 def blocking_step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
@@ -38,13 +60,21 @@ def effect(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
     After that the error leaves it.
     """
-    stepped = DBOS.step(name=f"{function.__module__}.{function.__qualname__}")(function)
+    stepped = DBOS.step(name=_step_name(function))(function)
 
     @functools.wraps(function)
     async def persistent(*args: P.args, **kwargs: P.kwargs) -> R:
         return await retry_durably(lambda: stepped(*args, **kwargs), PAUSES, OperationalError)
 
     return persistent
+
+
+def _step_name(function: Callable[..., object]) -> str:
+    """The function's name without module. Raises `ValueError` when another step has it."""
+    name, source = function.__name__.strip("_"), f"{function.__module__}.{function.__qualname__}"
+    if _names.setdefault(name, source) != source:
+        raise ValueError(f"the steps {source} and {_names[name]} have the same name; rename one")
+    return name
 
 
 def optional_effect(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:

@@ -285,7 +285,7 @@ def test_work_that_something_newer_has_taken_the_place_of_is_left_alone(db: Data
     built(db, at=after(seconds=2), builder_attempts=2)
     audited(db, Recommendation.APPROVE)
     assert (
-        pending_work.complete_phase(db, "r1", "P1", first, "green", after(seconds=3))
+        pending_work.complete_work(db, "r1", "P1", first, "green", after(seconds=3))
         is pending_work.CompletionResult.OVERTAKEN
     )
     pending_work.send_back_work(
