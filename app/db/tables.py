@@ -188,8 +188,6 @@ class Phase(Base):
     reported_major: Mapped[int] = mapped_column(default=0)
     changed_paths: Mapped[list[str]] = mapped_column(default=list)
     """The files that its pushed commits changed."""
-    awaiting: Mapped[str] = mapped_column(String(20), default="")
-    """What an externally built phase waits for: `builder`, `audit`, `ci`, or nothing."""
 
 
 class Transition(Base):
@@ -287,6 +285,10 @@ class Submission(Base):
     answer: Mapped[dict[str, Any] | None]
     commit_sha: Mapped[str | None] = mapped_column(String(64))
     """The commit that its patch became."""
+    judged: Mapped[bool] = mapped_column(default=False)
+    """Of a result: CI has judged its commit, or it was sent back, so that without an audit nothing is left to do."""
+    judged_submission_id: Mapped[int | None]
+    """Of an audit: the result that it judged at the gate; empty once that was sent back."""
     at: Mapped[datetime]
     __table_args__ = (UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),)
 

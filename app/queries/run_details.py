@@ -14,10 +14,11 @@ from app.domain.api_errors import NotFound
 from app.domain.api_run import FollowingRun, PhaseCard, RunCard, TierCard
 from app.domain.finding_counts import IssueCounts
 from app.domain.frozen import Frozen
+from app.domain.gate import PhaseStatus
 from app.domain.plan import Plan, PlannedPhase, is_identifier
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
-from app.queries import run_view
+from app.queries import phase_status, run_view
 
 
 class RunLocation(Frozen):
@@ -74,7 +75,7 @@ def run_card(session: Session, run: Run) -> RunCard:
     strategy = Strategy.model_validate(run.strategy) if run.strategy else None
     used = model_calls.spent_by_phase(session, run.run_id)
     rows = _rows(session, run.run_id)
-    phases = _phases(rows, plan, strategy, counts, used)
+    phases = _phases(session, run, rows, plan, strategy, counts, used)
     held: dict[str, list[PhaseCard]] = {tier.tier_id: [] for tier in tiers}
     for phase in phases:
         held[phase.tier_id].append(phase)
@@ -125,7 +126,7 @@ def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
     """One phase as it stands now."""
     plan, strategy = Plan.model_validate(run.plan), Strategy.model_validate(run.strategy)
     counts, used = finding_rows.counts(session, run.run_id), model_calls.spent_by_phase(session, run.run_id)
-    cards = _phases(_rows(session, run.run_id), plan, strategy, counts, used)
+    cards = _phases(session, run, _rows(session, run.run_id), plan, strategy, counts, used)
     return next(card for card in cards if card.phase_id == phase.phase_id)
 
 
@@ -136,6 +137,8 @@ def _rows(session: Session, run_id: str) -> Sequence[Phase]:
 
 
 def _phases(
+    session: Session,
+    run: Run,
     rows: Sequence[Phase],
     plan: Plan | None,
     strategy: Strategy | None,
@@ -146,13 +149,27 @@ def _phases(
         return []
     specs = {phase.phase_id: phase for phase in plan.phases}
     return [
-        _phase(number, row, specs[row.phase_id], strategy, counts, used.get(row.phase_id, Spent()).tokens)
+        _phase(
+            number,
+            row,
+            specs[row.phase_id],
+            strategy,
+            counts,
+            used.get(row.phase_id, Spent()).tokens,
+            phase_status.read_status(session, run, row, strategy),
+        )
         for number, row in enumerate(rows, 1)
     ]
 
 
 def _phase(
-    number: int, row: Phase, spec: PlannedPhase, strategy: Strategy, counts: IssueCounts, tokens: int
+    number: int,
+    row: Phase,
+    spec: PlannedPhase,
+    strategy: Strategy,
+    counts: IssueCounts,
+    tokens: int,
+    status: PhaseStatus | None,
 ) -> PhaseCard:
     rules, own = strategy.of_phase(row.phase_id), counts.of_phase(row.phase_id)
     return PhaseCard(
@@ -178,7 +195,7 @@ def _phase(
         major_issues_count=own.major,
         head_sha=row.head_sha,
         snapshot=row.snapshot,
-        awaiting=row.awaiting,
+        awaiting=status.awaiting if status else "",
         note=row.note,
     )
 

@@ -23,8 +23,8 @@ from app.domain.plan import Plan
 from app.domain.states import IllegalTransition, PhaseState, RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy
-from app.queries import run_details
-from app.runs import phase_moves, submissions, transitions
+from app.queries import phase_status, run_details
+from app.runs import phase_moves, transitions
 
 
 class RunTarget(Frozen):
@@ -214,9 +214,5 @@ def _require_step(session: Session, run: Run, phase: Phase, target: PhaseState) 
     if target is PhaseState.COMPLETE and run.repository is not None:
         raise Conflict(f"{phase.phase_id} completes when its commit is green and audited: post builder_result")
     rules = phase_moves.strategy_of(run).of_phase(phase.phase_id)
-    if (
-        target is PhaseState.COMPLETE
-        and not rules.auto_apply
-        and not submissions.is_approved(session, run.run_id, phase.phase_id)
-    ):
+    if target is PhaseState.COMPLETE and not rules.auto_apply and not phase_status.is_approved(session, phase):
         raise Conflict(f"{phase.phase_id} is of a category that is audited first: post an approving auditor_result")

@@ -9,18 +9,20 @@ from sqlalchemy.orm import Session
 from app.db import finding_rows
 from app.db.engine import Database
 from app.db.tables import FindingRow, Phase, Run
-from app.domain import patch_policy
+from app.domain import gate, patch_policy
 from app.domain.api_errors import Unprocessable
 from app.domain.api_requests import AuditorResult, AuditRequest
 from app.domain.api_responses import AuditReceipt, AuditRequestReceipt
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
+from app.domain.gate import PhaseStatus
 from app.domain.patch import Patch
 from app.domain.posted_patch import parse_posted_patch
-from app.domain.states import PhaseState, RunState
+from app.domain.states import PhaseState
 from app.domain.strategy import Engine
+from app.queries.phase_status import newest_submission
 from app.runs import phase_moves, submissions
-from app.runs.submissions import AUDIT, WORK, PostOutcome
+from app.runs.submissions import PostOutcome
 
 
 def request_audit(db: Database, run_id: str, phase_id: str, asked: AuditRequest, now: datetime) -> AuditRequestReceipt:
@@ -30,12 +32,11 @@ def request_audit(db: Database, run_id: str, phase_id: str, asked: AuditRequest,
     """
     with db.writing() as session:
         said = (asked.run_id or run_id, asked.phase_id or phase_id)
-        run, phase = submissions.lock_run_and_phase(session, run_id, phase_id, *said)
+        run, phase = phase_moves.lock_run_and_phase(session, run_id, phase_id, *said)
         if asked.tier_id is not None and asked.tier_id != phase.tier_id:
             raise Unprocessable(f"{phase_id} belongs to tier {phase.tier_id}, not to {asked.tier_id}")
         if not _late(run, phase):
             phase_moves.move_to_gate(session, run, phase, "an audit is asked for", now)
-            phase.awaiting = phase.awaiting or AUDIT
         own = phase_moves.strategy_of(run).of_phase(phase_id).auditor_profile if run.strategy else None
         return AuditRequestReceipt(
             message=f"An audit of {phase_id} is asked for; its result goes to auditor_result",
@@ -61,11 +62,12 @@ def post_audit(
     which is recorded as an issue first.
     """
     with db.writing() as session:
-        run, phase = submissions.lock_run_and_phase(session, run_id, phase_id, result.run_id, result.phase_id)
+        run, phase = phase_moves.lock_run_and_phase(session, run_id, phase_id, result.run_id, result.phase_id)
         first = submissions.find_attempt(session, phase, Role.AUDITOR, result.auditor_attempts)
         if first is not None:
-            answered = first.answer or submissions.pending_receipt(phase) | {"recommendation": result.recommendation}
-            return PostOutcome(AuditReceipt.model_validate(answered), None if first.answer else first.id)
+            if first.answer is not None:
+                return PostOutcome(AuditReceipt.model_validate(first.answer))
+            return PostOutcome(_receipt(phase, result, submissions.IN_WORK), first.id)
         patches = Unprocessable(misfit) if misfit else _read(result)
         if not isinstance(patches, Unprocessable):
             return _take(session, run, phase, result, found, patches, now)
@@ -76,25 +78,22 @@ def post_audit(
 
 def apply_recommendation(session: Session, run: Run, phase: Phase, result: AuditorResult, now: datetime) -> None:
     """Move the phase to where the audit leads."""
-    number, at_gate = result.auditor_attempts, phase.state == PhaseState.GATE
-    phase.awaiting = ""
-    if result.recommendation is Recommendation.ESCALATE:
-        note = f"audit {number} escalates: {result.review_notes[:200]}"
-        phase_moves.fail_phase(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
-    elif result.recommendation is Recommendation.REVISE:
-        _revise(session, run, phase, f"audit {number} asks for changes: {result.review_notes[:200]}", now)
-    elif at_gate and run.repository is not None:
-        phase.awaiting = WORK
-    elif at_gate:
-        phase_moves.move_phase(session, run, phase, PhaseState.COMPLETE, f"audit {number} approved", now)
-    elif phase.state == PhaseState.QUEUED:
-        phase_moves.move_phase(session, run, phase, PhaseState.EXECUTING, f"audit {number} came before a result", now)
+    audits = submissions.list_submissions(session, run.run_id, phase.phase_id, Role.AUDITOR)
+    step = gate.after_audit(
+        result.recommendation,
+        number=result.auditor_attempts,
+        review=result.review_notes,
+        rejections=sum(audit.body["recommendation"] == Recommendation.REVISE for audit in audits),
+        state=PhaseState(phase.state),
+        rules=phase_moves.gate_rules_of(run, phase),
+    )
+    phase_moves.take_step(session, run, phase, step, now)
 
 
 def audit_subject(db: Database, run_id: str, phase_id: str) -> str | None:
     """What our own Auditor would review, told apart by how often it gave no answer; None without a posted patch."""
     with db.reading() as session:
-        built = submissions.find_newest(session, run_id, phase_id, Role.BUILDER)
+        built = newest_submission(session, run_id, phase_id, Role.BUILDER)
         if built is None or not built.body.get("patch_content"):
             return None
         key = _no_answer(phase_id)
@@ -151,7 +150,7 @@ def _take(
     now: datetime,
 ) -> PostOutcome[AuditReceipt]:
     number, late = result.auditor_attempts, _late(run, phase)
-    before_ci = phase.awaiting == WORK
+    in_work_before = not late and phase_moves.status_of(session, run, phase).in_work
     spec, rules = submissions.planned_phase(run, phase), phase_moves.strategy_of(run).patch
     refused = tuple(
         one.model_copy(update={"severity": Severity.MINOR})  # what is only suggested does not count against the phase
@@ -167,38 +166,37 @@ def _take(
     )
     submissions.record_findings(session, run, phase, (*found, *refused), f"audit {number}", now)
     phase_moves.book_tokens(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
-    pushing = bool(patches) and not refused and not late and run.repository is not None
+    if phase.state == PhaseState.GATE or late:
+        built = newest_submission(session, run.run_id, phase.phase_id, Role.BUILDER)
+        stored.judged_submission_id = built.id if built else None
+    ready = not late and phase_moves.status_of(session, run, phase) is PhaseStatus.READY_TO_PUSH
+    pushing = ready and bool(patches) and not refused
     if late:
         phase_moves.record_late_audit(run, phase, result.recommendation)
         if run.engine == Engine.EXTERNAL and run.completed_at is None:
             phase_moves.end_if_exhausted(session, run, phase, Role.AUDITOR, now)
-    elif not phase_moves.end_if_exhausted(session, run, phase, Role.AUDITOR, now):
-        if pushing and phase.state == PhaseState.GATE and result.recommendation is not Recommendation.ESCALATE:
-            phase.awaiting = WORK
-        else:
-            apply_recommendation(session, run, phase, result, now)
-    receipt = AuditReceipt(
-        message=f"Audit {number} of {phase.phase_id} is recorded" + (", after its end" if late else ""),
-        recommendation=result.recommendation,
+    elif not phase_moves.end_if_exhausted(session, run, phase, Role.AUDITOR, now) and (
+        not pushing or result.recommendation is Recommendation.ESCALATE
+    ):
+        apply_recommendation(session, run, phase, result, now)
+    receipt = _receipt(
+        phase,
+        result,
+        f"Audit {number} of {phase.phase_id} is recorded" + (", after its end" if late else ""),
         patches_applied=0 if refused or late or run.repository is not None else len(patches),
-        phase_state=PhaseState(phase.state),
     )
-    if phase.awaiting == WORK and (pushing or not before_ci):  # else its commit is judged: the audit is heard after
+    in_work = not late and phase_moves.status_of(session, run, phase).in_work
+    # Else its suggestions are refused, or CI judges the commit and the audit counts after that.
+    if in_work and not refused and (pushing or not in_work_before):
         return PostOutcome(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
     return PostOutcome(receipt)
 
 
-def _revise(session: Session, run: Run, phase: Phase, note: str, now: datetime) -> None:
-    """Back to the builder, as often as the category's Auditor may ask."""
-    audits = submissions.list_submissions(session, run.run_id, phase.phase_id, Role.AUDITOR)
-    asked = sum(one.body["recommendation"] == Recommendation.REVISE for one in audits)
-    allowed = phase_moves.strategy_of(run).of_phase(phase.phase_id).auditor_tries
-    if asked > allowed:
-        note = f"the Auditor asked for changes {asked} times, {allowed} are allowed; at last: {note}"
-        phase_moves.fail_phase(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
-        return
-    if phase.state == PhaseState.GATE:
-        phase_moves.send_back(session, run, phase, note, now)
-    if phase.state != PhaseState.EXECUTING:
-        phase_moves.move_phase(session, run, phase, PhaseState.EXECUTING, note, now)
+def _receipt(phase: Phase, result: AuditorResult, message: str, patches_applied: int = 0) -> AuditReceipt:
+    return AuditReceipt(
+        message=message,
+        recommendation=result.recommendation,
+        patches_applied=patches_applied,
+        phase_state=PhaseState(phase.state),
+    )

@@ -8,20 +8,21 @@ from sqlalchemy.orm import Session
 from app.db import finding_rows
 from app.db.engine import Database
 from app.db.tables import Phase, Run
-from app.domain import patch_policy
+from app.domain import gate, patch_policy
 from app.domain.api_errors import Conflict, Unprocessable
 from app.domain.api_requests import BuilderResult
 from app.domain.api_responses import BuilderReceipt
 from app.domain.budget import Role
 from app.domain.findings import Finding, Severity, Source
+from app.domain.gate import NextStep, PhaseStatus
 from app.domain.patch import Patch
 from app.domain.plan import PlannedPhase
 from app.domain.posted_patch import parse_posted_patch
 from app.domain.ruleset import PatchRules
-from app.domain.states import PhaseState, RunState
+from app.domain.states import PhaseState
 from app.domain.strategy import Engine
 from app.runs import phase_moves, submissions
-from app.runs.submissions import AUDIT, WORK, PostOutcome
+from app.runs.submissions import PostOutcome
 
 
 def post_result(
@@ -39,11 +40,13 @@ def post_result(
     read or does not apply, which is recorded as an issue first and costs no attempt.
     """
     with db.writing() as session:
-        run, phase = submissions.lock_run_and_phase(session, run_id, phase_id, result.run_id, result.phase_id)
+        run, phase = phase_moves.lock_run_and_phase(session, run_id, phase_id, result.run_id, result.phase_id)
         first = submissions.find_attempt(session, phase, Role.BUILDER, result.builder_attempts)
         if first is not None:
-            receipt = BuilderReceipt.model_validate(first.answer or submissions.pending_receipt(phase))
-            return PostOutcome(receipt, None if first.answer else first.id)
+            if first.answer is not None:
+                return PostOutcome(BuilderReceipt.model_validate(first.answer))
+            receipt = BuilderReceipt(message=submissions.IN_WORK, phase_state=PhaseState(phase.state))
+            return PostOutcome(receipt, first.id)
         _require_open_phase(run, phase)
         patch = _read(result, misfit)
         if not isinstance(patch, Unprocessable):
@@ -53,17 +56,10 @@ def post_result(
     raise patch
 
 
-def send_back_or_fail(
-    session: Session, run: Run, phase: Phase, note: str, found: Sequence[Finding], now: datetime
-) -> None:
-    """Back to the builder while it has tries left; then the phase has failed, and the run with it."""
-    phase.awaiting = ""
-    if phase.builder_attempts < phase_moves.strategy_of(run).of_phase(phase.phase_id).builder_tries:
-        phase_moves.send_back(session, run, phase, note, now)
-        return
-    forbidden = patch_policy.violates_policy(found)
-    ending = RunState.DONE_FAILED_POLICY_VIOLATION if forbidden else RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW
-    phase_moves.fail_phase(session, run, phase, note, now, ending)
+def after_refusal(run: Run, phase: Phase, note: str, found: Sequence[Finding]) -> NextStep:
+    """Where a phase goes whose work is refused because of `found`."""
+    policy, rules = patch_policy.violates_policy(found), phase_moves.gate_rules_of(run, phase)
+    return gate.after_refusal(note, violates_policy=policy, attempts=phase.builder_attempts, rules=rules)
 
 
 def _read(result: BuilderResult, misfit: str) -> Patch | Unprocessable | None:
@@ -89,13 +85,12 @@ def _judge(
 ) -> PostOutcome[BuilderReceipt]:
     """Store the attempt, judge it, and move the phase to where that leads."""
     number = result.builder_attempts
-    stored = submissions.store(session, phase, Role.BUILDER, number, result.model_dump(mode="json"), now)
     if phase.state == PhaseState.GATE:
         phase_moves.send_back(session, run, phase, f"attempt {number} takes the place of the one at the gate", now)
+    stored = submissions.store(session, phase, Role.BUILDER, number, result.model_dump(mode="json"), now)
     phase_moves.move_to_gate(session, run, phase, f"attempt {number} posted", now)
     posted = submissions.count(session, run.run_id, phase.phase_id, Role.BUILDER)
     phase.builder_attempts = max(phase.builder_attempts, number, posted)
-    phase.awaiting = ""
     if patch is not None:
         phase.changed_paths = list(patch.paths)
     run.active_seconds += (result.duration_minutes or 0) * 60
@@ -109,32 +104,25 @@ def _judge(
         )
     phase_moves.book_tokens(session, run, phase, Role.BUILDER, result.tokens_used, f"builder:{number}", now)
     if not phase_moves.end_if_exhausted(session, run, phase, Role.BUILDER, now):
-        _after_gate(session, run, phase, result, found, now)
-    receipt = BuilderReceipt(message=_receipt_message(phase, number), phase_state=PhaseState(phase.state))
-    if phase.awaiting == WORK:
+        phase_moves.take_step(session, run, phase, _next_step(run, phase, result, found), now)
+    status = phase_moves.status_of(session, run, phase)
+    receipt = BuilderReceipt(message=_receipt_message(phase, number, status), phase_state=PhaseState(phase.state))
+    if status.in_work:
         return PostOutcome(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
     return PostOutcome(receipt)
 
 
-def _after_gate(
-    session: Session, run: Run, phase: Phase, result: BuilderResult, found: Sequence[Finding], now: datetime
-) -> None:
-    rules = phase_moves.strategy_of(run).of_phase(phase.phase_id)
+def _next_step(run: Run, phase: Phase, result: BuilderResult, found: Sequence[Finding]) -> NextStep:
     if result.status == "failed" or found:
         note = " ".join(one.problem for one in found) or result.notes or "its builder says that it failed"
-        send_back_or_fail(session, run, phase, note, found, now)
-    elif phase.builder_attempts > rules.builder_tries:
-        note = f"{phase.builder_attempts} attempts, {rules.builder_tries} are allowed"
-        phase_moves.fail_phase(session, run, phase, note, now, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW)
-    elif run.repository is not None:
-        phase.awaiting = WORK
-    elif result.status == "needs_review" or not rules.auto_apply:
-        phase.awaiting = AUDIT
-    else:
-        phase_moves.move_phase(
-            session, run, phase, PhaseState.COMPLETE, f"attempt {result.builder_attempts} passed", now
-        )
+        return after_refusal(run, phase, note, found)
+    return gate.after_result(
+        attempt=result.builder_attempts,
+        attempts=phase.builder_attempts,
+        needs_review=result.status == "needs_review",
+        rules=phase_moves.gate_rules_of(run, phase),
+    )
 
 
 def _gate_findings(
@@ -155,8 +143,8 @@ def _gate_findings(
     return probes + (() if patch is None else patch_policy.check_patch(patch, spec, rules))
 
 
-def _receipt_message(phase: Phase, number: int) -> str:
-    waits = "waits for its audit" if phase.awaiting == AUDIT else "is to be pushed"
+def _receipt_message(phase: Phase, number: int, status: PhaseStatus) -> str:
+    waits = "waits for its audit" if status is PhaseStatus.AWAITS_AUDIT else "is to be pushed"
     told = {
         PhaseState.COMPLETE: "passed its gate",
         PhaseState.GATE: f"passed its gate and {waits}",

@@ -1,9 +1,8 @@
 """What a run's workflow does with posted work that is to land on a branch: what there is to do, what came of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,12 +11,15 @@ from app.db import finding_rows, run_rows
 from app.db.engine import Database
 from app.db.tables import Phase, Run, Submission, Transition
 from app.domain.api_requests import AuditorResult, BuilderResult, SuggestedPatch
+from app.domain.api_responses import AuditReceipt, BuilderReceipt
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
 from app.domain.frozen import Frozen
+from app.domain.gate import PhaseStatus
 from app.domain.states import PhaseState, RunState
+from app.queries import phase_status
+from app.queries.phase_status import newest_submission
 from app.runs import audits, builder_results, phase_moves, submissions
-from app.runs.submissions import AUDIT, WORK
 
 NOTHING_POSTED = "no result was posted in time; start another run to go on"
 """Why a run ends at its deadline."""
@@ -52,7 +54,6 @@ class PendingWork(Frozen):
     summary: str
     head_sha: str | None
     """The phase's commit, where the builder's patch is pushed already."""
-    approved: bool
 
 
 class CompletionResult(StrEnum):
@@ -69,17 +70,17 @@ def read_pending(db: Database, run_id: str) -> PendingPhases:
     """Read the run anew."""
     with db.reading() as session:
         run = session.get_one(Run, run_id)
-        phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)).all()
-        waiting = [phase for phase in phases if phase.awaiting == WORK and phase.state == PhaseState.GATE]
+        phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index))
+        statuses = {phase.phase_id: phase_moves.status_of(session, run, phase) for phase in phases}
         moved = session.scalar(sa.select(sa.func.max(Transition.at)).where(Transition.run_id == run_id))
         posted = session.scalar(sa.select(sa.func.max(Submission.at)).where(Submission.run_id == run_id))
         return PendingPhases(
             state=RunState(run.state),
             reason=run.reason,
             head_sha=run.head_sha,
-            phase_id=waiting[0].phase_id if waiting else None,
-            awaited=_awaited(phases),
-            over=bool(phases) and all(PhaseState(phase.state).ended for phase in phases),
+            phase_id=next((phase_id for phase_id, status in statuses.items() if status.in_work), None),
+            awaited=_awaited(statuses),
+            over=bool(statuses) and all(status is PhaseStatus.ENDED for status in statuses.values()),
             last=max(at for at in (run.created_at, moved, posted) if at is not None),
         )
 
@@ -88,7 +89,7 @@ def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
     """What is to be done for a phase; None when no result was posted for it."""
     with db.reading() as session:
         phase = session.get_one(Phase, (run_id, phase_id))
-        built = submissions.find_newest(session, run_id, phase_id, Role.BUILDER)
+        built = newest_submission(session, run_id, phase_id, Role.BUILDER)
         if built is None:
             return None
         result, pushed_already = BuilderResult.model_validate(built.body), built.commit_sha is not None
@@ -99,7 +100,6 @@ def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
             suggested=tuple(one.patch_content for one in _suggested(session, phase)),
             summary=result.notes or "",
             head_sha=phase.head_sha if pushed_already else None,
-            approved=submissions.is_approved(session, run_id, phase_id),
         )
 
 
@@ -124,18 +124,9 @@ def send_back_work(
         phase = phase_moves.get_phase(session, run, phase_id)
         submissions.record_findings(session, run, phase, found, f"attempt {work.attempt}", now)
         if _is_current(session, run, phase, work):
-            builder_results.send_back_or_fail(session, run, phase, " ".join(one.problem for one in found), found, now)
-            _answer_waiting(session, run, phase, (), now)
-
-
-def await_audit(db: Database, run_id: str, phase_id: str, now: datetime) -> None:
-    """The work is done as far as it can be without an approving audit."""
-    with db.writing() as session:
-        run = phase_moves.lock_run(session, run_id)
-        phase = phase_moves.get_phase(session, run, phase_id)
-        if phase.awaiting == WORK:
-            phase.awaiting = AUDIT
-        _answer_waiting(session, run, phase, (), now)
+            note = " ".join(one.problem for one in found)
+            phase_moves.take_step(session, run, phase, builder_results.after_refusal(run, phase, note, found), now)
+            _answer_waiting(session, run, phase, now)
 
 
 def record_pushed(
@@ -146,15 +137,15 @@ def record_pushed(
         run = phase_moves.lock_run(session, run_id)
         phase = phase_moves.get_phase(session, run, phase_id)
         built = session.get_one(Submission, work.submission)
-        built.commit_sha = built.commit_sha or sha
+        built.commit_sha, built.judged = built.commit_sha or sha, False
         if built.answer is None:
-            built.answer = _phase_answer(phase, f"Attempt {built.attempt} is pushed; CI judges it") | {
-                "commit_sha": sha
-            }
+            pushed = f"Attempt {built.attempt} is pushed; CI judges it"
+            receipt = BuilderReceipt(message=pushed, phase_state=PhaseState(phase.state), commit_sha=sha)
+            built.answer = receipt.model_dump(mode="json")
         if not RunState(run.state).terminal:
             phase_moves.advance_run_to(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
         if _is_current(session, run, phase, work):
-            _answer_waiting(session, run, phase, [sha] * suggested, now)
+            _answer_waiting(session, run, phase, now, applied=suggested, commit_sha=sha)
 
 
 def complete_work(
@@ -166,15 +157,15 @@ def complete_work(
         phase = phase_moves.get_phase(session, run, phase_id)
         if not _is_current(session, run, phase, work) or _suggested(session, phase):
             return CompletionResult.OVERTAKEN
-        if not submissions.is_approved(session, run_id, phase_id):
-            phase.awaiting = AUDIT
+        if not phase_status.is_approved(session, phase):
+            session.get_one(Submission, work.submission).judged = True
             verdict = CompletionResult.AUDIT
         else:
             phase.note = ""
             finding_rows.resolve_sources(session, run, phase, (Source.CI, Source.STATIC_CHECK), cause)
             phase_moves.move_phase(session, run, phase, PhaseState.COMPLETE, cause, now)
             verdict = CompletionResult.COMPLETE
-        _answer_waiting(session, run, phase, (), now)
+        _answer_waiting(session, run, phase, now)
         return verdict
 
 
@@ -216,11 +207,9 @@ def patch_conflict_finding(phase_id: str, problem: str, severity: Severity = Sev
     )
 
 
-def _awaited(phases: Sequence[Phase]) -> str:
-    audits_of = [phase.phase_id for phase in phases if phase.state == PhaseState.GATE and phase.awaiting == AUDIT]
-    results_of = [
-        phase.phase_id for phase in phases if phase.state in {PhaseState.QUEUED, PhaseState.EXECUTING, PhaseState.RETRY}
-    ]
+def _awaited(statuses: Mapping[str, PhaseStatus]) -> str:
+    audits_of = [phase_id for phase_id, status in statuses.items() if status is PhaseStatus.AWAITS_AUDIT]
+    results_of = [phase_id for phase_id, status in statuses.items() if status is PhaseStatus.AWAITS_RESULT]
     parts = [f"an audit of {', '.join(audits_of)}"] if audits_of else []
     if results_of:
         parts.append(f"a builder's result for {results_of[0]}")
@@ -229,38 +218,43 @@ def _awaited(phases: Sequence[Phase]) -> str:
 
 def _is_current(session: Session, run: Run, phase: Phase, work: PendingWork) -> bool:
     """Whether the phase is still at its gate with this work, and the run goes on."""
-    newest = submissions.find_newest(session, run.run_id, phase.phase_id, Role.BUILDER)
+    newest = newest_submission(session, run.run_id, phase.phase_id, Role.BUILDER)
     at_gate = phase.state == PhaseState.GATE and not RunState(run.state).terminal
     return at_gate and newest is not None and newest.id == work.submission
 
 
 def _suggested(session: Session, phase: Phase) -> list[SuggestedPatch]:
     """Patches of the newest audit, until it is answered."""
-    audited = submissions.find_newest(session, phase.run_id, phase.phase_id, Role.AUDITOR)
+    audited = newest_submission(session, phase.run_id, phase.phase_id, Role.AUDITOR)
     if audited is None or audited.answer is not None:
         return []
     return AuditorResult.model_validate(audited.body).suggested_patches or []
 
 
-def _answer_waiting(session: Session, run: Run, phase: Phase, applied: Sequence[str], now: datetime) -> None:
-    """Let a waiting audit lead where it says, and answer whatever waits with where the phase stands."""
-    audited = submissions.find_newest(session, run.run_id, phase.phase_id, Role.AUDITOR)
+def _answer_waiting(
+    session: Session, run: Run, phase: Phase, now: datetime, *, applied: int = 0, commit_sha: str | None = None
+) -> None:
+    """Let a waiting audit lead where it says, then answer all that waits with where the phase is.
+
+    `applied` of the waiting audit's suggestions became `commit_sha`.
+    """
+    audited = newest_submission(session, run.run_id, phase.phase_id, Role.AUDITOR)
     waiting = audited if audited is not None and audited.answer is None else None
     revise = waiting is not None and waiting.body["recommendation"] == Recommendation.REVISE
     if waiting is not None and revise and phase.state == PhaseState.GATE:
         audits.apply_recommendation(session, run, phase, AuditorResult.model_validate(waiting.body), now)
-    said = f"{phase.phase_id} is {phase.state}" + (f": {phase.note}" if phase.note else "")
-    for one in submissions.list_unanswered(session, run.run_id, phase.phase_id):
-        answer = _phase_answer(phase, said)
-        if one.role == Role.AUDITOR:
-            commits = list(applied) if one is waiting else []
-            answer |= {
-                "recommendation": one.body["recommendation"],
-                "patches_applied": len(commits),
-                "commit_shas": list(dict.fromkeys(commits)),
-            }
-        one.answer = answer
-
-
-def _phase_answer(phase: Phase, message: str) -> dict[str, Any]:
-    return {"message": message, "phase_state": phase.state}
+    state = PhaseState(phase.state)
+    message = f"{phase.phase_id} is {state}" + (f": {phase.note}" if phase.note else "")
+    for submission in submissions.list_unanswered(session, run.run_id, phase.phase_id):
+        if submission.role == Role.AUDITOR:
+            count = applied if submission is waiting else 0
+            answer: BuilderReceipt | AuditReceipt = AuditReceipt(
+                message=message,
+                recommendation=submission.body["recommendation"],
+                patches_applied=count,
+                commit_shas=[commit_sha] if count and commit_sha else [],
+                phase_state=state,
+            )
+        else:
+            answer = BuilderReceipt(message=message, phase_state=state)
+        submission.answer = answer.model_dump(mode="json")

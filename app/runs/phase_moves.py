@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 from app.db import budget_usage, linked_runs
 from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.domain import budget, states
-from app.domain.api_errors import NotFound
+from app.domain.api_errors import NotFound, Unprocessable
 from app.domain.budget import Kind, Purpose, Role, Scope
 from app.domain.findings import Recommendation
+from app.domain.gate import GateRules, Move, NextStep, PhaseStatus
 from app.domain.plan import is_identifier
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
-from app.queries import run_details
-from app.runs import continuation, tier_outcome, transitions
+from app.queries import phase_status, run_details
+from app.runs import continuation, submissions, tier_outcome, transitions
 
 EXTERNAL_MODEL = "external"
 """Stands for the model in the ledger: which one an external agent uses is its own affair."""
@@ -49,6 +50,18 @@ def get_phase(session: Session, run: Run, phase_id: str) -> Phase:
     return phase
 
 
+def lock_run_and_phase(
+    session: Session, run_id: str, phase_id: str, said_run: str, said_phase: str
+) -> tuple[Run, Phase]:
+    """Run and phase of the address, held. Raises `Unknown`, and `Unusable` when the body names others."""
+    if (said_run, said_phase) != (run_id, phase_id):
+        raise Unprocessable(
+            f"The body speaks of {said_run}/{said_phase}, the address of {run_id}/{phase_id}: let them agree"
+        )
+    run = lock_run(session, run_id)
+    return run, get_phase(session, run, phase_id)
+
+
 def strategy_of(run: Run) -> Strategy:
     return Strategy.model_validate(run.strategy)
 
@@ -59,8 +72,8 @@ def move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, cau
     Raises `IllegalTransition`, and then nothing has moved.
     """
     transitions.step_phase(session, phase, target, cause, at)
-    if target is not PhaseState.GATE:
-        phase.awaiting = ""
+    if target is PhaseState.RETRY:
+        submissions.withdraw(session, phase)
     tier = session.get_one(Tier, (run.run_id, phase.tier_id))
     if tier.state == TierState.PENDING:
         transitions.step_tier(session, tier, TierState.RUNNING, cause, at)
@@ -107,6 +120,35 @@ def fail_phase(session: Session, run: Run, phase: Phase, note: str, at: datetime
     transitions.step_phase(session, phase, PhaseState.FAILED, note, at)
     session.flush()
     transitions.end_run_in(session, run, state, f"{phase.phase_id} did not pass: {note}", at)
+
+
+def take_step(session: Session, run: Run, phase: Phase, step: NextStep, at: datetime) -> None:
+    """Do what the gate decided."""
+    match step.move:
+        case Move.STAY:
+            pass
+        case Move.COMPLETE:
+            move_phase(session, run, phase, PhaseState.COMPLETE, step.note, at)
+        case Move.SEND_BACK:
+            send_back(session, run, phase, step.note, at)
+        case Move.BUILD:
+            if phase.state == PhaseState.GATE:
+                send_back(session, run, phase, step.note, at)
+            if phase.state != PhaseState.EXECUTING:
+                move_phase(session, run, phase, PhaseState.EXECUTING, step.note, at)
+        case Move.FAIL:
+            fail_phase(session, run, phase, step.note, at, step.run_state)
+
+
+def gate_rules_of(run: Run, phase: Phase) -> GateRules:
+    """What governs the phase at its gate."""
+    return phase_status.gate_rules(run, strategy_of(run).of_phase(phase.phase_id))
+
+
+def status_of(session: Session, run: Run, phase: Phase) -> PhaseStatus:
+    """What an externally built phase waits for; ENDED where Autopack's own agents build."""
+    session.flush()
+    return phase_status.read_status(session, run, phase, strategy_of(run)) or PhaseStatus.ENDED
 
 
 def book_tokens(session: Session, run: Run, phase: Phase, role: Role, tokens: int, call: str, at: datetime) -> None:

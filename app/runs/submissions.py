@@ -10,21 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.db import finding_rows
 from app.db.engine import Database
-from app.db.tables import Phase, Run, Submission, Transition
-from app.domain.api_errors import Unprocessable
+from app.db.tables import Phase, Run, Submission
 from app.domain.api_requests import AuditorResult, BuilderResult, PostedIssue
 from app.domain.budget import Role
-from app.domain.findings import Finding, Recommendation, Severity, issue_key
+from app.domain.findings import Finding, Severity, issue_key
 from app.domain.plan import Plan, PlannedPhase, is_identifier
-from app.domain.states import PhaseState
-from app.runs import phase_moves
+from app.queries.phase_status import newest_submission
 
 R = TypeVar("R")
-
-WORK = "work"
-"""`Phase.awaiting`: the run's workflow has something to do with it."""
-AUDIT = "audit"
-"""`Phase.awaiting`: somebody has to post an audit."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +26,6 @@ class PostOutcome(Generic[R]):
 
     receipt: R
     at_work: int | None = None
-
-
-def lock_run_and_phase(
-    session: Session, run_id: str, phase_id: str, said_run: str, said_phase: str
-) -> tuple[Run, Phase]:
-    """Run and phase of the address, held. Raises `Unknown`, and `Unusable` when the body names others."""
-    if (said_run, said_phase) != (run_id, phase_id):
-        raise Unprocessable(
-            f"The body speaks of {said_run}/{said_phase}, the address of {run_id}/{phase_id}: let them agree"
-        )
-    run = phase_moves.lock_run(session, run_id)
-    return run, phase_moves.get_phase(session, run, phase_id)
 
 
 def list_submissions(session: Session, run_id: str, phase_id: str, role: Role) -> list[Submission]:
@@ -64,15 +45,14 @@ def last_attempt(session: Session, run_id: str, phase_id: str, role: Role) -> in
     return session.scalar(posted) or 0
 
 
-def find_newest(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
-    """What was last posted for a phase in one role."""
-    return session.scalar(_of(run_id, phase_id, role).order_by(Submission.id.desc()).limit(1))
-
-
 def list_unanswered(session: Session, run_id: str, phase_id: str) -> list[Submission]:
     """What was posted for a phase and waits for its answer."""
     waiting = sa.select(Submission).where(Submission.run_id == run_id, Submission.phase_id == phase_id)
     return [one for one in session.scalars(waiting.order_by(Submission.id)) if one.answer is None]
+
+
+IN_WORK = "This result is being worked on"
+"""Answer to a repeated post whose first one is being worked on."""
 
 
 def find_attempt(session: Session, phase: Phase, role: Role, attempt: int) -> Submission | None:
@@ -107,30 +87,19 @@ def diffs_to_apply(db: Database, run_id: str, phase_id: str, result: BuilderResu
     if not is_identifier(phase_id):
         return ()
     with db.reading() as session:
-        built = find_newest(session, run_id, phase_id, Role.BUILDER)
+        built = newest_submission(session, run_id, phase_id, Role.BUILDER)
         waiting = built.body.get("patch_content") if built is not None and built.commit_sha is None else None
         suggested = tuple(one.patch_content for one in result.suggested_patches or ())
         return ((waiting, *suggested) if waiting else suggested) if suggested else ()
 
 
-def pending_receipt(phase: Phase) -> dict[str, Any]:
-    """The receipt of a repeated post whose first one is being worked on."""
-    return {"message": "This result is being worked on", "phase_state": phase.state}
-
-
-def is_approved(session: Session, run_id: str, phase_id: str) -> bool:
-    """Whether the newest audit approved what is at the gate: it came after the phase was last brought there."""
-    to_gate = sa.select(sa.func.max(Transition.at)).where(
-        Transition.run_id == run_id,
-        Transition.machine == "phase",
-        Transition.subject == phase_id,
-        Transition.new == PhaseState.GATE,
-    )
-    since = session.scalar(to_gate)
-    audited = find_newest(session, run_id, phase_id, Role.AUDITOR)
-    if audited is None or since is None or audited.at <= since:
-        return False
-    return audited.body["recommendation"] == Recommendation.APPROVE
+def withdraw(session: Session, phase: Phase) -> None:
+    """The phase is sent back: nothing is left to do for its result, and no audit of it counts any more."""
+    built = newest_submission(session, phase.run_id, phase.phase_id, Role.BUILDER)
+    if built is not None:
+        built.judged = True
+    for audit in list_submissions(session, phase.run_id, phase.phase_id, Role.AUDITOR):
+        audit.judged_submission_id = None
 
 
 def planned_phase(run: Run, phase: Phase) -> PlannedPhase:

@@ -204,8 +204,7 @@ async def _recheck_promotion(run_id: str) -> None:
 
 async def _await_answer(run_id: str, posted: PostOutcome[R]) -> R:
     """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
-    if posted.at_work is not None or posted.receipt.phase_state.ended:
-        await notify_run(run_id)
+    await notify_run(run_id)
     if posted.at_work is None:
         return posted.receipt
     deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS

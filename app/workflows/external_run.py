@@ -52,9 +52,7 @@ async def build(context: RunContext, plan: Plan, strategy: Strategy) -> str:
 async def _work(context: RunContext, strategy: Strategy, phase: PlannedPhase, head_sha: str) -> None:
     """Bring a phase as far as it can be: to its audit, to CI, to its snapshot, or back to its builder."""
     work = await _next_work(context.run_id, phase.phase_id)
-    audit_first = not strategy.of_phase(phase.phase_id).auto_apply
-    if work is None or (work.head_sha is None and audit_first and not work.approved):
-        await _await_audit(context.run_id, phase.phase_id)
+    if work is None:
         return
     landed: str | None = work.head_sha
     if landed is None or work.suggested:
@@ -167,7 +165,6 @@ def raise_if_ended(pending: PendingPhases) -> PendingPhases:
 _read_pending = db_step(pending_work.read_pending)
 _next_work = db_step(pending_work.next_work)
 _seconds_left = db_step(pending_work.seconds_left)
-_await_audit = db_step(pending_work.await_audit)
 _send_back = db_step(pending_work.send_back_work)
 _record_findings = db_step(pending_work.record_work_findings)
 _record_pushed = db_step(pending_work.record_pushed)

@@ -22,7 +22,7 @@ from app.domain.ruleset import RepositorySettings
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.queries import run_details
-from app.runs import api_commands, audits, builder_results, pending_work, phase_moves, submissions
+from app.runs import api_commands, audits, builder_results, pending_work, phase_moves
 from app.runs.api_commands import RunTarget
 from tests.db.making import NOW, after, at_once
 
@@ -135,7 +135,7 @@ def test_a_phase_comes_to_its_gate_from_wherever_it_is_open(db: Database, state:
     assert audits.request_audit(db, "r1", "P1", AuditRequest(), NOW).phase_state is PhaseState.GATE
     read = card(db)
     assert (read.state, read.tiers[0].state) == (RunState.GATE, TierState.RUNNING)
-    assert read.tiers[0].phases[0].awaiting == submissions.AUDIT
+    assert read.tiers[0].phases[0].awaiting == "audit"
 
 
 def test_a_run_is_led_by_steps_that_its_machine_has(db: Database) -> None:
