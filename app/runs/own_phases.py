@@ -61,10 +61,16 @@ def fail_phase(db: Database, run_id: str, phase_id: str, note: str, now: datetim
     transitions.move_phase(db, run_id, phase_id, PhaseState.FAILED, note, now, note=note)
 
 
-def complete_phase(db: Database, run_id: str, phase_id: str, cause: str, snapshot: bool, now: datetime) -> None:
-    """The phase's commit is audited and not red; `snapshot` says whether CI found it green."""
+def complete_phase(db: Database, run_id: str, phase_id: str, cause: str, now: datetime) -> None:
+    """The phase's commit is audited and not red."""
     with db.writing() as session:
         run, phase = session.get_one(Run, run_id, with_for_update=LOCK), session.get_one(Phase, (run_id, phase_id))
-        phase.snapshot, phase.note = snapshot, ""
+        phase.note = ""
         transitions.bring_run(session, run, RunState.SNAPSHOT_CREATED, cause, now)
         transitions.bring_phase(session, phase, PhaseState.COMPLETE, cause, now)
+
+
+def mark_snapshot(db: Database, run_id: str, phase_id: str) -> None:
+    """Record that the phase's commit is green and audited."""
+    with db.writing() as session:
+        session.get_one(Phase, (run_id, phase_id)).snapshot = True

@@ -175,12 +175,6 @@ def is_superseded(db: Database, run_id: str, phase_id: str, work: PendingWork) -
         return not _is_current(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
 
 
-def mark_snapshot(db: Database, run_id: str, phase_id: str) -> None:
-    """Record that the phase's commit is green and audited."""
-    with db.writing() as session:
-        session.get_one(Phase, (run_id, phase_id)).snapshot = True
-
-
 def get_deadline(db: Database, run_id: str) -> datetime:
     """Until when something has to be posted for the run."""
     return post_deadline(read_pending(db, run_id), run_rows.get_strategy(db, run_id).external_deadline_minutes)

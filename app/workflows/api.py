@@ -31,7 +31,6 @@ from app.runs import api_commands, audits, builder_results, submissions
 from app.runs.api_commands import IssueReceipt, RunTarget
 from app.runs.submissions import PostOutcome
 from app.workflows import on_demand_audit
-from app.workflows.external_run import strategy_for
 from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at, repo_of
 from app.workflows.run import start_workflow
@@ -118,9 +117,18 @@ async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> Au
     return receipt.model_copy(update={"message": f"An audit of {phase_id} is asked for: {how}"})
 
 
+def _strategy_without_repository(
+    rules: Ruleset, plan: Plan, options: RunOptions, settings: RepositorySettings
+) -> Strategy:
+    """The strategy of an externally built run without a repository: no pull request, so nothing is required of one."""
+    strategy = compile_strategy(rules, plan, options, settings, services().vendors, engine=Engine.EXTERNAL)
+    free = strategy.promotion.model_copy(update={"require_ci": False, "require_audit": False})
+    return strategy.model_copy(update={"promotion": free})
+
+
 def _govern(asked: RunStart, plan: Plan, rules: Ruleset, options: RunOptions, settings: RepositorySettings) -> Strategy:
     if asked.run.repository is None:
-        return strategy_for(rules, plan, options, settings)
+        return _strategy_without_repository(rules, plan, options, settings)
     try:
         return compile_strategy(rules, plan, options, settings, services().vendors, engine=asked.run.builder)
     except NoModel as trouble:

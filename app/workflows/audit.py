@@ -9,12 +9,10 @@ from app.domain.audit_window import OVER_WINDOW
 from app.domain.budget import Role
 from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
 from app.domain.frozen import Frozen
-from app.domain.plan import PlannedPhase
 from app.domain.status_view import Headline
-from app.domain.strategy import Strategy
 from app.workflows import db_steps, github_status
 from app.workflows.build import model_plan
-from app.workflows.run_context import RunContext
+from app.workflows.run_context import PhaseContext
 from app.workflows.run_ledger import RunLedger
 from app.workflows.waiting import with_provider_pauses
 
@@ -49,20 +47,18 @@ class Audit(Frozen):
 
 @DBOS.workflow(name="audit_round")
 async def _run_audit(
-    context: RunContext,
-    strategy: Strategy,
-    phase: PlannedPhase,
+    phase: PhaseContext,
     number: int,
     diff: str,
     ci: str,
     known: tuple[Finding, ...],
     profile: str | None,
 ) -> AuditReport:
-    rules = strategy.of_phase(phase.phase_id)
+    context, rules = phase.context, phase.rules
     deps = AgentDeps(
         role=Role.AUDITOR,
-        ledger=RunLedger(context.run_id, phase.phase_id),
-        plan=model_plan(context, strategy, rules.auditor, strategy.output_tokens.auditor),
+        ledger=RunLedger(phase.run_id, phase.phase_id),
+        plan=model_plan(phase, rules.auditor, phase.strategy.output_tokens.auditor),
     )
     task = AuditTask(
         repository=context.repository,
@@ -70,7 +66,7 @@ async def _run_audit(
         issue=context.issue,
         outline=context.outline,
         notes=context.notes,
-        phase=phase,
+        phase=phase.phase,
         attempt=number,
         diff=diff,
         profile=profile or rules.auditor_profile or "general",
@@ -80,33 +76,22 @@ async def _run_audit(
     return await auditor.audit(task, deps)
 
 
-async def audit(
-    context: RunContext,
-    strategy: Strategy,
-    phase: PlannedPhase,
-    number: int,
-    diff: str,
-    *,
-    ci: str,
-    profile: str | None = None,
-) -> Audit:
+async def audit(phase: PhaseContext, number: int, diff: str, *, ci: str, profile: str | None = None) -> Audit:
     """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's."""
-    await db_steps.start_audit(context.run_id, phase.phase_id, number)
-    await github_status.set_headline(context.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
+    await db_steps.start_audit(phase.run_id, phase.phase_id, number)
+    await github_status.set_headline(phase.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
     known = tuple(
         view.finding
-        for view in await db_steps.list_open_findings(context.run_id, phase.phase_id)
+        for view in await db_steps.list_open_findings(phase.run_id, phase.phase_id)
         if view.finding.source == Source.AUDITOR
     )
     open_ = tuple(finding for finding in known if finding.issue_key != OVER_WINDOW)
-    report = await with_provider_pauses(
-        context, lambda: _run_audit(context, strategy, phase, number, diff, ci, open_, profile)
-    )
+    report = await with_provider_pauses(phase.context, lambda: _run_audit(phase, number, diff, ci, open_, profile))
     found = distinct(one.as_finding() for one in report.findings)
     again = {finding.fingerprint for finding in found}
     said_fixed = {*report.fixed, *(f.fingerprint for f in known if f.issue_key == OVER_WINDOW)}
     fixed = tuple(f for f in known if f.fingerprint in said_fixed - again)
-    await db_steps.record_findings(context.run_id, phase.phase_id, found, f"audit {number}")
+    await db_steps.record_findings(phase.run_id, phase.phase_id, found, f"audit {number}")
     closed = {finding.fingerprint for finding in fixed}
     open_still = tuple(f for f in known if f.fingerprint not in closed | again) + found
     return Audit(

@@ -10,10 +10,9 @@ from app.domain.budget import Role
 from app.domain.findings import BuilderAnswer, Finding
 from app.domain.frozen import Frozen
 from app.domain.patch import FileChange, Patch
-from app.domain.plan import PlannedPhase
-from app.domain.strategy import ModelChoice, Strategy
+from app.domain.strategy import ModelChoice
 from app.workflows.repositories import mirror_at
-from app.workflows.run_context import RunContext
+from app.workflows.run_context import PhaseContext, RunContext
 from app.workflows.run_ledger import RunLedger
 from app.workflows.steps import effect
 from app.workspace.mirror import Mirror
@@ -38,26 +37,28 @@ class AttemptResult(Frozen):
     patch: Patch
     conflicts: tuple[str, ...] = ()
     """Paths in which the merge at the attempt's start left conflict markers."""
+    refused: tuple[Finding, ...] = ()
+    """Why it cannot pass its gate, whatever its patch is."""
+    pushed_sha: str | None = None
+    """Its commit, where nothing is left to push."""
 
 
 @DBOS.workflow(name="build_attempt")
-async def build_attempt(
-    context: RunContext, strategy: Strategy, phase: PlannedPhase, attempt: int, start: AttemptStart
-) -> AttemptResult:
+async def build_attempt(phase: PhaseContext, attempt: int, start: AttemptStart) -> AttemptResult:
     """Let the Builder work in a worktree at `start` and return its patch.
 
     A workflow of its own, so that only the attempt in flight is replayed after a crash. The worktree is opened outside
     a step on purpose: it is made again from the commit, and the Builder's edits are made again in it.
     """
+    context = phase.context
     worktree, conflicts = await open_worktree(context, start)
-    rules = strategy.of_phase(phase.phase_id)
     deps = AgentDeps(
         role=Role.BUILDER,
         ledger=RunLedger(context.run_id, phase.phase_id),
-        plan=model_plan(context, strategy, rules.builder, strategy.output_tokens.builder),
+        plan=model_plan(phase, phase.rules.builder, phase.strategy.output_tokens.builder),
         worktree=worktree,
         commands_allowed=context.commands_refused is None,
-        command_timeout_seconds=strategy.commands.timeout_seconds,
+        command_timeout_seconds=phase.strategy.commands.timeout_seconds,
     )
     task = BuilderTask(
         repository=context.repository,
@@ -65,7 +66,7 @@ async def build_attempt(
         issue=context.issue,
         outline=context.outline,
         notes=context.notes,
-        phase=phase,
+        phase=phase.phase,
         attempt=attempt,
         feedback=start.feedback,
         findings=start.findings,
@@ -74,12 +75,12 @@ async def build_attempt(
     return AttemptResult(answer=outcome.answer, patch=await worktree.patch(), conflicts=conflicts)
 
 
-def model_plan(context: RunContext, strategy: Strategy, choice: ModelChoice, output_tokens: int) -> ModelPlan:
+def model_plan(phase: PhaseContext, choice: ModelChoice, output_tokens: int) -> ModelPlan:
     return ModelPlan(
         models=choice.ids,
         max_output_tokens=output_tokens,
-        request_limit=strategy.requests_per_attempt,
-        timeout_seconds=context.settings.model_timeout_seconds,
+        request_limit=phase.strategy.requests_per_attempt,
+        timeout_seconds=phase.context.settings.model_timeout_seconds,
     )
 
 

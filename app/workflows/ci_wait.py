@@ -49,42 +49,45 @@ class _CiReading(Frozen):
 
 
 async def await_verdict(
-    context: RunContext, head_sha: str, rules: CiRules, overtaken: Callable[[], Awaitable[bool]] | None = None
+    context: RunContext, head_sha: str, rules: CiRules, superseded: Callable[[], Awaitable[bool]] | None = None
 ) -> CiVerdict:
-    """Wait until CI has judged `head_sha`, or the deadline. Raises `RunStopped` when the run is asked to end.
+    """Wait until CI has judged `head_sha`, or the deadline.
 
-    Once the step `overtaken` says that the verdict matters no more, it stays at WAITING.
+    Raises `RunStopped` when the run is asked to end, and `RunEnded` at the deadline.
+
+    Once the step `superseded` says that the verdict matters no more, it stays at WAITING.
     """
     since, reruns = await now(), 0
     attempts: dict[int, int] = {}  # of workflow runs that were asked for again: the attempt seen to fail
     workflows = await _expects_ci(context, head_sha)
     while True:
-        look = await _read_ci_state(context, head_sha, rules, since, workflows, attempts)
-        if look.stopped is not None:
-            raise RunStopped(look.stopped)
-        again = look.run_again if reruns < rules.reruns else {}
-        if look.verdict.settled and not again:
-            return look.verdict
-        if overtaken is not None and await overtaken():
-            return look.verdict
+        reading = await _read_ci_state(context, head_sha, rules, since, workflows, attempts)
+        if reading.stopped is not None:
+            raise RunStopped(reading.stopped)
+        again = reading.run_again if reruns < rules.reruns else {}
+        if reading.verdict.settled and not again:
+            if reading.verdict.state is CiState.NEVER_CAME:
+                why = f"CI did not judge {head_sha[:7]} in time: {reading.verdict.reason}"
+                raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, why)
+            return reading.verdict
+        if superseded is not None and await superseded():
+            return reading.verdict
         if again:
             await DBOS.sleep_async(rules.rerun_backoff_seconds * 2**reruns)
             await _rerun_failed_jobs(context, again)
             attempts, reruns = attempts | again, reruns + 1
             continue
-        await wait_for_wake(min(POLL_SECONDS, look.left_seconds))
+        await wait_for_wake(min(POLL_SECONDS, reading.left_seconds))
 
 
 async def require_verdict(
-    context: RunContext, strategy: Strategy, head_sha: str, overtaken: Callable[[], Awaitable[bool]] | None = None
+    context: RunContext, strategy: Strategy, head_sha: str, superseded: Callable[[], Awaitable[bool]] | None = None
 ) -> CiVerdict:
     """Say that CI judges the commit, and wait for the verdict; a run without one ends. Raises `RunEnded`."""
     await github_status.set_headline(
         context.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
     )
-    verdict = await await_verdict(context, head_sha, strategy.ci, overtaken)
-    if verdict.state is CiState.NEVER_CAME:
-        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
+    verdict = await await_verdict(context, head_sha, strategy.ci, superseded)
     if verdict.state is CiState.ABSENT:
         if strategy.ci.when_absent == "fail":
             raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")

@@ -31,6 +31,7 @@ move_to_ci = db_step(own_phases.move_to_ci)
 send_back = db_step(own_phases.send_back)
 fail_phase = db_step(own_phases.fail_phase)
 complete_phase = db_step(own_phases.complete_phase)
+mark_snapshot = db_step(own_phases.mark_snapshot)
 
 record_findings = db_step(finding_rows.record)
 resolve_findings = db_step(finding_rows.resolve)

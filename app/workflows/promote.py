@@ -12,14 +12,15 @@ from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.github_errors import BranchMoved
 from app.workflows import ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
-from app.workflows.phase import run_phase
+from app.workflows.own_engine import OwnEngine, PhaseProgress
+from app.workflows.phase import run_phases
 from app.workflows.repositories import repo_of
-from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.start_run import compile_run_strategy, read_base_commit
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
 
-MAX_BASE_MERGES = PlannedTier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
+_EXTRA_TIER = PlannedTier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
 
 
 async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> str:
@@ -38,10 +39,10 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
             before, head_sha = head_sha, merge.sha or head_sha
             await db_steps.record_push(context.run_id, None, head_sha)
             await github_status.supersede_check(context, before, head_sha)
-            mended = await _judge_merge(context, strategy, head_sha)
-            if mended is None:
+            failure = await _judge_merge(context, strategy, head_sha)
+            if failure is None:
                 continue
-            start = AttemptStart(head_sha=head_sha, feedback=(mended,))
+            start = AttemptStart(head_sha=head_sha, feedback=(failure,))
         if strategy.engine is Engine.EXTERNAL:
             raise RunEnded(
                 RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
@@ -53,9 +54,11 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
         await db_steps.move_run(
             context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} came up while merging the base"
         )
-        await db_steps.move_tier(context.run_id, MAX_BASE_MERGES.tier_id, TierState.RUNNING, phase.phase_id)
-        head_sha = await run_phase(context, strategy, phase, start)
-        await db_steps.move_tier(context.run_id, MAX_BASE_MERGES.tier_id, TierState.COMPLETE, phase.phase_id)
+        await db_steps.move_tier(context.run_id, _EXTRA_TIER.tier_id, TierState.RUNNING, phase.phase_id)
+        own = OwnEngine(PhaseContext(context=context, strategy=strategy, phase=phase), PhaseProgress(start=start))
+        await run_phases(own)
+        head_sha = own.head_sha
+        await db_steps.move_tier(context.run_id, _EXTRA_TIER.tier_id, TierState.COMPLETE, phase.phase_id)
     raise RunEnded(
         RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
         f"{context.base_branch} moved {MAX_MERGES} times while the run was ending",
@@ -94,7 +97,7 @@ async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
 
 
 async def _judge_merge(context: RunContext, strategy: Strategy, head_sha: str) -> Feedback | None:
-    """Wait for CI on the merge; None when it is not red. Raises `RunEnded` when it never comes."""
+    """The failure where CI finds the merge red, else None. Raises `RunEnded` at the deadline."""
     await db_steps.move_run(context.run_id, RunState.CI_RUNNING, f"{context.base_branch} merged into the branch")
     await github_status.set_headline(
         context.run_id,
@@ -102,8 +105,6 @@ async def _judge_merge(context: RunContext, strategy: Strategy, head_sha: str) -
         f"CI judges {head_sha[:7]}, the branch with {context.base_branch} merged.",
     )
     verdict = await ci_wait.await_verdict(context, head_sha, strategy.ci)
-    if verdict.state is CiState.NEVER_CAME:
-        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"CI did not judge {head_sha[:7]} in time: {verdict.reason}")
     if verdict.state is CiState.RED:
         return await ci_wait.failure_feedback(context, head_sha, verdict)
     return None
@@ -121,7 +122,7 @@ def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Pla
     """The plan with one more phase, in a tier of its own."""
     phase = PlannedPhase(
         phase_id=f"FRESH-BASE-{number}",
-        tier_id=MAX_BASE_MERGES.tier_id,
+        tier_id=_EXTRA_TIER.tier_id,
         phase_index=len(plan.phases),
         name=f"Make the branch work with the newest {context.base_branch}",
         description=f"{context.base_branch} moved while the run was working, and the two do not fit together.",
@@ -134,7 +135,7 @@ def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Pla
         complexity=Complexity.MEDIUM,
         builder_mode=BuilderMode.COMPOSE,
     )
-    tier = MAX_BASE_MERGES.model_copy(update={"tier_index": len(plan.tiers)})
+    tier = _EXTRA_TIER.model_copy(update={"tier_index": len(plan.tiers)})
     tiers = plan.tiers if any(t.tier_id == tier.tier_id for t in plan.tiers) else (*plan.tiers, tier)
     return Plan(tiers=tiers, phases=(*plan.phases, phase)), phase
 

@@ -7,10 +7,8 @@ from app.domain import diff, patch_policy
 from app.domain.budget import Role
 from app.domain.findings import Finding
 from app.domain.patch import FileChange, Patch
-from app.domain.plan import PlannedPhase
-from app.domain.ruleset import CiProfile, PatchRules
+from app.domain.ruleset import CiProfile
 from app.domain.states import RunState
-from app.domain.strategy import Strategy
 from app.github import commits, pulls, reviews, text
 from app.github.commits import WorkBranch
 from app.github.github_errors import BranchMoved
@@ -19,7 +17,7 @@ from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.services import call_db
 from app.workflows.start_run import read_base_commit
 from app.workflows.steps import effect, optional_effect
@@ -32,34 +30,26 @@ class GatedPatch:
     patch: Patch
 
 
-def gate_patch(built: AttemptResult, phase: PlannedPhase, rules: PatchRules) -> GatedPatch | tuple[Finding, ...]:
+def gate_patch(phase: PhaseContext, built: AttemptResult) -> GatedPatch | tuple[Finding, ...]:
     """Judge an attempt: the right to push its patch, or what forbids it."""
-    refused = patch_policy.check_patch(built.patch, phase, rules) + patch_policy.check_conflicts(
-        built.patch, built.conflicts
-    )
+    forbidden = patch_policy.check_patch(built.patch, phase.phase, phase.strategy.patch)
+    refused = built.refused or forbidden + patch_policy.check_conflicts(built.patch, built.conflicts)
     return refused or GatedPatch(built.patch)
 
 
 @effect
-async def push(
-    context: RunContext,
-    strategy: Strategy,
-    phase: PlannedPhase,
-    attempt: int,
-    start: AttemptStart,
-    gated: GatedPatch,
-    summary: str,
-) -> str:
+async def push(phase: PhaseContext, attempt: int, start: AttemptStart, gated: GatedPatch, summary: str) -> str:
     """Commit the patch on top of the attempt's start and return the commit's sha.
 
     Raises `RunEnded` when somebody else wrote to the branch: the run does not build on what it did not make.
     """
+    context = phase.context
     repo = await repo_of(context.repository, context.installation_id)
     message = text.commit_message(
         run_id=context.run_id,
-        phase=phase,
+        phase=phase.phase,
         attempt=attempt,
-        strict=strategy.of_phase(phase.phase_id).ci_profile is CiProfile.STRICT,
+        strict=phase.rules.ci_profile is CiProfile.STRICT,
         requester_login=context.requester,
         requester_id=context.requester_id or None,
         summary=summary,
@@ -97,8 +87,9 @@ async def ensure_pull(context: RunContext) -> int:
 
 
 @optional_effect
-async def post_review(context: RunContext, phase: PlannedPhase, head_sha: str, audit: Audit) -> None:
+async def post_review(phase: PhaseContext, head_sha: str, audit: Audit) -> None:
     """One review for one audit; threads of findings that are fixed are resolved."""
+    context = phase.context
     run = await call_db(run_rows.get, context.run_id)
     if run.pull_number is None:
         return
@@ -122,10 +113,10 @@ async def post_review(context: RunContext, phase: PlannedPhase, head_sha: str, a
 
 
 @optional_effect
-async def keep_snapshot(context: RunContext, phase: PlannedPhase, head_sha: str) -> None:
+async def keep_snapshot(phase: PhaseContext, head_sha: str) -> None:
     """Keep the phase's green commit as `refs/autopack/<run>/<phase>`; where GitHub refuses that, it is left out."""
-    repo = await repo_of(context.repository, context.installation_id)
-    await commits.keep_snapshot(repo, context.run_id, phase.phase_id, head_sha)
+    repo = await repo_of(phase.context.repository, phase.context.installation_id)
+    await commits.keep_snapshot(repo, phase.run_id, phase.phase_id, head_sha)
 
 
 @effect

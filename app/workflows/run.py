@@ -9,11 +9,13 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import comments, text
 from app.github.github_errors import BranchMoved, GitHubRefused, GitHubUnavailable
-from app.workflows import db_steps, external_run, finish_run, github_status, promote, start_run
+from app.workflows import db_steps, finish_run, github_status, promote, start_run
 from app.workflows.build import AttemptStart
-from app.workflows.phase import run_phase
+from app.workflows.own_engine import OwnEngine, PhaseProgress
+from app.workflows.phase import run_phases
+from app.workflows.posted_engine import PostedEngine
 from app.workflows.repositories import repo_of
-from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.services import NotConfigured, stopping
 from app.workflows.steps import optional_effect
 from app.workflows.waiting import raise_if_stopped, with_provider_pauses
@@ -99,7 +101,9 @@ async def _playbook(context: RunContext, governed: tuple[Plan, Strategy] | None)
         )
     head_sha = context.base_sha
     if strategy.engine is Engine.EXTERNAL:
-        head_sha = await external_run.build(context, plan, strategy)
+        posted = PostedEngine(context, plan, strategy, head_sha)
+        await run_phases(posted)
+        head_sha = posted.head_sha
     else:
         for tier in plan.tiers:
             head_sha = await _run_tier(context, plan, strategy, tier, head_sha)
@@ -124,7 +128,10 @@ async def _run_tier(context: RunContext, plan: Plan, strategy: Strategy, tier: P
     await db_steps.move_tier(context.run_id, tier.tier_id, TierState.RUNNING, "its turn has come")
     for phase in plan.phases_of(tier.tier_id):
         await db_steps.move_run(context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} is next")
-        head_sha = await run_phase(context, strategy, phase, AttemptStart(head_sha=head_sha))
+        start = PhaseProgress(start=AttemptStart(head_sha=head_sha))
+        own = OwnEngine(PhaseContext(context=context, strategy=strategy, phase=phase), start)
+        await run_phases(own)
+        head_sha = own.head_sha
     outcome = await db_steps.tier_outcome_of(context.run_id, tier.tier_id)
     await db_steps.move_tier(context.run_id, tier.tier_id, outcome, "its last phase has ended")
     if outcome is TierState.NOT_CLEAN and strategy.not_clean_fails_run:

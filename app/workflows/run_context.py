@@ -3,9 +3,10 @@
 from app.agents.tasks import IssueText
 from app.domain.budget import Exhausted
 from app.domain.frozen import Frozen
+from app.domain.plan import PlannedPhase
 from app.domain.ruleset import RepositorySettings
 from app.domain.states import RunState
-from app.domain.strategy import RunOptions
+from app.domain.strategy import PhaseStrategy, RunOptions, Strategy
 
 
 class RunContext(Frozen):
@@ -39,6 +40,26 @@ class RunContext(Frozen):
     @property
     def issue_number(self) -> int:
         return self.issue.number or 0
+
+
+class PhaseContext(Frozen):
+    """A phase and what governs it."""
+
+    context: RunContext
+    strategy: Strategy
+    phase: PlannedPhase
+
+    @property
+    def run_id(self) -> str:
+        return self.context.run_id
+
+    @property
+    def phase_id(self) -> str:
+        return self.phase.phase_id
+
+    @property
+    def rules(self) -> PhaseStrategy:
+        return self.strategy.of_phase(self.phase_id)
 
 
 class RunEnded(Exception):
