@@ -3,7 +3,6 @@
 Everything that a client may read back at once (states, counts, findings) is in the database when the answer is sent.
 """
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from typing import TypeVar
@@ -31,6 +30,7 @@ from app.runs import api_commands, audits, builder_results, submissions
 from app.runs.api_commands import IssueReceipt, RunTarget
 from app.runs.submissions import PostOutcome
 from app.workflows import on_demand_audit
+from app.workflows.answers import wait_for_answer
 from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at, repo_of
 from app.workflows.run import start_workflow
@@ -215,10 +215,5 @@ async def _await_answer(run_id: str, posted: PostOutcome[R]) -> R:
     await notify_run(run_id)
     if posted.at_work is None:
         return posted.receipt
-    deadline = asyncio.get_running_loop().time() + ANSWER_SECONDS
-    while asyncio.get_running_loop().time() < deadline:
-        answer = await call_db(submissions.get_answer, posted.at_work)
-        if answer is not None:
-            return type(posted.receipt).model_validate(answer)
-        await asyncio.sleep(0.1)
-    return posted.receipt
+    answer = await wait_for_answer(run_id, posted.at_work, ANSWER_SECONDS)
+    return posted.receipt if answer is None else type(posted.receipt).model_validate(answer)

@@ -14,6 +14,7 @@ from app.domain.strategy import Strategy
 from app.runs import pending_work
 from app.runs.pending_work import CompletionResult, PendingPhases, PendingWork
 from app.workflows import ci_wait, github_status
+from app.workflows.answers import announce_answers
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, fetch_start, open_worktree
 from app.workflows.phase_engine import Attempt, AttemptOutcome
@@ -79,7 +80,7 @@ class PostedEngine:
             unused = pending_work.patch_conflict_finding(phase.phase_id, applied.problem, Severity.MINOR)
             await _record_work_findings(phase.run_id, phase.phase_id, (unused,), f"attempt {work.attempt}")
         if applied.count == 0 and work.head_sha is not None:
-            await _record_pushed(phase.run_id, phase.phase_id, work, self.head_sha, 0)
+            await self._record_pushed(phase, self.head_sha)
             return _unchanged(work.head_sha)
         self.suggested = applied.count - len(own)
         raise_if_ended(await _read_pending(phase.run_id))  # nothing is pushed for a run that has ended
@@ -94,8 +95,7 @@ class PostedEngine:
 
     async def record_push(self, attempt: Attempt, built: AttemptResult, head_sha: str) -> None:  # noqa: ARG002
         """Answer those who posted the work: it is pushed."""
-        phase = attempt.phase
-        await _record_pushed(phase.run_id, phase.phase_id, self.work, head_sha, self.suggested)
+        await self._record_pushed(attempt.phase, head_sha)
 
     async def audit_commit(self, attempt: Attempt, head_sha: str, early: Audit | None) -> Audit | None:  # noqa: ARG002
         """None: an audit is posted when its auditor is ready, also after CI's verdict."""
@@ -111,12 +111,18 @@ class PostedEngine:
             return
         found = ci_wait.as_findings(outcome.ci.failed) if outcome.ci is not None else outcome.refused
         await _send_back_work(attempt.phase.run_id, attempt.phase.phase_id, self.work, found)
+        announce_answers(self.context.run_id)
 
     async def complete(self, attempt: Attempt, outcome: AttemptOutcome, cause: str) -> bool:  # noqa: ARG002
         """Complete the phase if it is audited and nothing newer was posted."""
         phase = attempt.phase
         result = await _complete_work(phase.run_id, phase.phase_id, self.work, cause)
+        announce_answers(self.context.run_id)
         return result is CompletionResult.COMPLETE
+
+    async def _record_pushed(self, phase: PhaseContext, head_sha: str) -> None:
+        await _record_pushed(phase.run_id, phase.phase_id, self.work, head_sha, self.suggested)
+        announce_answers(self.context.run_id)
 
     async def _wait(self) -> None:
         """Wait for something to be posted, or for the deadline. Raises `RunStopped` and `RunEnded`."""
