@@ -5,7 +5,6 @@ from datetime import datetime
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.db import run_rows
 from app.db.engine import LOCK, Database
 from app.db.linked_runs import RESULTS_AWAITED, next_run_id
 from app.db.run_rows import record_transition
@@ -17,27 +16,29 @@ from app.domain.strategy import Strategy
 from app.runs import transitions
 
 
-def create_next(db: Database, run_id: str, at: datetime) -> str | None:
+def create_next(db: Database, run_id: str, now: datetime) -> str | None:
     """Create the run that does the next part of the plan, on this one's branch; its id, also when it is there already.
 
     None when nothing is left to do, the run did not end well or only planned, or another run is in the way.
     """
     with db.writing() as session:
-        return create_after(session, session.get_one(Run, run_id, with_for_update=LOCK), at)
-
-
-def create_next_or_say_why(db: Database, run_id: str, now: datetime) -> str | None:
-    """`create_next`; where a part is left and no run can do it, the run says so in a notice."""
-    following = create_next(db, run_id, now)
-    if following is None and (why := why_not_continued(db, run_id)):
-        run_rows.add_notice(db, run_id, why)
-    return following
+        return create_after(session, session.get_one(Run, run_id, with_for_update=LOCK), now)
 
 
 def create_after(session: Session, before: Run, at: datetime) -> str | None:
-    """`create_next` within a transaction that holds the run before; with its strategy, where that is frozen already."""
+    """`create_next` within a transaction that holds the run before; with its strategy, where that is frozen already.
+
+    Where a part is left and no run can do it, the run before says so in a notice.
+    """
     if not _has_next_part(before):
         return None
+    following = _create(session, before, at)
+    if following is None and (why := _why_not_continued(session, before)) not in before.notices:
+        before.notices = [*before.notices, why]
+    return following
+
+
+def _create(session: Session, before: Run, at: datetime) -> str | None:
     following = next_run_id(before.run_id, before.part)
     there = session.get(Run, following)
     if there is not None:
@@ -60,16 +61,12 @@ def create_after(session: Session, before: Run, at: datetime) -> str | None:
     return following
 
 
-def why_not_continued(db: Database, run_id: str) -> str:
-    """Why no run does the next part of the plan though this one ended well; empty where nothing is missing."""
-    with db.reading() as session:
-        run = session.get_one(Run, run_id)
-        following = next_run_id(run_id, run.part)
-        there = session.get(Run, following)
-    if not _has_next_part(run) or (there is not None and there.follows == run_id):
-        return ""
-    why = "another run is on for this issue" if there is None else f"there is another run with its id, {following}"
-    return f"Part {run.part + 1} of {run.parts} was not begun: {why}."
+def _why_not_continued(session: Session, run: Run) -> str:
+    """Why no run does the next part of the plan though this one ended well."""
+    following = next_run_id(run.run_id, run.part)
+    taken = session.get(Run, following) is not None
+    why = f"there is another run with its id, {following}" if taken else "another run is on for this issue"
+    return f"Part {run.part + 1} of {run.parts} was not started: {why}."
 
 
 def _has_next_part(run: Run) -> bool:

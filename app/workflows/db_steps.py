@@ -19,7 +19,7 @@ tier_outcome_of = db_step(tier_outcome.read_tier_outcome)
 append_phase = db_step(run_rows.append_phase)
 add_notice = db_step(run_rows.add_notice)
 get_stop_request = db_step(run_rows.get_stop_request)
-create_next = db_step(continuation.create_next_or_say_why)
+create_next = db_step(continuation.create_next)
 mark_announced = db_step(run_rows.mark_announced)
 
 start_attempt = db_step(own_phases.start_attempt)

@@ -54,6 +54,11 @@ def test_asked_for_by_many_it_is_created_once(db: Database) -> None:
     assert at_once(6, lambda _: continuation.create_next(db, "r1", NOW)) == ["r1-part-2"] * 6
 
 
+def notices(db: Database, run_id: str) -> list[str]:
+    with db.reading() as session:
+        return session.get_one(Run, run_id).notices
+
+
 @pytest.mark.parametrize("state", [one for one in RunState if one.terminal and one is not RunState.DONE_SUCCESS])
 def test_nothing_follows_a_run_that_did_not_end_well(db: Database, state: RunState) -> None:
     first_of_three(db)
@@ -74,7 +79,8 @@ def test_another_run_that_is_on_for_the_issue_goes_first(db: Database) -> None:
     succeed(db, "r1")
     run_rows.create(db, new_run("r2"), NOW)
     assert continuation.create_next(db, "r1", NOW) is None
-    assert continuation.why_not_continued(db, "r1") == "Part 2 of 3 was not begun: another run is on for this issue."
+    assert continuation.create_next(db, "r1", NOW) is None, "a repeat says nothing more"
+    assert notices(db, "r1") == ["Part 2 of 3 was not started: another run is on for this issue."]
 
 
 def test_a_part_whose_id_was_taken_meanwhile_is_not_begun_and_says_so(db: Database) -> None:
@@ -82,15 +88,15 @@ def test_a_part_whose_id_was_taken_meanwhile_is_not_begun_and_says_so(db: Databa
     succeed(db, "r1")
     run_rows.create(db, new_run("r1-part-2", issue=8), NOW)
     assert continuation.create_next(db, "r1", NOW) is None
-    assert "there is another run with its id, r1-part-2" in continuation.why_not_continued(db, "r1")
+    assert "there is another run with its id, r1-part-2" in notices(db, "r1")[0]
 
 
 def test_nothing_is_said_where_no_part_is_missing(db: Database) -> None:
     first_of_three(db)
-    assert continuation.why_not_continued(db, "r1") == ""
+    assert continuation.create_next(db, "r1", NOW) is None
     succeed(db, "r1")
     assert continuation.create_next(db, "r1", NOW) == "r1-part-2"
-    assert continuation.why_not_continued(db, "r1") == ""
+    assert notices(db, "r1") == []
 
 
 def test_a_part_that_is_divided_again_makes_more_parts(db: Database) -> None:
@@ -151,6 +157,7 @@ def test_a_part_whose_id_is_taken_does_not_hinder_the_end_of_the_one_before(db: 
     complete(db, "r1", "P1")
     assert run_rows.get(db, "r1").state is RunState.DONE_SUCCESS
     assert run_rows.get(db, "r1-part-2").follows is None
+    assert notices(db, "r1") == ["Part 2 of 2 was not started: there is another run with its id, r1-part-2."]
     assert continuation.create_next(db, "r1", NOW) is None
 
 
