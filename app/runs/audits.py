@@ -167,8 +167,7 @@ def _take(
     submissions.record_findings(session, run, phase, (*found, *refused), f"audit {number}", now)
     phase_moves.book_tokens(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
     if phase.state == PhaseState.GATE or late:
-        built = newest_submission(session, run.run_id, phase.phase_id, Role.BUILDER)
-        stored.judged_submission_id = built.id if built else None
+        stored.judged_submission_id = _newest_result_id(session, phase)
     ready = not late and phase_moves.status_of(session, run, phase) is PhaseStatus.READY_TO_PUSH
     pushing = ready and bool(patches) and not refused
     if late:
@@ -191,6 +190,11 @@ def _take(
         return PostOutcome(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
     return PostOutcome(receipt)
+
+
+def _newest_result_id(session: Session, phase: Phase) -> int | None:
+    built = newest_submission(session, phase.run_id, phase.phase_id, Role.BUILDER)
+    return built.id if built else None
 
 
 def _receipt(phase: Phase, result: AuditorResult, message: str, patches_applied: int = 0) -> AuditReceipt:
