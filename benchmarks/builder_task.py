@@ -122,9 +122,7 @@ async def build_once(number: int) -> str:
         notes=FILES["AGENTS.md"],
     )
     await build(task, deps)
-    diff = (await worktree.patch()).diff
-    await worktree.close()
-    return diff
+    return (await worktree.patch()).diff
 
 
 def make_repository(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -41,8 +40,6 @@ class AgentDeps:
     worktree: Worktree | None = None
     commands_allowed: bool = False
     command_timeout_seconds: float = Limits().wall_seconds
-    read_only_paths: tuple[Path, ...] = ()
-    """Places outside the worktree that commands may read, such as a toolchain."""
 
 
 def make_agent(role: Role, answer: type[Answer], tools: Sequence[Tool[AgentDeps]] = ()) -> Agent[AgentDeps, Answer]:

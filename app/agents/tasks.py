@@ -36,7 +36,6 @@ class _Task(Frozen):
 
 
 class PlannerTask(_Task):
-    feedback: tuple[Feedback, ...] = ()
     max_phases: int = 25
 
 

@@ -181,7 +181,7 @@ async def run_command(ctx: RunContext[AgentDeps], command: str) -> str:
         nonlocal ran_here
         ran_here = True
         limits = Limits(wall_seconds=ctx.deps.command_timeout_seconds)
-        return await sandbox.run_command(worktree, command, limits=limits, read_only=ctx.deps.read_only_paths)
+        return await sandbox.run_command(worktree, command, limits=limits)
 
     in_workflow = DBOS.workflow_id is not None
     result = await (DBOS.run_step_async({"name": "builder.run_command"}, step) if in_workflow else step())

@@ -15,7 +15,7 @@ from app.github.text.status_text import HEADLINES, finding_place, models_and_tok
 
 MAX_DOCUMENT = 2_000_000
 """Characters of one table: a file has more room than a comment."""
-_UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes", Kind.ATTEMPTS: "attempts"}
+_UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes"}
 
 
 def tier_path(tier: TierSummary) -> str:

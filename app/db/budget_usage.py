@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db.engine import Database
 from app.db.tables import ModelCallRow, Phase, Run
 from app.domain.budget import MAX_MERGES, Cap, Kind, Scope
 from app.domain.strategy import Strategy
@@ -19,14 +18,11 @@ _USED = sa.func.coalesce(
 _RESERVED = sa.func.coalesce(sa.func.sum(sa.case((ModelCallRow.settled, 0), else_=ModelCallRow.reserved)), 0)
 
 
-def load_caps(db: Database, run_id: str) -> tuple[Cap, ...]:
-    """All caps of the run: its own first, then its issue's, its tiers' and its phases'."""
-    with db.reading() as session:
-        return read_caps(session, session.get_one(Run, run_id))
-
-
 def read_caps(session: Session, run: Run, issue_token_cap: int | None = None) -> tuple[Cap, ...]:
-    """As `of_run`. `issue_token_cap` holds until the run's strategy says what its issue may use."""
+    """All caps of the run: its own first, then its issue's, its tiers' and its phases'.
+
+    `issue_token_cap` holds until the run's strategy says what its issue may use.
+    """
     spent = _spent_by_phase(session, run.run_id)
     strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
     own = _cap(Scope.RUN, run.run_id, run.token_cap, _sum(spent.values()))

@@ -37,7 +37,6 @@ class Kind(StrEnum):
     CI_RUNS = "ci_runs"
     MINUTES = "minutes"
     """Of active work."""
-    ATTEMPTS = "attempts"
 
     @property
     def unit(self) -> str:

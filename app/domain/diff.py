@@ -14,7 +14,7 @@ from app.domain.patch import ChangeKind
 Side = Literal["LEFT", "RIGHT"]
 Tag = Literal["+", "-", " "]
 
-_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@(.*)", re.DOTALL)
+_HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@.*", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 _ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -47,7 +47,6 @@ class Hunk:
     old_lines: int
     new_start: int
     new_lines: int
-    section: str
     lines: tuple[Line, ...]
 
     @property
@@ -91,15 +90,6 @@ def parse(diff: str) -> list[FileDiff]:
     """Parse a diff as git or `diff -u` writes it; text around the files is skipped. Raises DiffSyntaxError."""
     reader = _Reader(diff)
     return list(_files(reader))
-
-
-def parse_hunks(patch: str) -> tuple[Hunk, ...]:
-    """Parse hunks without file headers, as in the `patch` field of GitHub's API. Raises DiffSyntaxError."""
-    reader = _Reader(patch)
-    hunks = _hunks(reader)
-    if reader.line is not None and reader.line.strip():
-        raise reader.error("expected a hunk (@@ -1,2 +1,2 @@)")
-    return hunks
 
 
 class _Reader:
@@ -257,9 +247,9 @@ def _hunk(reader: _Reader) -> Hunk:
     if match is None:
         raise reader.error("a hunk's first line must look like @@ -1,2 +1,2 @@")
     reader.take()
-    old_start, old_lines, new_start, new_lines = (1 if part is None else int(part) for part in match.groups()[:4])
+    old_start, old_lines, new_start, new_lines = (1 if part is None else int(part) for part in match.groups())
     lines = _body(reader, old_start, old_lines, new_start, new_lines)
-    return Hunk(old_start, old_lines, new_start, new_lines, match[5].strip(), lines)
+    return Hunk(old_start, old_lines, new_start, new_lines, lines)
 
 
 def _body(reader: _Reader, old_no: int, old_left: int, new_no: int, new_left: int) -> tuple[Line, ...]:

@@ -19,13 +19,11 @@ class Headline(StrEnum):
     AUDITING = "auditing"
     WAITING_FOR_CI = "waiting for CI"
     WAITING_FOR_YOU = "waiting for you"
-    PAUSED = "paused"
     BUDGET = "budget"
     PROVIDER_DOWN = "provider down"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    RESUMED = "resumed after a crash"
 
 
 class PhaseView(Frozen):

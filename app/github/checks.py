@@ -46,14 +46,12 @@ async def upsert_check(
     head_sha: str,
     external_id: str,
     text: CheckText,
-    *,
-    details_url: str | None = None,
 ) -> int:
     """Make the App's check run `name` on `head_sha` say this; its id (None: refused). Sends nothing when it does.
 
     It is found by name, head sha and `external_id` (the run's id). Texts over GitHub's limit are cut.
     """
-    body = _body(text, details_url)
+    body = _body(text)
 
     async def make() -> CheckRun:
         whole = {"name": name, "head_sha": head_sha, "external_id": external_id, **body}
@@ -95,13 +93,11 @@ async def find_check(repo: Repo, name: str, head_sha: str, external_id: str) -> 
     return max(own, key=lambda check: check.id, default=None)
 
 
-def _body(text: CheckText, details_url: str | None) -> dict[str, Any]:
+def _body(text: CheckText) -> dict[str, Any]:
     output = {"title": text.title[:255], "summary": _cut(text.summary), "text": _cut(text.text)}
     body: dict[str, Any] = {"status": text.status, "output": {key: value for key, value in output.items() if value}}
     if text.conclusion is not None:
         body["conclusion"] = text.conclusion
-    if details_url:
-        body["details_url"] = details_url
     return body
 
 
@@ -111,7 +107,6 @@ def _same_text(check: CheckRun, body: dict[str, Any]) -> bool:
         check.status == body["status"]
         and check.conclusion == body.get("conclusion")
         and all((getattr(check.output, key) or "") == output.get(key, "") for key in ("title", "summary", "text"))
-        and ("details_url" not in body or check.details_url == body["details_url"])
     )
 
 

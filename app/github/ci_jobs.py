@@ -71,11 +71,6 @@ async def rerun_failed(repo: Repo, workflow_run_id: int, attempt: int | None = N
     return await repo.create(look, make)
 
 
-async def run_attempt(repo: Repo, workflow_run_id: int) -> int:
-    """The number of the workflow run's newest attempt, counted from 1."""
-    return (await _workflow_run(repo, workflow_run_id)).run_attempt
-
-
 async def _workflow_run(repo: Repo, run_id: int) -> WorkflowRun:
     response = await repo.call(lambda: repo.rest.actions.async_get_workflow_run(repo.owner, repo.name, run_id))
     return parse_response(response, WorkflowRun)

@@ -11,15 +11,15 @@ from app.github.write_locks import write_lock
 
 
 @optional("a comment")
-async def upsert(repo: Repo, number: int, key: str, body: str, *, known: int | None = None) -> int:
+async def upsert(repo: Repo, number: int, key: str, body: str) -> int:
     """Make the comment marked `key` on issue or PR `number` say `body`; return its id, or None when GitHub refuses.
 
-    Edits only when the text differs, creates when there is none or it was deleted. `known` is the id from an earlier
-    call; it saves listing all comments. The marker is added when `body` lacks it.
+    Edits only when the text differs, creates when there is none or it was deleted. The marker is added when `body`
+    lacks it.
     """
     text = with_marker(body, key)
     async with write_lock(repo, "comment", str(number), key):
-        comment = await _known(repo, known, key) or await _find_or_create(repo, number, key, text)
+        comment = await _find_or_create(repo, number, key, text)
         if not _same(comment.body, text):
             await issues.update_comment(repo, comment.id, text)
     return comment.id
@@ -39,11 +39,6 @@ async def find(repo: Repo, number: int, key: str) -> issues.Comment | None:
 
 async def _find_or_create(repo: Repo, number: int, key: str, text: str) -> issues.Comment:
     return await repo.create(lambda: find(repo, number, key), lambda: issues.create_comment(repo, number, text))
-
-
-async def _known(repo: Repo, comment_id: int | None, key: str) -> issues.Comment | None:
-    comment = await issues.read_comment(repo, comment_id) if comment_id is not None else None
-    return comment if comment is not None and _is_own(repo, comment, key) else None
 
 
 def _is_own(repo: Repo, comment: issues.Comment, key: str) -> bool:

@@ -80,7 +80,6 @@ class Comparison(ApiModel):
     status: str
     ahead_by: int
     behind_by: int
-    total_commits: int = 0
 
 
 class _Sha(ApiModel):

@@ -23,10 +23,8 @@ class Ref(ApiModel):
 
 
 class RepositoryRef(ApiModel):
-    id: int
     full_name: str
     default_branch: str = ""
-    private: bool = False
 
 
 class LabelRef(ApiModel):
@@ -36,10 +34,7 @@ class LabelRef(ApiModel):
 class IssueRef(ApiModel):
     number: int
     title: str = ""
-    body: str | None = None
     state: str = "open"
-    user: Account | None = None
-    labels: tuple[LabelRef, ...] = ()
     pull_request: dict[str, object] | None = None
 
     @property
@@ -50,59 +45,29 @@ class IssueRef(ApiModel):
 class CommentRef(ApiModel):
     id: int
     body: str | None = None
-    user: Account | None = None
     performed_via_github_app: Ref | None = None
 
 
 class BranchRef(ApiModel):
     ref: str
-    sha: str
 
 
 class PullRef(ApiModel):
-    number: int
-    title: str = ""
-    state: str = "open"
-    draft: bool = False
     merged: bool = False
-    merge_commit_sha: str | None = None
-    user: Account | None = None
     head: BranchRef
-    base: BranchRef
 
 
 class SuiteRef(ApiModel):
-    id: int = 0
     head_sha: str
-    head_branch: str | None = None
-    status: str | None = None
-    conclusion: str | None = None
-    app: Ref | None = None
 
 
 class CheckRunRef(ApiModel):
-    id: int
-    name: str
     head_sha: str
-    external_id: str | None = None
-    status: str
-    conclusion: str | None = None
     app: Ref | None = None
-    check_suite: "SuiteBranch | None" = None
-
-
-class SuiteBranch(ApiModel):
-    head_branch: str | None = None
 
 
 class WorkflowRunRef(ApiModel):
-    id: int
-    name: str | None = None
     head_sha: str
-    head_branch: str | None = None
-    status: str | None = None
-    conclusion: str | None = None
-    run_attempt: int = 1
 
 
 class Event(ApiModel):
@@ -160,8 +125,6 @@ class StatusEvent(RepositoryEvent):
 
     name: ClassVar[str] = "status"
     sha: str
-    state: str
-    context: str
 
 
 class PushEvent(RepositoryEvent):
@@ -169,10 +132,8 @@ class PushEvent(RepositoryEvent):
 
     name: ClassVar[str] = "push"
     ref: str
-    before: str
     after: str
     deleted: bool = False
-    forced: bool = False
 
     @property
     def branch(self) -> str | None:
@@ -188,19 +149,12 @@ class InstallationEvent(Event):
 class InstallationRepositoriesEvent(Event):
     name: ClassVar[str] = "installation_repositories"
     repositories_added: tuple["RepositoryName", ...] = ()
-    repositories_removed: tuple["RepositoryName", ...] = ()
 
 
 class RepositoryName(ApiModel):
     """GitHub sends owner and name only here."""
 
-    id: int
     full_name: str
-
-
-class PingEvent(Event):
-    name: ClassVar[str] = "ping"
-    zen: str = ""
 
 
 class BadPayload(ValueError):
@@ -220,7 +174,6 @@ EVENTS: Mapping[str, type[Event]] = {
         PushEvent,
         InstallationEvent,
         InstallationRepositoriesEvent,
-        PingEvent,
     )
 }
 

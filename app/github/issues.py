@@ -109,17 +109,6 @@ async def comments(repo: Repo, number: int) -> list[Comment]:
     return [one.comment() for one in raw]
 
 
-async def read_comment(repo: Repo, comment_id: int) -> Comment | None:
-    """Read one comment; None when it was deleted."""
-    try:
-        response = await repo.call(lambda: repo.rest.issues.async_get_comment(repo.owner, repo.name, comment_id))
-    except GitHubRefused as refusal:
-        if refusal.status in {404, 410}:
-            return None
-        raise
-    return parse_response(response, _RawComment).comment()
-
-
 async def create_comment(repo: Repo, number: int, body: str) -> Comment:
     """Send one request that creates a comment, once: the `make` of `Repo.create`. Use `app.github.comments` instead."""
     response = await repo.rest.issues.async_create_comment(repo.owner, repo.name, number, body=body)
@@ -167,21 +156,3 @@ async def ensure_label(repo: Repo, name: str = LABEL) -> None:
         return parse_response(response, Label)
 
     await repo.create(look, make)
-
-
-@optional("a label")
-async def add_label(repo: Repo, number: int, name: str = LABEL) -> None:
-    """Put a label on an issue; nothing happens when it is there."""
-    await repo.call(lambda: repo.rest.issues.async_add_labels(repo.owner, repo.name, number, labels=[name]))
-
-
-@optional("a label")
-async def remove_label(repo: Repo, number: int, name: str = LABEL) -> None:
-    """Take a label off an issue; nothing happens when it is not there."""
-    try:
-        await repo.call(
-            lambda: repo.rest.issues.async_remove_label(repo.owner, repo.name, number, quote(name, safe=""))
-        )
-    except GitHubRefused as refusal:
-        if refusal.status != 404:
-            raise

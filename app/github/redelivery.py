@@ -22,7 +22,6 @@ class DeliveryAttempt(ApiModel):
     status_code: int = 0
     event: str
     action: str | None = None
-    repository_id: int | None = None
 
     @property
     def succeeded(self) -> bool:

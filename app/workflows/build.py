@@ -71,8 +71,8 @@ async def build_attempt(phase: PhaseContext, attempt: int, start: AttemptStart) 
         feedback=start.feedback,
         findings=start.findings,
     )
-    outcome = await builder.build(task, deps)
-    return AttemptResult(answer=outcome.answer, patch=await worktree.patch(), conflicts=conflicts)
+    answer = await builder.build(task, deps)
+    return AttemptResult(answer=answer, patch=await worktree.patch(), conflicts=conflicts)
 
 
 def model_plan(phase: PhaseContext, choice: ModelChoice, output_tokens: int) -> ModelPlan:

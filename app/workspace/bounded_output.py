@@ -14,10 +14,6 @@ class HeadAndTail:
         self._tail: str = ""
         self._omitted: int = 0
 
-    @property
-    def truncated(self) -> bool:
-        return self._omitted > 0
-
     def write(self, data: bytes, *, final: bool = False) -> None:
         """Add bytes; a character may be split between two calls."""
         text = self._decoder.decode(data, final)
@@ -30,6 +26,6 @@ class HeadAndTail:
 
     def text(self) -> str:
         """Return what was kept, with a line that says how much was left out."""
-        if not self.truncated:
+        if not self._omitted:
             return self._head + self._tail
         return f"{self._head}\n[... {self._omitted} characters left out ...]\n{self._tail}"

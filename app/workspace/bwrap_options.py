@@ -1,6 +1,5 @@
 """What a sandboxed command can see, as bubblewrap's options."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +50,7 @@ def isolation_options(tmp_mib: int) -> list[str]:
     return [*options, "--tmpfs", _TMP]
 
 
-def system_options(read_only: tuple[Path, ...]) -> list[str]:
+def system_options() -> list[str]:
     """Programs and libraries, read-only. Distributions have /bin and /lib as links into /usr, or as directories."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "sbin", "lib", "lib32", "lib64"):
@@ -62,14 +61,10 @@ def system_options(read_only: tuple[Path, ...]) -> list[str]:
             options += ["--ro-bind", str(place), str(place)]
     for name in _ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for path in read_only:
-        options += ["--ro-bind", str(path), str(path)]
     return options
 
 
-def workspace_options(worktree: Path, variables: Mapping[str, str]) -> list[str]:
+def workspace_options(worktree: Path) -> list[str]:
     """The worktree is the only place that lasts. Its `.git` file, which names places outside, is covered."""
-    options = ["--bind", str(worktree), WORKSPACE, "--ro-bind", "/dev/null", f"{WORKSPACE}/.git"]
-    for name, value in variables.items():
-        options += ["--setenv", name, value]
-    return [*options, "--chdir", WORKSPACE]
+    bound = ["--bind", str(worktree), WORKSPACE, "--ro-bind", "/dev/null", f"{WORKSPACE}/.git"]
+    return [*bound, "--chdir", WORKSPACE]

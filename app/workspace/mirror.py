@@ -45,14 +45,6 @@ class TreeEntry:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MergeResult:
-    """A merge without a worktree: `tree` is the merged tree, or None and `conflicts` names the paths to decide."""
-
-    tree: str | None
-    conflicts: tuple[str, ...]
-
-
 class Mirror:
     """The mirror of `owner/name` under `root`. Making one touches nothing; the first `fetch` makes the repository.
 
@@ -120,20 +112,6 @@ class Mirror:
         name = ref if _SHA.fullmatch(ref) or ref.startswith("refs/") else f"refs/heads/{ref}"
         return (await self._git("rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}")).text
 
-    async def read(self, sha: str, path: str) -> bytes | None:
-        """Return a file's content at a commit, None without such a file. Symlinks inside the tree are followed."""
-        request = f"{_checked_sha(sha)}:{safe_path(path)}\n".encode()
-        output = await self._git("cat-file", "--batch", "--follow-symlinks", stdin=request)
-        header, _, body = output.stdout.partition(b"\n")
-        words = header.split()
-        if len(words) == 3 and words[1] == b"blob":
-            return body[: int(words[2])]
-        if words[:1] in ([b"symlink"], [b"dangling"], [b"loop"], [b"notdir"]):
-            return None  # a symlink that leaves the tree or leads nowhere
-        if await self._blob_at(sha, path):
-            raise GitError(("cat-file", "--batch"), 0, f"{path} at {sha} is not on disk; hydrate it first")
-        return None
-
     async def list_files(self, sha: str) -> list[TreeEntry]:
         """Return all files of a commit, sorted by path as git sorts. Sizes are known after `hydrate`."""
         missing = set(await self._missing(sha))
@@ -145,15 +123,6 @@ class Mirror:
         """Return the unified git diff from `base` to `head` (both hydrated), of `paths` only when given."""
         chosen = [safe_path(path) for path in paths or []]
         return await unified_diff(self.path, _checked_sha(base), _checked_sha(head), chosen)
-
-    async def merge_tree(self, ours: str, theirs: str) -> MergeResult:
-        """Merge two commits (both, and their merge base, hydrated) without a worktree and without making a commit."""
-        arguments = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
-        output = await self._git(*arguments, _checked_sha(ours), _checked_sha(theirs), accept=(0, 1))
-        tree, *conflicts = output.stdout.decode(errors="replace").rstrip("\0").split("\0")
-        if output.exit_code == 0:
-            return MergeResult(tree, ())
-        return MergeResult(None, tuple(dict.fromkeys(conflicts)))
 
     async def merge_with_markers(self, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
         """Return a commit that merges both, with conflict markers where they clash, and the paths that clash.
@@ -170,11 +139,6 @@ class Mirror:
     async def changes(self, base: str, head: str) -> tuple[FileChange, ...]:
         """Return what differs between two commits (both hydrated), file by file."""
         return await tree_changes(self.path, _checked_sha(base), _checked_sha(head))
-
-    async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
-        """Whether `ancestor` is `descendant` or one of its ancestors."""
-        arguments = ("merge-base", "--is-ancestor", _checked_sha(ancestor), _checked_sha(descendant))
-        return (await self._git(*arguments, accept=(0, 1))).exit_code == 0
 
     async def merge_base(self, one: str, other: str) -> str | None:
         """Return the best common ancestor of two commits, None when they share no history."""
@@ -208,13 +172,6 @@ class Mirror:
         tree = f"{_checked_sha(sha)}^{{tree}}"
         output = await self._git("rev-list", "--objects", "--no-walk", "--no-object-names", "--missing=print", tree)
         return [line[1:] for line in output.text.splitlines() if line.startswith("?")]
-
-    async def _blob_at(self, sha: str, path: str) -> str | None:
-        listing = await git(
-            "ls-tree", "-z", sha, "--", safe_path(path), cwd=self.path, variables={"GIT_LITERAL_PATHSPECS": "1"}
-        )
-        words = listing.text.split()
-        return words[2] if len(words) > 3 and words[1] == "blob" else None
 
     @asynccontextmanager
     async def _locked(self) -> AsyncGenerator[None]:

@@ -13,9 +13,9 @@ import signal
 import subprocess
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 
@@ -37,7 +37,7 @@ _UMASK = 0o022  # that of most machines, whatever the service's: tests of projec
 _START_SECONDS = 20.0
 _END_SECONDS = 30.0
 _CHUNK = 64 * 1024
-_OUT_OF_TIME = "out of time"
+OUT_OF_TIME = "out of time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,16 @@ class CommandResult:
 
     exit_code: int
     output: str
-    timed_out: bool
-    seconds: float
-    truncated: bool
     changes: tuple[FileChange, ...]
     ended_because: str | None = None
 
 
-@functools.lru_cache(maxsize=4)
-def sandbox_available(bwrap: Path | None = None) -> str | None:
+@functools.cache
+def sandbox_available() -> str | None:
     """Return None when commands can be run, else the reason why not. Tried once; blocks for some 20 ms then."""
     try:
-        program = bwrap or bwrap_path()
-        command = [str(program), *isolation_options(Limits().tmp_mib), *system_options(()), "--", "/bin/sh", "-c", ":"]
+        options = [*isolation_options(Limits().tmp_mib), *system_options()]
+        command = [str(bwrap_path()), *options, "--", "/bin/sh", "-c", ":"]
         trial = subprocess.run(
             command, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=_START_SECONDS, check=False
         )
@@ -89,62 +86,30 @@ def sandbox_available(bwrap: Path | None = None) -> str | None:
     return f"bubblewrap does not work here ({message}); it needs unprivileged user namespaces"
 
 
-async def run_command(
-    worktree: Worktree,
-    command: str,
-    *,
-    limits: Limits | None = None,
-    read_only: tuple[Path, ...] = (),
-    variables: Mapping[str, str] | None = None,
-    bwrap: Path | None = None,
-) -> CommandResult:
+async def run_command(worktree: Worktree, command: str, *, limits: Limits | None = None) -> CommandResult:
     """Run a shell command in the worktree (seen as /workspace) and record which files it changed.
 
-    `read_only` paths are visible at their own places, `variables` are added to the command's few. A command that
-    passes a limit is ended with all its processes. Raises SandboxError when no sandbox can be made.
+    A command that passes a limit is ended with all its processes. Raises SandboxError when no sandbox can be made.
     """
     bounds = limits or Limits()
-    reason = await asyncio.to_thread(sandbox_available, bwrap)
+    reason = await asyncio.to_thread(sandbox_available)
     if reason is not None:
         raise SandboxError(f"The command was not run: {reason}")
     if "\0" in command:
         raise SandboxError("The command was not run: it contains a NUL character")
-    options = [
-        *isolation_options(bounds.tmp_mib),
-        *system_options(read_only),
-        *workspace_options(worktree.path, variables or {}),
-    ]
-    program = bwrap or bwrap_path()
+    options = [*isolation_options(bounds.tmp_mib), *system_options(), *workspace_options(worktree.path)]
 
-    async def action() -> _Run:
+    async def action() -> CommandResult:
         try:
-            return await _run(program, options, command, bounds, worktree.path)
+            return await _run(bwrap_path(), options, command, bounds, worktree.path)
         finally:  # a program of the service's user must not lie there for other users of the machine
             await asyncio.to_thread(restrict, worktree.path)
 
-    run, changes = await worktree.record(action)
-    return CommandResult(
-        exit_code=run.exit_code,
-        output=run.output,
-        timed_out=run.timed_out,
-        seconds=run.seconds,
-        truncated=run.truncated,
-        changes=changes,
-        ended_because=run.ended_because,
-    )
+    result, changes = await worktree.record(action)
+    return replace(result, changes=changes)
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    exit_code: int
-    output: str
-    timed_out: bool
-    seconds: float
-    truncated: bool
-    ended_because: str | None
-
-
-async def _run(program: Path, options: list[str], command: str, limits: Limits, worktree: Path) -> _Run:
+async def _run(program: Path, options: list[str], command: str, limits: Limits, worktree: Path) -> CommandResult:
     started = time.monotonic()
     output = HeadAndTail(limits.output_characters)
     with _pipes() as pipes:
@@ -161,12 +126,10 @@ async def _run(program: Path, options: list[str], command: str, limits: Limits, 
         finally:
             await _end(process, namespace, draining)
     code = process.returncode or 0
-    return _Run(
+    return CommandResult(
         exit_code=TIMEOUT_EXIT_CODE if ended_because else (128 - code if code < 0 else code),
         output=output.text(),
-        timed_out=ended_because == _OUT_OF_TIME,
-        seconds=time.monotonic() - started,
-        truncated=output.truncated,
+        changes=(),
         ended_because=ended_because,
     )
 
@@ -277,7 +240,7 @@ async def _watch(
             if done:
                 return None
             if time.monotonic() - started > limits.wall_seconds:
-                return _OUT_OF_TIME
+                return OUT_OF_TIME
             used = namespace.usage()
             if used.threads > limits.processes:
                 return f"more than {limits.processes} processes"

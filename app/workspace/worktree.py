@@ -185,12 +185,6 @@ class Worktree:
             if path.name != ".git":
                 delete_tree(path)
 
-    async def close(self) -> None:
-        """Give the worktree up. It is out of the way at once and deleted in the background."""
-        async with self._turn:
-            self._discard()
-        empty_trash_soon(self.mirror.root)
-
     def _discard(self) -> None:
         move_to_trash(self.mirror.root, self.path)
         move_to_trash(self.mirror.root, self._git_dir)

@@ -40,7 +40,5 @@ def ledger() -> MemoryLedger:
 
 
 @pytest.fixture
-async def worktree(tmp_path: Path) -> AsyncIterator[Worktree]:
-    opened = await open_worktree(tmp_path, make_repository(tmp_path))
-    yield opened
-    await opened.close()
+async def worktree(tmp_path: Path) -> Worktree:
+    return await open_worktree(tmp_path, make_repository(tmp_path))

@@ -41,9 +41,9 @@ class StepLedger:
 async def build_phase() -> dict[str, object]:
     worktree = await open_worktree(FOLDER, SHA)
     deps = deps_of(Role.BUILDER, StepLedger(), worktree=worktree, commands_allowed=True)  # pyright: ignore[reportArgumentType]
-    outcome = await build(builder_task(), deps)
+    answer = await build(builder_task(), deps)
     patch = await worktree.patch()
-    return {"outcome": outcome, "diff": patch.diff}
+    return {"answer": answer, "diff": patch.diff}
 
 
 async def main() -> None:
@@ -59,8 +59,8 @@ async def main() -> None:
     with SetWorkflowID(WORKFLOW_ID):
         handle = await DBOS.start_workflow_async(build_phase)
     result = await handle.get_result()
-    outcome = result["outcome"]
-    print(json.dumps({"diff": result["diff"], "outcome": outcome.model_dump(mode="json")}), flush=True)  # pyright: ignore[reportAttributeAccessIssue]
+    answer = result["answer"]
+    print(json.dumps({"diff": result["diff"], "answer": answer.model_dump(mode="json")}), flush=True)  # pyright: ignore[reportAttributeAccessIssue]
     DBOS.destroy()
 
 

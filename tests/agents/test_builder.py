@@ -67,16 +67,15 @@ async def test_edits_end_up_in_the_patch(
         [call("write_file", path="docs/slug.md", content="# Slugs\n"), call("delete_file", path="test_slug.py")],
     )
     deps = deps_of(Role.BUILDER, ledger, plan_of(model), worktree=worktree)
-    outcome = await build(builder_task(), deps)
+    answer = await build(builder_task(), deps)
     patch = await worktree.patch()
     assert [(change.path, change.kind) for change in patch.changes] == [
         ("docs/slug.md", "added"),
         ("slug.py", "modified"),
         ("test_slug.py", "deleted"),
     ]
-    assert outcome.answer.summary == "Digits are kept."
-    assert (outcome.requests, outcome.model) == (4, model)
-    assert outcome.usage.total == sum(usage.total for usage in ledger.settled)
+    assert answer.summary == "Digits are kept."
+    assert len(ledger.settled) == 4
 
 
 async def test_mistakes_are_answered_not_fatal(server: ModelServer, ledger: MemoryLedger, worktree: Worktree) -> None:
@@ -225,8 +224,8 @@ async def test_broken_unicode_does_not_end_the_attempt(
     answer = {"status": "done", "summary": "half a pair: \ud800"}
     turn = {"text": "\udfff", "tool_calls": [call("write_file", path="a.txt", content="x\ud800y")]}
     server.play(REPOSITORY, {"builder": {"P1": {1: [turn, {"answer": answer}]}}})
-    outcome = await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
-    assert outcome.answer.summary == "half a pair: ?"
+    answer = await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
+    assert answer.summary == "half a pair: ?"
     assert (await worktree.read_file("a.txt")).text == "x?y"
 
 
@@ -234,8 +233,8 @@ async def test_calls_that_fit_no_tool_are_asked_for_again(
     server: ModelServer, ledger: MemoryLedger, worktree: Worktree
 ) -> None:
     play(server, [call("read_file")], [call("read_file", file="slug.py")], [call("no_such_tool")])
-    outcome = await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
-    assert outcome.answer.status == "done"
+    answer = await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
+    assert answer.status == "done"
 
 
 async def test_outputs_are_bounded(server: ModelServer, ledger: MemoryLedger, worktree: Worktree) -> None:

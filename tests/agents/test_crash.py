@@ -62,7 +62,7 @@ async def test_killed_builder_repeats_one_request_and_rebuilds_its_tree(tmp_path
     assert f"+{stamp}" in result["diff"], "the recorded command was put back, not run again"
     assert "+Digits are kept." in result["diff"]
     assert "[^a-z0-9]+" in result["diff"]
-    assert result["outcome"]["answer"]["status"] == "done"
+    assert result["answer"]["status"] == "done"
     ledger = (tmp_path / "ledger.txt").read_text().splitlines()
     assert Counter(line.split()[0] for line in ledger) == {"reserve": 5, "settle": 5}
 

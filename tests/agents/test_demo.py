@@ -42,8 +42,8 @@ class Story:
         task = BuilderTask(
             repository=REPOSITORY, run_id="r1", issue=IssueText(title="x"), attempt=attempt, phase=self._phase(phase_id)
         )
-        outcome = await build(task, self._deps(Role.BUILDER))
-        assert outcome.answer.status == "done"
+        answer = await build(task, self._deps(Role.BUILDER))
+        assert answer.status == "done"
         command = (sys.executable, "-B", "-m", "unittest")
         tests = await asyncio.create_subprocess_exec(*command, cwd=self.worktree.path, stderr=asyncio.subprocess.PIPE)
         await asyncio.wait_for(tests.communicate(), timeout=60)

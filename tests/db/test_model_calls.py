@@ -9,6 +9,7 @@ import pytest
 from app.db import budget_usage, model_calls, run_rows
 from app.db.engine import Database
 from app.db.model_calls import Reservation
+from app.db.tables import Run
 from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
 from app.domain.states import RunState
 from app.runs import transitions
@@ -30,8 +31,13 @@ def reserve(
     model_calls.reserve(db, Reservation(call_id, run_id, phase_id, role, model, tokens), at, issue_token_cap=issue_cap)
 
 
+def caps_of(db: Database, run_id: str = "r1") -> tuple[Cap, ...]:
+    with db.reading() as session:
+        return budget_usage.read_caps(session, session.get_one(Run, run_id))
+
+
 def run_cap(db: Database, run_id: str = "r1") -> Cap:
-    return budget_usage.load_caps(db, run_id)[0]
+    return caps_of(db, run_id)[0]
 
 
 def standing(db: Database, run_id: str = "r1") -> tuple[float, int]:
@@ -247,7 +253,7 @@ def test_ci_runs_are_counted_once_and_bounded_by_phase_tier_and_run(db: Database
 
 def test_every_cap_of_a_run_is_listed(db: Database) -> None:
     planned_run(db)
-    listed = {(cap.scope, cap.name, cap.kind): cap.limit for cap in budget_usage.load_caps(db, "r1")}
+    listed = {(cap.scope, cap.name, cap.kind): cap.limit for cap in caps_of(db, "r1")}
     assert listed[Scope.ISSUE, "#7", Kind.TOKENS] == 15_000_000
     assert listed[Scope.RUN, "r1", Kind.MINUTES] == 120
     assert listed[Scope.TIER, "T1", Kind.TOKENS] == 3 * 2 * listed[Scope.PHASE, "P1", Kind.TOKENS]

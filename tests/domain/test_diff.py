@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.diff import DiffSyntaxError, FileDiff, Hunk, Line, parse, parse_hunks
+from app.domain.diff import DiffSyntaxError, Hunk, Line, parse
 from app.domain.patch import ChangeKind
+
+HEADER = "--- a/x\n+++ b/x\n"
 
 EVERYTHING = """\
 diff --git a/bin b/bin
@@ -89,7 +91,7 @@ def test_everything_that_git_writes() -> None:
         ("100644", "100755"),
     ]
     assert files[2].hunks == (
-        Hunk(1, 3, 1, 1, "def section", (
+        Hunk(1, 3, 1, 1, (
             Line("-", 1, None, "-- a"), Line("-", 2, None, "++ b"), Line(" ", 3, 1, "x"),
         )),
     )  # fmt: skip
@@ -120,15 +122,13 @@ def test_what_is_no_diff_says_where(diff: str, message: str) -> None:
 
 
 def test_an_empty_line_counts_as_an_empty_context_line() -> None:
-    (hunk,) = parse_hunks("@@ -1,3 +1,3 @@\n-a\n+b\n\n c\n")
+    ((hunk,),) = [file.hunks for file in parse(HEADER + "@@ -1,3 +1,3 @@\n-a\n+b\n\n c\n")]
     assert [line.text for line in hunk.lines] == ["a", "b", "", "c"]
-    with pytest.raises(DiffSyntaxError):
-        parse_hunks("no hunk")
 
 
 def test_which_lines_a_review_may_name() -> None:
-    hunks = parse_hunks("@@ -10,4 +10,4 @@\n ctx\n-old\n+new\n ctx\n ctx\n@@ -30,2 +30 @@\n-gone\n ctx\n")
-    file = FileDiff("x", None, ChangeKind.MODIFIED, binary=False, hunks=hunks)
+    hunks = "@@ -10,4 +10,4 @@\n ctx\n-old\n+new\n ctx\n ctx\n@@ -30,2 +30 @@\n-gone\n ctx\n"
+    (file,) = parse(HEADER + hunks)
     assert [line for line in range(1, 40) if file.commentable("RIGHT", line)] == [10, 11, 12, 13, 30]
     assert [line for line in range(1, 40) if file.commentable("LEFT", line)] == [11, 30]
     assert file.commentable("RIGHT", 13, start_line=10)

@@ -175,4 +175,3 @@ async def test_failed_jobs_are_run_again_once_per_attempt(repo: Repo, github: re
     state["status"] = "completed"
     assert await ci_jobs.rerun_failed(repo, 11, attempt=1) == 2
     assert asked == [1]
-    assert await ci_jobs.run_attempt(repo, 11) == 2

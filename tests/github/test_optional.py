@@ -36,7 +36,6 @@ CALLS: dict[str, Callable[[Repo], Awaitable[object]]] = {
     "reaction to an issue": lambda repo: issues.react_to_issue(repo, 1),
     "reaction to a comment": lambda repo: issues.react_to_comment(repo, 4),
     "label": issues.ensure_label,
-    "label of an issue": lambda repo: issues.add_label(repo, 1),
     "check run": lambda repo: checks.upsert_check(
         repo, "autopack", SHA, "r1", CheckText("in_progress", None, "t", "s")
     ),

@@ -14,16 +14,21 @@ from tests.workspace.remote import NAME, OWNER, HttpRemote, Remote, run_git
 TOKEN = "ghs_averysecrettoken0123456789"
 
 
+async def content(mirror: Mirror, sha: str, path: str) -> bytes:
+    """A file's content at a commit, read without network."""
+    return (await git("cat-file", "blob", f"{sha}:{path}", cwd=mirror.path)).stdout
+
+
 async def test_commits_come_first_and_contents_when_hydrated(mirror: Mirror, remote: Remote) -> None:
     await mirror.fetch(None, "main")
     sha = await mirror.resolve("main")
     assert sha == run_git(remote.work, "rev-parse", "HEAD")
     assert {entry.size for entry in await mirror.list_files(sha)} == {None}
     with pytest.raises(GitError, match="not allowed"):
-        await mirror.read(sha, "README.md")
+        await content(mirror, sha, "README.md")
 
     await mirror.hydrate(None, sha)
-    assert await mirror.read(sha, "README.md") == b"# Demo\n"
+    assert await content(mirror, sha, "README.md") == b"# Demo\n"
     assert TreeEntry("README.md", "100644", 7) in await mirror.list_files(sha)
 
 
@@ -32,19 +37,7 @@ async def test_a_server_without_filters_gives_everything_at_once(tmp_path: Path)
     sha = remote.commit({"a.txt": "a\n"})
     mirror = Mirror(tmp_path / "data", OWNER, NAME, remote.url)
     await mirror.fetch(None)
-    assert await mirror.read(sha, "a.txt") == b"a\n"
-
-
-async def test_what_is_not_a_file_reads_as_none(mirror: Mirror, remote: Remote) -> None:
-    (remote.work / "AGENTS.md").symlink_to("README.md")
-    (remote.work / "outside").symlink_to("/etc/passwd")
-    (remote.work / "dangling").symlink_to("nowhere")
-    sha = remote.commit_work()
-    await mirror.fetch(None, "main")
-    await mirror.hydrate(None, sha)
-    assert await mirror.read(sha, "AGENTS.md") == b"# Demo\n"
-    for path in ("missing", "src", "outside", "dangling", "README.md/x"):
-        assert await mirror.read(sha, path) is None, path
+    assert await content(mirror, sha, "a.txt") == b"a\n"
 
 
 async def test_concurrent_first_fetches_make_one_sound_mirror(mirror: Mirror, remote: Remote, tmp_path: Path) -> None:
@@ -59,7 +52,7 @@ async def test_concurrent_first_fetches_make_one_sound_mirror(mirror: Mirror, re
     assert [await asyncio.wait_for(process.wait(), 60) for process in processes] == [0, 0]
     sha = await mirror.resolve("main")
     await asyncio.gather(*(one.hydrate(None, sha) for one in others))
-    assert await mirror.read(sha, "README.md") == b"# Demo\n"
+    assert await content(mirror, sha, "README.md") == b"# Demo\n"
     await git("fsck", "--connectivity-only", cwd=mirror.path)
 
 
@@ -105,7 +98,7 @@ async def test_a_commit_is_fetched_by_its_sha(mirror: Mirror, remote: Remote) ->
         await mirror.resolve("main")
 
 
-async def test_merges_diffs_and_ancestry_without_a_worktree(mirror: Mirror, remote: Remote) -> None:
+async def test_merges_and_diffs_need_no_worktree(mirror: Mirror, remote: Remote) -> None:
     start = run_git(remote.work, "rev-parse", "HEAD")
     ours = remote.commit({"README.md": "# Ours\n", "new.txt": "n\n"}, branch="ours", start=start)
     clean = remote.commit({"src/app.py": "x = 1\n"}, branch="clean", start=start)
@@ -113,18 +106,17 @@ async def test_merges_diffs_and_ancestry_without_a_worktree(mirror: Mirror, remo
     await mirror.fetch(None)
     for sha in (start, ours, clean, theirs):
         await mirror.hydrate(None, sha)
-    merged = await mirror.merge_tree(ours, clean)
-    assert merged.tree is not None
-    assert merged.conflicts == ()
-    assert (await mirror.merge_tree(ours, theirs)).conflicts == ("README.md",)
-    assert (await mirror.merge_tree(ours, theirs)).tree is None
+    merged, conflicts = await mirror.merge_with_markers(ours, clean)
+    assert conflicts == ()
+    assert await content(mirror, merged, "src/app.py") == b"x = 1\n"
+    marked, conflicts = await mirror.merge_with_markers(ours, theirs)
+    assert conflicts == ("README.md",)
+    assert b"=======\n# Theirs\n" in await content(mirror, marked, "README.md")
     assert "+# Ours" in await mirror.diff(start, ours)
     assert "README" not in await mirror.diff(start, ours, ["new.txt"])
-    assert await mirror.is_ancestor(start, ours)
-    assert not await mirror.is_ancestor(ours, theirs)
     assert await mirror.merge_base(ours, theirs) == start
     await mirror.maintain()
-    assert await mirror.read(ours, "new.txt") == b"n\n"
+    assert await content(mirror, ours, "new.txt") == b"n\n"
 
 
 async def test_the_token_is_in_no_argument_file_or_error(remote: Remote, tmp_path: Path) -> None:
@@ -133,7 +125,7 @@ async def test_the_token_is_in_no_argument_file_or_error(remote: Remote, tmp_pat
         await mirror.fetch(TOKEN, "main")
         sha = await mirror.resolve("main")
         await mirror.hydrate(TOKEN, sha)
-        assert await mirror.read(sha, "README.md") == b"# Demo\n"
+        assert await content(mirror, sha, "README.md") == b"# Demo\n"
         with pytest.raises(GitError) as missing:
             await mirror.fetch(TOKEN, "no-such-branch")
         with pytest.raises(GitError) as denied:

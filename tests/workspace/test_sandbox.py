@@ -3,13 +3,15 @@
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from app.workspace import sandbox
 from app.workspace.bounded_output import HeadAndTail
 from app.workspace.mirror import Mirror
-from app.workspace.sandbox import TIMEOUT_EXIT_CODE, Limits, run_command, sandbox_available
+from app.workspace.sandbox import OUT_OF_TIME, TIMEOUT_EXIT_CODE, Limits, run_command, sandbox_available
 from app.workspace.workspace_errors import SandboxError
 from app.workspace.worktree import Worktree
 from tests.workspace.remote import Remote
@@ -36,8 +38,7 @@ async def test_a_command_works_in_the_worktree(worktree: Worktree) -> None:
     result = await run_command(worktree, "pwd; id -un; echo $CI $HOME; echo problem >&2; cat README.md; exit 3")
     assert result.exit_code == 3
     assert result.output == "/workspace\nbuilder\ntrue /tmp\nproblem\n# Demo\n"
-    assert (result.timed_out, result.truncated, result.ended_because, result.changes) == (False, False, None, ())
-    assert 0 < result.seconds < 20
+    assert (result.ended_because, result.changes) == (None, ())
 
 
 async def test_changes_are_recorded_and_put_back_without_running_again(
@@ -197,11 +198,12 @@ async def test_an_owner_only_umask_changes_no_mode_for_git(mirror: Mirror, remot
 
 async def test_a_timeout_ends_all_processes(worktree: Worktree) -> None:
     command = "setsid sleep 4711.25 & (trap '' TERM; sleep 4711.25) & echo started; sleep 4711.25"
+    started = time.monotonic()
     result = await run_command(worktree, command, limits=Limits(wall_seconds=0.7))
-    assert result.timed_out
+    assert result.ended_because == OUT_OF_TIME
     assert result.exit_code == TIMEOUT_EXIT_CODE
     assert result.output == "started\n"
-    assert result.seconds < 20
+    assert time.monotonic() - started < 20
     assert processes_with("4711.25") == []
 
 
@@ -234,7 +236,6 @@ async def test_memory_is_bounded_for_one_process_and_for_all(worktree: Worktree)
     )
     together = await run_command(worktree, many, limits=Limits(memory_mib=200, wall_seconds=50))
     assert together.ended_because == "more than 200 MiB of memory"
-    assert not together.timed_out
 
 
 async def test_files_and_processor_time_are_bounded(worktree: Worktree) -> None:
@@ -251,7 +252,6 @@ async def test_long_output_keeps_head_and_tail(worktree: Worktree) -> None:
     result = await run_command(
         worktree, "echo first; yes | head -c 5000000; echo last", limits=Limits(output_characters=600)
     )
-    assert result.truncated
     assert result.output.startswith("first\ny\n")
     assert result.output.endswith("y\nlast\n")
     assert "[... 4999411 characters left out ...]" in result.output
@@ -268,24 +268,31 @@ def test_characters_split_between_chunks_stay_whole(cut: int) -> None:
     assert kept.text() == "aäé€x😀"
 
 
-async def test_a_command_can_be_given_more_to_read(worktree: Worktree, tmp_path: Path) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    (tools / "hello").write_text("#!/bin/sh\necho hello $WHO\n")
-    (tools / "hello").chmod(0o755)
-    command = f"{tools}/hello; touch {tools}/x"
-    result = await run_command(worktree, command, read_only=(tools,), variables={"WHO": "you"})
-    assert result.output.startswith("hello you\n")
-    assert [path.name for path in tools.iterdir()] == ["hello"]
+@pytest.fixture
+def broken_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
+    """Put another program in the place of the bundled bubblewrap."""
+
+    def use(program: Path) -> None:
+        sandbox_available.cache_clear()
+        monkeypatch.setattr(sandbox, "bwrap_path", lambda: program)
+
+    yield use
+    sandbox_available.cache_clear()
 
 
-async def test_without_a_sandbox_nothing_is_run(worktree: Worktree, tmp_path: Path) -> None:
+async def test_without_a_sandbox_nothing_is_run(
+    worktree: Worktree, tmp_path: Path, broken_bubblewrap: Callable[[Path], None]
+) -> None:
     refusing = tmp_path / "bwrap"
     refusing.write_text("#!/bin/sh\necho 'No permissions to create new namespace' >&2\nexit 1\n")
     refusing.chmod(0o755)
-    for bwrap, reason in ((refusing, "user namespaces"), (tmp_path / "missing", "cannot be started")):
+    for program, reason in ((refusing, "user namespaces"), (tmp_path / "missing", "cannot be started")):
+        broken_bubblewrap(program)
         with pytest.raises(SandboxError, match=reason):
-            await run_command(worktree, "touch ran", bwrap=bwrap)
+            await run_command(worktree, "touch ran")
+    assert not (worktree.path / "ran").exists()
+
+
+async def test_a_command_with_nul_is_refused(worktree: Worktree) -> None:
     with pytest.raises(SandboxError, match="NUL"):
         await run_command(worktree, "echo \0")
-    assert not (worktree.path / "ran").exists()

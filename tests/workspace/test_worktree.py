@@ -329,13 +329,8 @@ async def test_the_same_edits_give_the_same_patch_on_any_machine(mirror: Mirror,
     assert patches[0] == patches[1]
 
 
-async def test_closing_is_instant_and_sweeping_takes_leftovers(mirror: Mirror, base: str) -> None:
-    first, second, third = [await Worktree.open(mirror, run_id, base) for run_id in ("one", "two", "three")]
-    await first.close()
-    assert not first.path.exists()
-    assert not (mirror.path / "worktrees" / "one").exists()
-    await until_empty(mirror.root / "trash")
-
+async def test_sweeping_takes_leftovers(mirror: Mirror, base: str) -> None:
+    second, third = [await Worktree.open(mirror, run_id, base) for run_id in ("two", "three")]
     unreadable = second.path / "unreadable"
     (unreadable / "inner").mkdir(parents=True)
     unreadable.chmod(0)

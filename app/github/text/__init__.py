@@ -10,7 +10,6 @@ from app.github.text.comment_text import (
     no_run_on_pull,
     permission_refusal,
     plan_comment,
-    settings_error,
     status_answer,
 )
 from app.github.text.commit_message import commit_message, merge_message
@@ -39,7 +38,6 @@ __all__ = [
     "pull_title",
     "review_body",
     "review_comment",
-    "settings_error",
     "status_answer",
     "status_comment",
     "superseded_check",

@@ -1,4 +1,4 @@
-"""Short answers and the one-off comments: plan, refusal, help, settings errors, incident."""
+"""Short answers and the one-off comments: plan, refusal, help, incident."""
 
 from collections.abc import Sequence
 
@@ -94,18 +94,7 @@ def status_answer(view: RunView) -> str:
     return sections(headline(view), links(view), "The status comment is up to date and says the rest.")
 
 
-def settings_error(path: str, line: int | None, problem: str, excerpt: str = "") -> str:
-    """What is wrong with the repository's settings, and where (1-based line)."""
-    place = path if line is None else f"{path}:{line}"
-    return sections(
-        f"### ❌ Autopack cannot use {code(place)}",
-        inline(problem, 2_000),
-        fence(excerpt, "yaml", 2_000) if excerpt else "",
-        "Correct the file on the default branch, then comment `/autopack run` again.",
-    )
-
-
-def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artifacts: Sequence[str] = ()) -> str:
+def incident(view: RunView, excerpt: str, last_diff_stat: str) -> str:
     """The incident pack: what failed, the last diff, findings, CI excerpt, budgets, how to try again."""
     mark, words = HEADLINES[view.headline]
     return sections(
@@ -119,7 +108,6 @@ def incident(view: RunView, excerpt: str, last_diff_stat: str, *, artifacts: Seq
         details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",
         details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
         ledger(view, 14_000),
-        details("Files", bullets((code(path) for path in artifacts), 3_000)) if artifacts else "",
     )
 
 

@@ -7,6 +7,7 @@ from app.github.text.escape import plain, shorten
 
 SUBJECT_LIMIT = 72
 BODY_LIMIT = 4_000
+NOREPLY_HOST = "users.noreply.github.com"
 _ACTS = re.compile(r"^(?=[A-Za-z][A-Za-z0-9-]*\s*:|---|#)", re.MULTILINE)
 """Starts of lines that git or GitHub may take for a trailer, the end of the message or a comment."""
 _LOGIN = re.compile(r"[^A-Za-z0-9_.\[\]-]")
@@ -21,7 +22,6 @@ def commit_message(
     requester_login: str,
     requester_id: int | None,
     summary: str,
-    noreply_host: str = "users.noreply.github.com",
 ) -> str:
     """The message of a phase's commit: a subject of at most 72 characters, where `[strict]` asks for the strict CI.
 
@@ -40,7 +40,7 @@ def commit_message(
     trailers = [f"Autopack-Run: {run_id}", f"Autopack-Phase: {phase.phase_id}", f"Autopack-Attempt: {attempt}"]
     if requester_id is not None:
         login = _LOGIN.sub("", requester_login)
-        trailers.append(f"Co-authored-by: {login} <{requester_id}+{login}@{noreply_host}>")
+        trailers.append(f"Co-authored-by: {login} <{requester_id}+{login}@{NOREPLY_HOST}>")
     return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
 
 

@@ -29,13 +29,11 @@ HEADLINES = {
     Headline.AUDITING: ("🔍", "Auditing"),
     Headline.WAITING_FOR_CI: ("⏳", "Waiting for CI"),
     Headline.WAITING_FOR_YOU: ("🙋", "Waiting for you"),
-    Headline.PAUSED: ("⏸️", "Paused"),
     Headline.BUDGET: ("💸", "Budget"),
     Headline.PROVIDER_DOWN: ("🔌", "Provider down"),
     Headline.DONE: ("✅", "Done"),
     Headline.FAILED: ("❌", "Failed"),
     Headline.CANCELLED: ("🚫", "Cancelled"),
-    Headline.RESUMED: ("♻️", "Resumed after a crash"),
 }
 COMMANDS = "`/autopack status` · `cancel` · `run` · `plan` · `help`"
 TITLE_LIMIT = 200
