@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import shutil
@@ -11,6 +10,7 @@ from collections.abc import Collection, Generator, Iterable, Mapping
 from pathlib import Path
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 
@@ -135,24 +135,16 @@ def _exclusive(settings: Settings) -> Generator[None]:
     It lies beside the database, since the artifacts may be deleted at any time. Raises `TimeoutError`.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    file = os.open(settings.data_dir / "artifacts.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = settings.data_dir / "artifacts.lock"
+    lock = FileLock(path, LOCK_SECONDS, mode=0o600, poll_interval=0.02, fallback_to_soft=False)
     try:
-        deadline = time.monotonic() + LOCK_SECONDS
-        while not _locked(file):
-            if time.monotonic() >= deadline:
-                raise TimeoutError(f"another process has been writing the artifacts for {LOCK_SECONDS:g} seconds")
-            time.sleep(0.02)
+        lock.acquire()
+    except Timeout as error:
+        raise TimeoutError(f"another process has been writing the artifacts for {LOCK_SECONDS:g} seconds") from error
+    try:
         yield
     finally:
-        os.close(file)
-
-
-def _locked(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        lock.release()
 
 
 def replace_files(root: Path, files: Mapping[str, str]) -> None:

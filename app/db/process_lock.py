@@ -1,10 +1,10 @@
 """Locks by which one process at a time serves a database. They end with the process that holds them."""
 
-import os
 from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
+from filelock import FileLock, Timeout
 from sqlalchemy.exc import DBAPIError
 
 _KEY = 727002
@@ -29,29 +29,20 @@ class FileProcessLock:
     """SQLite: a lock on a file beside the database. The file stays; only the lock on it counts."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: int | None = None
+        self._lock = FileLock(path, timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)
 
     def take(self) -> bool:
         """Whether this process holds it now. Raises `OSError` when the file cannot be made."""
-        import fcntl
-
-        if self._file is not None:
-            return True
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return False
-        self._file = file
+        if not self._lock.is_locked:
+            try:
+                self._lock.acquire()
+            except Timeout:
+                return False
         return True
 
     def release(self) -> None:
         """Let others have it."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._lock.release()
 
 
 class PostgresProcessLock:

@@ -5,8 +5,6 @@ A request that timed out, or whose connection broke, may have been carried out. 
 """
 
 import asyncio
-import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -21,6 +19,13 @@ from githubkit.exception import (
 )
 from githubkit.response import Response
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_before_delay,
+    wait_exponential_jitter,
+)
 
 from app.domain.frozen import Frozen
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
@@ -50,21 +55,22 @@ class RetryPolicy:
     longest_wait: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
+class _Failure(Exception):
     """A failure worth another try, not before `after` seconds if GitHub said so."""
 
-    reason: str
-    after: float | None = None
+    def __init__(self, reason: str, after: float | None = None) -> None:
+        super().__init__(reason, after)
+        self.reason = reason
+        self.after = after
 
 
-async def send_idempotent(patience: RetryPolicy, call: Callable[[], Awaitable[T]]) -> T:
+async def send_idempotent(policy: RetryPolicy, call: Callable[[], Awaitable[T]]) -> T:
     """Send a request that may be sent twice, until it is answered. Raises `GitHubRefused` or `GitHubUnavailable`."""
-    return await _retry(patience, call)
+    return await _retry(policy, call)
 
 
 async def create_once(
-    patience: RetryPolicy, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]
+    policy: RetryPolicy, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]
 ) -> T:
     """Return what `look` finds, else what `make` creates; look again before every further try.
 
@@ -85,16 +91,16 @@ async def create_once(
                     return found
             raise
 
-    return await _retry(patience, attempt)
+    return await _retry(policy, attempt)
 
 
-async def pages(patience: RetryPolicy, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
+async def pages(policy: RetryPolicy, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
     """Read all pages of a list (under `key` where the list is wrapped). Refused when it has more than 5,000 entries."""
     items: list[T] = []
     name = ""
     listed: TypeAdapter[list[T]] = TypeAdapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
     for number in range(1, MAX_PAGES + 1):
-        response = await send_idempotent(patience, lambda number=number: call(number))
+        response = await send_idempotent(policy, lambda number=number: call(number))
         name = response_name(response)
         batch = _batch(response, listed, key)
         items.extend(batch)
@@ -132,28 +138,35 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])} {first['msg']}"
 
 
-async def _retry(patience: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
-    started = time.monotonic()
-    wait = patience.first_wait
-    while True:
-        left = patience.total - (time.monotonic() - started)
+async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what failed in a way that may pass, with growing pauses or the one that GitHub names."""
+    backoff = wait_exponential_jitter(multiplier=policy.first_wait, max=policy.longest_wait, jitter=policy.first_wait)
+
+    def wait(state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome else None
+        after = failure.after if isinstance(failure, _Failure) else None
+        return backoff(state) if after is None else after
+
+    async def classified() -> T:
         try:
-            async with asyncio.timeout(max(left, 0.001)):
-                return await attempt()
-        except TimeoutError as error:
-            raise GitHubUnavailable(f"no answer within {patience.total:g} s") from error
+            return await attempt()
         except GitHubException as error:
-            trouble = classify(error)
-            pause = trouble.after if trouble.after is not None else wait * random.uniform(0.75, 1.0)  # noqa: S311  spreads retries, guards nothing
-            left = patience.total - (time.monotonic() - started)
-            if pause >= left:
-                raise GitHubUnavailable(trouble.reason, trouble.after) from error
-        await asyncio.sleep(pause)
-        wait = min(wait * 2, patience.longest_wait)
+            raise _classify(error) from error
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_Failure), stop=stop_before_delay(policy.total), wait=wait, reraise=True
+    )
+    try:
+        async with asyncio.timeout(policy.total):
+            return await retrying(classified)
+    except TimeoutError as error:
+        raise GitHubUnavailable(f"no answer within {policy.total:g} s") from error
+    except _Failure as failure:
+        raise GitHubUnavailable(failure.reason, failure.after) from failure
 
 
-def classify(error: GitHubException) -> _Failure:
-    """Return the trouble if another try may help; raise `GitHubRefused` if none will."""
+def _classify(error: GitHubException) -> _Failure:
+    """The failure if another try may help; raises `GitHubRefused` if none will."""
     cause = _innermost(error)
     if isinstance(cause, RateLimitExceeded):
         return _Failure(f"rate limit ({cause.response.status_code})", cause.retry_after.total_seconds())

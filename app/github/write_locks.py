@@ -6,43 +6,56 @@ Within this process only; one process at a time serves a database.
 import asyncio
 import contextlib
 import threading
-import time
+from collections import deque
 from collections.abc import AsyncGenerator
+from concurrent.futures import Future
 
 from app.github.client import Repo
 from app.github.github_errors import GitHubUnavailable
 
 DEADLINE_SECONDS = 150.0
 """Longer than one request is tried."""
-_POLL_SECONDS = 0.02
 
-# A set, and not asyncio's locks: the workflow engine and the web server have an event loop each.
-_busy: set[tuple[str, ...]] = set()
+# Futures of threads, and not asyncio's locks: the workflow engine and the web server have an event loop each.
+_queues: dict[tuple[str, ...], deque[Future[None]]] = {}
+"""By key, the holder of the lock and behind it those that wait, in order. The future of the holder is done."""
 _guard = threading.Lock()
 
 
 @contextlib.asynccontextmanager
 async def write_lock(repo: Repo, *key: str) -> AsyncGenerator[None]:
-    """Wait until nobody else holds the turn of this name in the repository, and hold it.
+    """Hold the lock of this name in the repository for the body; locks are given in the order of the calls.
 
     Raises `GitHubUnavailable` when that takes too long.
     """
     whole = (repo.full_name.casefold(), *key)
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not _is_held(whole):
-        if time.monotonic() > deadline:
-            raise GitHubUnavailable(f"another write of {' '.join(key)} takes too long")
-        await asyncio.sleep(_POLL_SECONDS)
+    turn = _enter(whole)
     try:
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await asyncio.shield(asyncio.wrap_future(turn))  # a canceled wait leaves the future to `_leave`
+        except TimeoutError as error:
+            raise GitHubUnavailable(f"another write of {' '.join(key)} takes too long") from error
         yield
     finally:
-        with _guard:
-            _busy.discard(whole)
+        _leave(whole, turn)
 
 
-def _is_held(key: tuple[str, ...]) -> bool:
+def _enter(key: tuple[str, ...]) -> Future[None]:
+    turn = Future[None]()
     with _guard:
-        if key in _busy:
-            return False
-        _busy.add(key)
-        return True
+        queue = _queues.setdefault(key, deque())
+        queue.append(turn)
+        if queue[0] is turn:
+            turn.set_result(None)
+    return turn
+
+
+def _leave(key: tuple[str, ...], turn: Future[None]) -> None:
+    with _guard:
+        queue = _queues[key]
+        queue.remove(turn)
+        if not queue:
+            del _queues[key]
+        elif not queue[0].done():
+            queue[0].set_result(None)

@@ -1,41 +1,28 @@
 """A file lock shared by coroutines and processes, freed by the kernel when its holder dies."""
 
-import asyncio
-import fcntl
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from app.workspace.workspace_errors import LockTimeoutError
+from filelock import AsyncFileLock, Timeout
 
-_POLL_SECONDS = 0.05
+from app.workspace.workspace_errors import LockTimeoutError
 
 
 @asynccontextmanager
 async def file_lock(path: Path, deadline: float) -> AsyncGenerator[None]:
     """Hold an exclusive lock on `path` (made when missing) for the body.
 
-    Waits at most `deadline` seconds, then raises LockTimeoutError. The file is never deleted: removing a lock file
-    lets two holders lock different inodes.
+    Waits at most `deadline` seconds, then raises LockTimeoutError. The file stays: only the lock on it counts.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Without an executor: an attempt does not block, and a canceled wait leaves no thread that still locks.
+    lock = AsyncFileLock(path, deadline, mode=0o600, fallback_to_soft=False, run_in_executor=False)
     try:
-        try:
-            async with asyncio.timeout(deadline):
-                while not _try_lock(descriptor):  # noqa: ASYNC110 - the holder may be another process
-                    await asyncio.sleep(_POLL_SECONDS)
-        except TimeoutError as error:
-            raise LockTimeoutError(f"{path.name} stayed locked for {deadline:g} seconds") from error
+        await lock.acquire()
+    except Timeout as error:
+        raise LockTimeoutError(f"{path.name} stayed locked for {deadline:g} seconds") from error
+    try:
         yield
     finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        await lock.release()

@@ -1,11 +1,12 @@
 """A bare mirror of one GitHub repository on local disk, shared by all runs and processes that work on it."""
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from app.domain.patch import FileChange
 from app.workspace.file_locks import file_lock
@@ -162,10 +163,14 @@ class Mirror:
         quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
         command = (*options, "fetch", *quiet, *arguments)
 
-        async def run() -> None:
-            await git(*command, cwd=self.path, remote=remote, stdin=stdin, deadline=FETCH_DEADLINE)
-
-        await _retry_network(run)
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(FETCH_ATTEMPTS),
+            wait=wait_exponential(_RETRY_SECONDS),
+            retry=retry_if_exception(lambda error: isinstance(error, GitError) and error.network),
+            reraise=True,
+        ):
+            with attempt:
+                await git(*command, cwd=self.path, remote=remote, stdin=stdin, deadline=FETCH_DEADLINE)
 
     async def _missing(self, sha: str) -> list[str]:
         """Return the ids of blobs of a commit that are not on disk."""
@@ -244,15 +249,3 @@ def _parse_entry(record: bytes) -> TreeEntry:
     words = header.decode().split()
     size = int(words[3]) if len(words) > 3 and words[3] != "-" else None
     return TreeEntry(path.decode(errors="replace"), words[0], size)
-
-
-async def _retry_network(run: Callable[[], Awaitable[None]]) -> None:
-    for attempt in range(1, FETCH_ATTEMPTS + 1):
-        try:
-            await run()
-        except GitError as error:
-            if attempt == FETCH_ATTEMPTS or not error.network:
-                raise
-        else:
-            return
-        await asyncio.sleep(_RETRY_SECONDS * 2 ** (attempt - 1))

@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 CLAIM_AND_STAY = """
 import sys
 from app.db.engine import Database
-Database(sys.argv[1]).claim(0)
+database = Database(sys.argv[1])
+database.claim(0)
 print("claimed", flush=True)
 sys.stdin.read()
 """
