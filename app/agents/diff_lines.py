@@ -1,8 +1,6 @@
 """A diff with the line numbers that a finding must give."""
 
-import re
-
-_HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
+from app.domain.diff import Line, hunk_lines
 
 
 def number_lines(diff: str) -> str:
@@ -10,20 +8,11 @@ def number_lines(diff: str) -> str:
 
     Lines outside hunks stay as they are.
     """
-    numbered: list[str] = []
-    old = new = 0
-    within = False
-    for line in diff.split("\n"):
-        mark, hunk = "", _HUNK.match(line)
-        if hunk:
-            old, new, within = int(hunk[1]), int(hunk[2]), True
-        elif within and line.startswith("+"):
-            mark, new = f"R{new} ", new + 1
-        elif within and line.startswith("-"):
-            mark, old = f"L{old} ", old + 1
-        elif within and line.startswith(" "):
-            mark, old, new = f"R{new} ", old + 1, new + 1
-        elif not line.startswith("\\"):
-            within = False
-        numbered.append(mark + line)
-    return "\n".join(numbered)
+    known = hunk_lines(diff)
+    return "\n".join(_mark(known.get(index)) + line for index, line in enumerate(diff.split("\n")))
+
+
+def _mark(line: Line | None) -> str:
+    if line is None:
+        return ""
+    return f"L{line.old_no} " if line.tag == "-" else f"R{line.new_no} "

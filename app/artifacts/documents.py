@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from app.domain.budget import Kind, Scope
 from app.domain.findings import Severity
 from app.domain.metrics import CapUse, PhaseMetrics, TierSummary
+from app.domain.numbers import money, tokens
 from app.domain.plan import PlannedPhase
 from app.domain.run_export import RunArchive, TransitionEntry
 from app.domain.status_view import FindingView
 from app.github.text.escape import advice, code, fence, inline
-from app.github.text.markdown import PHASE_MARKS, TIER_MARKS, bar, bullets, money, sections, table, tokens, url
+from app.github.text.markdown import PHASE_MARKS, TIER_MARKS, bar, bullets, sections, table, url
 from app.github.text.status_text import HEADLINES, finding_place, models_and_tokens
 
 MAX_DOCUMENT = 2_000_000

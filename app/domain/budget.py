@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from app.domain.frozen import Frozen
+from app.domain.numbers import figure
 
 WARN_AT = 0.8
 """Share of a cap from which the status comment warns, unless the ruleset says otherwise."""
@@ -125,12 +126,12 @@ class Exhausted(Frozen):
     def reason(self) -> str:
         """One sentence with all figures, such as `phase P1: 9,000 of 9,500 tokens used, …`."""
         wanted = Purpose(role=self.role, phase_id=self.phase_id, attempt=self.attempt)
-        held = f" and {_figure(self.reserved)} reserved" if self.reserved else ""
-        stood = f"{self.scope} {self.name}: {_figure(self.used)} of {_figure(self.limit)} {self.kind.unit} used{held}"
+        held = f" and {figure(self.reserved)} reserved" if self.reserved else ""
+        stood = f"{self.scope} {self.name}: {figure(self.used)} of {figure(self.limit)} {self.kind.unit} used{held}"
         if self.kind is Kind.TOKENS and not self.needs:  # an external agent reports what it has used already
             return f"{stood} ({self.phase_id}), which is over the cap"
         if self.kind is Kind.TOKENS:
-            return f"{stood}, {wanted} may need {_figure(self.needs)}"
+            return f"{stood}, {wanted} may need {figure(self.needs)}"
         if self.kind is Kind.CI_RUNS:
             where = f" ({self.phase_id})" if self.phase_id else ""
             return f"{stood}, the next push{where} would start one more"
@@ -166,12 +167,6 @@ def concerning(caps: Iterable[Cap], kind: Kind, *, tier_id: str | None, phase_id
     """Those of a run's caps that bound what is done for this phase, or for none."""
     names = {Scope.TIER: tier_id, Scope.PHASE: phase_id}
     return tuple(cap for cap in caps if cap.kind is kind and names.get(cap.scope, cap.name) == cap.name)
-
-
-def _figure(amount: int | float) -> str:
-    if isinstance(amount, int):
-        return f"{amount:,}"
-    return f"{amount:,.{1 if amount >= 1 else 4}f}".rstrip("0").rstrip(".")
 
 
 class ModelFailure(StrEnum):

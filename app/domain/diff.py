@@ -5,7 +5,9 @@ to a path with ` b/` or spaces in it, leaves git's quoted paths undecoded, and t
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,6 +94,14 @@ def parse(diff: str) -> list[FileDiff]:
     return list(_files(reader))
 
 
+def hunk_lines(diff: str) -> dict[int, Line]:
+    """The lines of all hunks by their index (0-based) among the lines of the diff, as far as it can be parsed."""
+    reader = _Reader(diff)
+    with suppress(DiffSyntaxError):
+        deque(_files(reader), maxlen=0)
+    return reader.hunk_lines
+
+
 class _Reader:
     """The lines of a diff with a position. Split at `\\n` only: other line separators are content."""
 
@@ -100,6 +110,7 @@ class _Reader:
         if self._lines[-1] == "":
             self._lines.pop()
         self._position: int = 0
+        self.hunk_lines: dict[int, Line] = {}
 
     @property
     def line(self) -> str | None:
@@ -115,6 +126,11 @@ class _Reader:
     def take(self) -> str:
         line = self._lines[self._position]
         self._position += 1
+        return line
+
+    def keep(self, line: Line) -> Line:
+        """Remember what the line here is in its hunk."""
+        self.hunk_lines[self._position] = line
         return line
 
     def error(self, expected: str) -> DiffSyntaxError:
@@ -264,11 +280,11 @@ def _body(reader: _Reader, old_no: int, old_left: int, new_no: int, new_left: in
             last = lines[-1]
             lines[-1] = Line(last.tag, last.old_no, last.new_no, last.text, newline=False)
         elif tag == "+" and new_left:
-            lines.append(Line("+", None, new_no, text))
+            lines.append(reader.keep(Line("+", None, new_no, text)))
         elif tag == "-" and old_left:
-            lines.append(Line("-", old_no, None, text))
+            lines.append(reader.keep(Line("-", old_no, None, text)))
         elif tag == " " and old_left and new_left:
-            lines.append(Line(" ", old_no, new_no, text))
+            lines.append(reader.keep(Line(" ", old_no, new_no, text)))
         else:
             raise reader.error(f"expected {old_left} old and {new_left} new lines more in this hunk")
         old_no, old_left = (old_no + 1, old_left - 1) if tag in "- " else (old_no, old_left)

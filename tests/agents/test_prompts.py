@@ -155,3 +155,8 @@ diff --git a/b.py b/b.py
         "--- a/b.py",
         "+++ /dev/null",
     ]
+
+
+def test_a_context_line_without_its_blank_is_numbered() -> None:
+    diff = "--- a/a.py\n+++ b/a.py\n@@ -1,3 +1,3 @@\n keep\n\n-old\n+new\n"
+    assert number_lines(diff).split("\n")[3:] == ["R1  keep", "R2 ", "L3 -old", "R3 +new", ""]

@@ -14,6 +14,7 @@ from markdown_it.token import Token
 
 import app
 from app.domain.findings import Severity
+from app.domain.numbers import money, tokens
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.states import PhaseState, RunState, TierState
@@ -21,7 +22,7 @@ from app.domain.status_view import Headline, RunView, TierView
 from app.domain.strategy import RunOptions, compile_strategy
 from app.github import text
 from app.github.text import escape
-from app.github.text.markdown import LIMIT, bar, money, table, tokens
+from app.github.text.markdown import LIMIT, bar, table
 from app.github.text.review_text import leftover_section
 from tests.github.views import finding, phase, run
 

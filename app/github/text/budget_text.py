@@ -3,9 +3,10 @@
 import math
 
 from app.domain.budget import Cap, Exhausted, Kind, Role, Scope, Usage
+from app.domain.numbers import money, share, short_exact, tokens
 from app.domain.status_view import RunView, TierView
 from app.github.text.escape import code
-from app.github.text.markdown import budget, money, sections, tokens
+from app.github.text.markdown import budget, sections
 
 SETTINGS = ".github/autopack.yml"
 
@@ -23,7 +24,7 @@ def how_to_raise(view: RunView, spent: Exhausted) -> str:
     """What a person does so that the cap is higher next time: the command, or the key of the settings file."""
     if spent.scope is Scope.RUN and spent.kind is Kind.TOKENS:
         higher = _double(spent)
-        first = f"comment `/autopack run --tokens {_short_number(higher)}`, or set `tokens: {higher}` in {SETTINGS}"
+        first = f"comment `/autopack run --tokens {short_exact(higher)}`, or set `tokens: {higher}` in {SETTINGS}"
         return f"Raise the cap: {first}; or narrow the issue, then comment `/autopack run`."
     return (
         f"Raise the cap: set `{_setting(view, spent)}` in {SETTINGS} on the default branch, or narrow the issue; "
@@ -69,14 +70,6 @@ def _category(view: RunView, phase_id: str) -> str:
     return next((phase.task_category.value for phase in phases if phase.phase_id == phase_id), "debt_cleanup")
 
 
-def _short_number(count: int) -> str:
-    """Exact, and as short as a command takes it: 100k, 1.5M."""
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if count >= size and (count * 1_000) % size == 0:
-            return f"{count / size:.3f}".rstrip("0").rstrip(".") + unit
-    return str(count)
-
-
 def _cost(spent: Usage) -> str:
     return money(spent.cost_usd) if spent.total else "$0"
 
@@ -101,4 +94,4 @@ def _warnings(view: RunView) -> str:
 
 def _is_near(cap: Cap) -> str:
     used, limit = (tokens(int(one)) if cap.kind is Kind.TOKENS else f"{one:.4g}" for one in (cap.used, cap.limit))
-    return f"{cap.scope} {code(cap.name, 100)} {used} of {limit} {cap.kind.unit} ({cap.used / cap.limit:.0%})"
+    return f"{cap.scope} {code(cap.name, 100)} {used} of {limit} {cap.kind.unit} ({share(cap.used, cap.limit)})"

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from app.domain.numbers import tokens
 from app.domain.plan import Plan
 from app.domain.status_view import RunView
 from app.domain.strategy import Strategy
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import advice, code, fence, inline
-from app.github.text.markdown import bullets, counted, details, links, named, sections, table, tokens
+from app.github.text.markdown import bullets, counted, details, links, named, sections, table
 from app.github.text.status_text import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
 from app.github.text.strategy_text import judged, limits, models
 

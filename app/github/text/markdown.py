@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from urllib.parse import quote as percent
 
 from app.domain.budget import Cap
+from app.domain.numbers import share, tokens
 from app.domain.states import PhaseState, TierState
 from app.domain.status_view import RunView
 from app.github.text.escape import code, inline
@@ -31,15 +31,6 @@ PHASE_MARKS = {
 }
 
 
-def tokens(count: int) -> str:
-    """A count of tokens in three digits: 950, 12.3k, 5M."""
-    for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if count >= size:
-            value = count / size
-            return f"{value:.0f}{unit}" if value >= 100 or value == int(value) else f"{value:.1f}{unit}"
-    return str(count)
-
-
 def counted(count: int, noun: str) -> str:
     """`1 phase`, `2 phases`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
@@ -47,22 +38,14 @@ def counted(count: int, noun: str) -> str:
 
 def bar(used: float, limit: float, width: int = 10) -> str:
     """A bar of what was used, with its percentage; full at and over the limit."""
-    share = used / limit if limit > 0 else 1.0
-    filled = min(width, int(share * width + 0.5))
-    return f"{'▓' * filled}{'░' * (width - filled)} {share:.0%}"
+    filled = min(width, int(used / limit * width + 0.5)) if limit > 0 else width
+    return f"{'▓' * filled}{'░' * (width - filled)} {share(used, limit)}"
 
 
 def budget(cap: Cap) -> str:
     """`12.3k / 500k ▓░░░ 2%`, with a warning from 80 % on."""
     warning = " ⚠️" if cap.warns else ""
     return f"{tokens(int(cap.used))} / {tokens(int(cap.limit))} tokens {bar(cap.used, cap.limit)}{warning}"
-
-
-def money(amount: Decimal | None) -> str:
-    """US dollars to the cent, or to a tenth of one below ten cents."""
-    if amount is None:
-        return "no price known"
-    return f"${amount:,.2f}" if amount >= Decimal("0.1") else f"${amount:.3f}"
 
 
 def moment(when: datetime) -> str:

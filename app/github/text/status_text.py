@@ -2,6 +2,7 @@
 
 from app.domain.budget import Role, Usage
 from app.domain.findings import Severity
+from app.domain.numbers import money, tokens
 from app.domain.states import PhaseState, RunState
 from app.domain.status_view import FindingView, Headline, LinkedRun, PhaseView, RunView
 from app.github.text.budget_text import budget_section
@@ -15,11 +16,9 @@ from app.github.text.markdown import (
     details,
     links,
     moment,
-    money,
     named,
     sections,
     table,
-    tokens,
 )
 from app.github.text.strategy_text import strategy_section
 

@@ -1,8 +1,9 @@
 """The frozen strategy of a run in words: what it may spend, and how each phase is judged and by which models."""
 
+from app.domain.numbers import tokens
 from app.domain.strategy import PhaseStrategy, Strategy
 from app.github.text.escape import code
-from app.github.text.markdown import details, table, tokens
+from app.github.text.markdown import details, table
 
 
 def strategy_section(strategy: Strategy | None) -> str:
