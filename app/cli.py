@@ -1,12 +1,13 @@
 """The command line of Autopack: the service, trials, and what can be looked at without either."""
 
-import gc
 import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from app import collection
 
 cli = typer.Typer(
     help="Autopack: a self-hosted GitHub App that turns a labeled issue into a promotable pull request.",
@@ -20,7 +21,7 @@ DEMO = Path(__file__).parent.parent / "examples" / "demo"
 @cli.command()
 def serve() -> None:
     """Serve webhooks and the REST API; everything is set by environment variables (see the documentation)."""
-    gc.disable()  # what is imported stays: the service turns it on again when it is ready
+    collection.pause()  # until the service is ready
     import uvicorn
 
     from app.settings import Settings

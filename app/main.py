@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import functools
-import gc
 import os
 from collections.abc import AsyncGenerator
 
 from dbos import DBOS, DBOSConfig
 from fastapi import Depends, FastAPI
 
-from app import __version__
+from app import __version__, collection
 from app.agents import models
 from app.agents.models import ModelAccess
 from app.artifacts import writer
@@ -106,8 +105,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     )
     api.state.service = ServiceState(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
     background.start()
-    gc.freeze()  # no later collection looks through what lives as long as the process
-    gc.enable()
+    collection.resume()
     try:
         yield
     finally:

@@ -1,9 +1,7 @@
 """From a model's name to a client: `vendor:name`, with the keys and addresses of this process."""
 
 import asyncio
-import gc
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, cast
 from weakref import WeakKeyDictionary
@@ -16,6 +14,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 from typing_extensions import override
 
+from app import collection
 from app.domain.budget import ModelFailed, ModelFailure
 from app.domain.frozen import Frozen
 
@@ -91,21 +90,10 @@ class ModelAccess(Frozen):
             raise ModelFailed(ModelFailure.REJECTED, f"{model_id!r} is not vendor:name with a vendor of {known}")
         if vendor not in self.vendors():
             raise ModelFailed(ModelFailure.UNAVAILABLE, f"no access to {vendor}: set {_REQUIRED_VARIABLES[vendor]}")
-        with _import_without_gc():
+        with collection.paused():
             from app.agents import vendors
 
         return vendors.build(self, vendor, name)
-
-
-@contextmanager
-def _import_without_gc() -> Generator[None]:
-    """Import without garbage collection, which takes a third of the time, and leave what stays out of later ones."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 class TimeLimitedModel(WrapperModel):

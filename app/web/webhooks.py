@@ -10,12 +10,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from app.db.deliveries import StoredDelivery
+from app.web.body_limit import WEBHOOK_PATH
 from app.web.dependencies import ServiceState, state
 from app.web.problems import answer, problems
 from handlers.dispatch import HANDLERS
 
-LIMIT_BYTES = 25 * 1024 * 1024
-"""GitHub's own cap on a payload."""
 BODY_SECONDS = 30.0
 """A payload has to be there by then; GitHub itself gives up after ten."""
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -23,7 +22,7 @@ _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 router = APIRouter()
 
 
-@router.post("/webhooks/github", status_code=202, responses=problems(408, 503))
+@router.post(WEBHOOK_PATH, status_code=202, responses=problems(408, 503))
 async def receive(request: Request, service: Annotated[ServiceState, Depends(state)]) -> Response:
     """Take in one delivery.
 
@@ -39,11 +38,9 @@ async def receive(request: Request, service: Annotated[ServiceState, Depends(sta
         return _answer(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            body = await _read(request)
+            body = await request.body()
     except TimeoutError:
         return _answer(408, f"the payload was not sent within {BODY_SECONDS:g} seconds")
-    if body is None:
-        return _answer(413, f"the payload is larger than {LIMIT_BYTES} bytes")
     secret = github.webhook_secret.get_secret_value().encode()
     if not signed(body, secret, request.headers.get("x-hub-signature-256", "")):
         return _answer(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
@@ -63,19 +60,6 @@ def signed(body: bytes, secret: bytes, signature: str) -> bool:
     """Whether `signature` (`sha256=…`) is the HMAC of `body`; compared in constant time."""
     expected = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape"))
-
-
-async def _read(request: Request) -> bytes | None:
-    """The body, or None as soon as it is over the limit, or says that it will be."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > LIMIT_BYTES:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LIMIT_BYTES:
-            return None
-    return bytes(body)
 
 
 def _answer(status: int, detail: str) -> JSONResponse:

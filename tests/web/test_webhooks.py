@@ -11,7 +11,8 @@ from app.db import deliveries
 from app.db.engine import Database
 from app.settings import Settings
 from app.web import webhooks
-from app.web.webhooks import LIMIT_BYTES, signed
+from app.web.body_limit import WEBHOOK_BYTES as LIMIT_BYTES
+from app.web.webhooks import signed
 from tests.web.conftest import SECRET, serving, sign
 
 BODY = json.dumps({"action": "labeled", "é": "ü"}, ensure_ascii=False).encode()
