@@ -16,6 +16,7 @@ from app.db.engine import Database
 from app.settings import Settings
 from app.web import webhooks
 from app.web.background import Background
+from app.web.body_limit import BodyLimit
 from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
@@ -47,6 +48,7 @@ async def running(intake: Intake) -> AsyncGenerator[None]:
 async def serving(db: Database, settings: Settings = CONFIGURED) -> AsyncGenerator[httpx.AsyncClient]:
     """A client of the webhook route; an error in the route is an answer 500, as it is behind a real server."""
     api = FastAPI()
+    api.add_middleware(BodyLimit)
     api.include_router(webhooks.router)
     intake = Intake(db)
     api.state.service = ServiceState(
