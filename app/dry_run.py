@@ -15,7 +15,7 @@ from app.config.loader import default_ruleset, parse_plan, parse_ruleset, parse_
 from app.config.yaml_errors import SettingsError
 from app.domain.frozen import Frozen
 from app.domain.plan_splitting import parts_of
-from app.domain.ruleset import RepositorySettings, Ruleset, RunScope, SafetyProfile
+from app.domain.ruleset import RepositorySettings, Ruleset, RunScope, SafetyProfile, effective_rules
 from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
 
 T = TypeVar("T")
@@ -61,15 +61,15 @@ def dry_run(plan: Path, ruleset: Path | None, settings: Path | None, options: Ru
     Raises `BadInput`.
     """
     file = _read(plan, parse_plan)
-    rules = _read(ruleset, parse_ruleset) if ruleset else default_ruleset()
-    own = _read(settings, parse_settings) if settings else RepositorySettings()
+    default = _read(ruleset, parse_ruleset) if ruleset else default_ruleset()
+    rules = effective_rules(default, _read(settings, parse_settings) if settings else RepositorySettings())
     chosen = {key: value for key, value in dict(options).items() if value is not None}
     merged = file.options.model_copy(update=chosen)
     vendors, assumed = _vendors(rules)
     try:
         runs = tuple(
-            compile_strategy(rules, part, merged, own, vendors, engine=file.engine)
-            for part in parts_of(file.as_plan(), rules, merged, own)
+            compile_strategy(rules, part, merged, vendors, engine=file.engine)
+            for part in parts_of(file.as_plan(), rules, merged)
         )
     except NoModel as error:
         raise BadInput(str(error)) from error

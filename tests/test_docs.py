@@ -15,7 +15,7 @@ from app.agents.models import ModelAccess
 from app.cli import cli
 from app.config.loader import default_ruleset, parse_settings
 from app.domain.patch_policy import ALWAYS_PROTECTED
-from app.domain.ruleset import RepositorySettings, ruleset_of
+from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.settings import Settings
 from handlers.commands import COMMANDS
 from handlers.commands.parser import OPTIONS
@@ -108,7 +108,8 @@ def test_the_readmes_repository_settings_are_valid_and_its_blocks_show_the_defau
     assert shown.patch is not None
     assert shown.patch.model_copy(update={"protected_paths": ()}) == rules.patch
     own = {"tokens": None, "phases": None, "minutes": None, "patch": None, "models": None}
-    assert ruleset_of(rules, shown.model_copy(update=own)) == rules
+    merged = effective_rules(rules, shown.model_copy(update=own))
+    assert merged.model_dump(include=set(Ruleset.model_fields)) == rules.model_dump()
     defaults = RepositorySettings()
     assert shown.commands == defaults.commands
     assert shown.safety == defaults.safety

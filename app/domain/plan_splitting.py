@@ -5,7 +5,7 @@ from itertools import count
 
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, Ruleset
+from app.domain.ruleset import EffectiveRules
 from app.domain.strategy import RunOptions, max_phases_of, scope_of
 
 DEBT = "DEBT"
@@ -38,13 +38,9 @@ def with_debt_cleanup(plan: Plan, backlog: Sequence[BacklogEntry]) -> Plan:
     return Plan(tiers=plan.tiers if known else (*plan.tiers, tier), phases=(*plan.phases, *added))
 
 
-def parts_of(plan: Plan, ruleset: Ruleset, options: RunOptions, settings: RepositorySettings) -> tuple[Plan, ...]:
+def parts_of(plan: Plan, rules: EffectiveRules, options: RunOptions) -> tuple[Plan, ...]:
     """The plan as the runs that the rules allow: its phases within the cap, and one tier each under `single_tier`."""
-    return split(
-        plan,
-        max_phases_of(ruleset, options, settings),
-        one_tier_each=scope_of(ruleset, options, settings).one_tier_each,
-    )
+    return split(plan, max_phases_of(rules, options), one_tier_each=scope_of(rules, options).one_tier_each)
 
 
 def split(plan: Plan, max_phases: int, *, one_tier_each: bool = False) -> tuple[Plan, ...]:

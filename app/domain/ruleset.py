@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, create_model
 
 from app.domain.findings import Severity
 from app.domain.frozen import Frozen
@@ -237,49 +237,43 @@ class CommandRules(Rules):
 R = TypeVar("R", bound=Rules)
 
 
-def _changes(part: type[R]) -> type[R]:
-    """Make every key of a part optional. What was not set is not merged, so the default is never seen."""
-    for field in part.model_fields.values():
-        field.default, field.default_factory = None, None
-    part.model_rebuild(force=True)
-    return part
+def _partial(part: type[R]) -> type[R]:
+    """A model of the part's keys, all optional. A key that is not set is not merged, so its default is never seen."""
+    fields: dict[str, Any] = {}
+    for name, field in part.model_fields.items():
+        bounds = [
+            bound for bound in field.metadata if not isinstance(bound, AfterValidator)
+        ]  # a table need not be whole
+        fields[name] = (Annotated[field.annotation, *bounds, Field(description=field.description)], None)
+    return cast("type[R]", create_model(part.__name__, __base__=Rules, __module__=__name__, **fields))
 
 
-@_changes
-class CategoryChanges(CategoryRules):
+class CategoryChanges(_partial(CategoryRules)):
     """What a repository changes of a category."""
 
 
-@_changes
-class RunChanges(RunCaps):
+class RunChanges(_partial(RunCaps)):
     """What a repository changes of a run's caps."""
 
 
-@_changes
-class TierChanges(TierCaps):
+class TierChanges(_partial(TierCaps)):
     """What a repository changes of a tier's caps."""
 
 
-@_changes
-class ProfileChanges(ProfileRules):
+class ProfileChanges(_partial(ProfileRules)):
     """What a repository changes of a safety profile."""
 
 
-@_changes
-class ThresholdChanges(Thresholds):
+class ThresholdChanges(_partial(Thresholds)):
     """What a repository changes of the thresholds."""
 
 
-@_changes
-class PromotionChanges(PromotionRules):
+class PromotionChanges(_partial(PromotionRules)):
     """What a repository changes of the promotion policy."""
 
 
-@_changes
-class ModelChanges(ModelRules):
+class ModelChanges(_partial(ModelRules)):
     """What a repository changes of the models; a list replaces the ruleset's."""
-
-    by_complexity: dict[Complexity, Strength]
 
 
 class RepositorySettings(Rules):
@@ -312,8 +306,16 @@ class RepositorySettings(Rules):
     requests_per_attempt: int | None = Field(default=None, ge=1, le=500)
 
 
-def ruleset_of(default: Ruleset, settings: RepositorySettings) -> Ruleset:
-    """The ruleset with what the repository changes of it. Merging the same settings again changes nothing.
+class EffectiveRules(Ruleset):
+    """The rules that govern a run: the ruleset with what the repository changes of it. `effective_rules` makes them."""
+
+    safety: SafetyProfile
+    model: ModelName | None
+    commands: CommandRules
+
+
+def effective_rules(default: Ruleset, settings: RepositorySettings) -> EffectiveRules:
+    """Merge the repository's settings into the ruleset.
 
     Blocks are merged key by key, lists are replaced; only `patch.protected_paths` grows.
     """
@@ -325,7 +327,8 @@ def ruleset_of(default: Ruleset, settings: RepositorySettings) -> Ruleset:
     merged["patch"]["protected_paths"] = tuple(
         dict.fromkeys((*default.patch.protected_paths, *merged["patch"]["protected_paths"]))
     )
-    return Ruleset.model_validate(merged)
+    merged |= {"safety": settings.safety, "model": settings.model, "commands": settings.commands}
+    return EffectiveRules.model_validate(merged)
 
 
 def _merge(base: Mapping[Any, Any], changes: Mapping[Any, Any]) -> dict[Any, Any]:

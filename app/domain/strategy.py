@@ -10,15 +10,14 @@ from app.domain.ruleset import (
     CiProfile,
     CiRules,
     CommandRules,
+    EffectiveRules,
     OutputTokens,
     PatchRules,
+    ProfileRules,
     PromotionRules,
-    RepositorySettings,
-    Ruleset,
     RunScope,
     SafetyProfile,
     Strength,
-    ruleset_of,
 )
 
 
@@ -145,55 +144,47 @@ class TooManyPhases(ValueError):
     """The plan is larger than one run may be."""
 
 
-def scope_of(ruleset: Ruleset, options: RunOptions, settings: RepositorySettings) -> RunScope:
-    """The scope of a run: what the safety profile demands, else the one asked for."""
-    merged = ruleset_of(ruleset, settings)
-    if merged.profiles[options.safety or settings.safety].single_tier:
+def scope_of(rules: EffectiveRules, options: RunOptions) -> RunScope:
+    """The scope of a run: what the safety profile demands, else the one of the options."""
+    if rules.profiles[options.safety or rules.safety].single_tier:
         return RunScope.SINGLE_TIER
-    return options.scope or merged.scope
+    return options.scope or rules.scope
 
 
-def max_phases_of(ruleset: Ruleset, options: RunOptions, settings: RepositorySettings) -> int:
+def max_phases_of(rules: EffectiveRules, options: RunOptions) -> int:
     """The most phases that one run may have."""
-    return options.phases or ruleset_of(ruleset, settings).run.phases
+    return options.phases or rules.run.phases
 
 
-def planner_model(
-    ruleset: Ruleset, options: RunOptions, settings: RepositorySettings, vendors: frozenset[str]
-) -> ModelChoice:
-    """The Planner's model: the one asked for, else the ruleset's standard one. Raises `NoModel`."""
-    return _choose(ruleset_of(ruleset, settings).models.standard, options.model or settings.model, vendors)
+def planner_model(rules: EffectiveRules, options: RunOptions, vendors: frozenset[str]) -> ModelChoice:
+    """The Planner's model: the one of the options or settings, else the standard one. Raises `NoModel`."""
+    return _choose(rules.models.standard, options.model or rules.model, vendors)
 
 
 def compile_strategy(
-    ruleset: Ruleset,
+    rules: EffectiveRules,
     plan: Plan,
     options: RunOptions,
-    settings: RepositorySettings,
     vendors: frozenset[str],
     *,
     engine: Engine = Engine.AUTOPACK,
 ) -> Strategy:
     """Turn a plan into a strategy. `vendors` are those for which a key is configured.
 
-    The repository's settings are merged into `ruleset` here; one that holds them already gives the same strategy.
-
     Raises `NoModel` when none of the ruleset's models can be reached (never for the external engine) and
     `TooManyPhases` when the plan is over the cap: `app.domain.plan_splitting` splits it before.
     """
-    scope, max_phases = scope_of(ruleset, options, settings), max_phases_of(ruleset, options, settings)
-    rules = ruleset_of(ruleset, settings)
+    max_phases = max_phases_of(rules, options)
     if len(plan.phases) > max_phases:
         raise TooManyPhases(f"the plan has {len(plan.phases)} phases, a run may have {max_phases}")
-    safety = options.safety or settings.safety
+    safety = options.safety or rules.safety
     profile, external = rules.profiles[safety], engine is Engine.EXTERNAL
-    wanted = None if external else options.model or settings.model
-    phases = tuple(_phase_strategy(rules, phase, safety, wanted, vendors, engine) for phase in plan.phases)
-    tiers = _tier_strategies(rules, plan, safety, phases)
+    phases = _phase_strategies(rules, plan, options, profile, vendors, engine)
+    tiers = _tier_strategies(rules, plan, profile, phases)
     return Strategy(
         engine=engine,
         safety_profile=safety,
-        run_scope=scope,
+        run_scope=scope_of(rules, options),
         token_cap=options.tokens or rules.run.tokens,
         issue_token_cap=rules.issue.tokens,
         warn_at=rules.thresholds.warn_at,
@@ -207,45 +198,56 @@ def compile_strategy(
         external_deadline_minutes=rules.external.deadline_minutes,
         phases=phases,
         tiers=tiers,
-        planner=_OTHER_VENDOR_HINT if external else _choose(rules.models.standard, wanted, vendors),
+        planner=_OTHER_VENDOR_HINT if external else planner_model(rules, options, vendors),
         ci=rules.ci,
         patch=rules.patch,
         promotion=_promotion(rules),
-        commands=settings.commands,
+        commands=rules.commands,
         output_tokens=rules.output_tokens,
         requests_per_attempt=rules.requests_per_attempt,
         cross_vendor=all(phase.builder.vendor != phase.auditor.vendor for phase in phases),
     )
 
 
-def _promotion(rules: Ruleset) -> PromotionRules:
+def _promotion(rules: EffectiveRules) -> PromotionRules:
     """`ci.when_absent: allow` says that commits which no CI judged may be promoted."""
     judged = rules.promotion.require_ci and rules.ci.when_absent != "allow"
     return rules.promotion.model_copy(update={"require_ci": judged})
 
 
 def _tier_strategies(
-    rules: Ruleset, plan: Plan, safety: SafetyProfile, phases: tuple[PhaseStrategy, ...]
+    rules: EffectiveRules, plan: Plan, profile: ProfileRules, phases: tuple[PhaseStrategy, ...]
 ) -> tuple[TierStrategy, ...]:
     caps = {phase.phase_id: phase.token_cap for phase in phases}
-    minor_per_phase = rules.profiles[safety].tier_minor_issues_per_phase
     return tuple(
         TierStrategy(
             tier_id=tier.tier_id,
             token_cap=int(rules.tier.token_factor * sum(caps[one.phase_id] for one in held)),
             max_ci_runs=int(rules.tier.ci_runs_per_phase * len(held)),
-            max_minor_issues=int(minor_per_phase * len(held)),
+            max_minor_issues=int(profile.tier_minor_issues_per_phase * len(held)),
             max_major_issues=rules.tier.major_issues,
         )
         for tier, held in ((tier, plan.phases_of(tier.tier_id)) for tier in plan.tiers)
     )
 
 
+def _phase_strategies(
+    rules: EffectiveRules,
+    plan: Plan,
+    options: RunOptions,
+    profile: ProfileRules,
+    vendors: frozenset[str],
+    engine: Engine,
+) -> tuple[PhaseStrategy, ...]:
+    model = options.model or rules.model
+    return tuple(_phase_strategy(rules, phase, profile, model, vendors, engine) for phase in plan.phases)
+
+
 def _phase_strategy(
-    rules: Ruleset,
+    rules: EffectiveRules,
     phase: PlannedPhase,
-    safety: SafetyProfile,
-    wanted: str | None,
+    profile: ProfileRules,
+    model: str | None,
     vendors: frozenset[str],
     engine: Engine,
 ) -> PhaseStrategy:
@@ -256,9 +258,8 @@ def _phase_strategy(
         reachable = tuple(name for name in candidates if _vendor(name) in vendors)
         builder, auditor = _OTHER_VENDOR_HINT, ModelChoice(ids=reachable) if reachable else _OTHER_VENDOR_HINT
     else:
-        builder = _choose(candidates, category.model or wanted, vendors)
+        builder = _choose(candidates, category.model or model, vendors)
         auditor = _auditor(candidates, builder, vendors)
-    strict = rules.profiles[safety].strict_ci_everywhere
     return PhaseStrategy(
         phase_id=phase.phase_id,
         task_category=phase.task_category,
@@ -269,7 +270,7 @@ def _phase_strategy(
         auditor_tries=category.auditor_tries,
         max_ci_runs=category.builder_tries,
         escalate_after=rules.thresholds.repeats_before_escalation,
-        ci_profile=CiProfile.STRICT if strict else category.ci,
+        ci_profile=CiProfile.STRICT if profile.strict_ci_everywhere else category.ci,
         auto_apply=category.auto_apply,
         auditor_profile=category.auditor_profile,
         default_severity=category.default_severity,

@@ -20,7 +20,7 @@ from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderR
 from app.domain.api_run import PhaseCard, RunCard
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
-from app.domain.ruleset import RepositorySettings, Ruleset, ruleset_of
+from app.domain.ruleset import EffectiveRules, RepositorySettings, effective_rules
 from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, scope_of
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
@@ -53,7 +53,7 @@ async def start_run(asked: RunStart) -> RunCard:
     issue, the settings or the models do not fit.
     """
     target, settings = await _target(asked)
-    rules = ruleset_of(services().ruleset, settings)
+    rules = effective_rules(services().ruleset, settings)
     options = RunOptions(
         tokens=asked.run.token_cap,
         phases=asked.run.max_phases,
@@ -65,10 +65,10 @@ async def start_run(asked: RunStart) -> RunCard:
     if target is not None and asked.run.builder is Engine.AUTOPACK:
         plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.repository))
     most = min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases
-    parts = split(plan, most, one_tier_each=scope_of(rules, options, settings).one_tier_each)
+    parts = split(plan, most, one_tier_each=scope_of(rules, options).one_tier_each)
     # Later parts of a run with a repository are governed when they begin, by the repository's settings of then.
     known = parts[:1] if target else parts
-    strategies = [_govern(asked, part, rules, options, settings) for part in known]
+    strategies = [_govern(asked, part, rules, options) for part in known]
     card = await call_db(api_commands.create_run, asked, parts, options, strategies, target, utcnow())
     if target is not None:
         await start_workflow(card.run_id)
@@ -117,20 +117,18 @@ async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> Au
     return receipt.model_copy(update={"message": f"An audit of {phase_id} is asked for: {how}"})
 
 
-def _strategy_without_repository(
-    rules: Ruleset, plan: Plan, options: RunOptions, settings: RepositorySettings
-) -> Strategy:
+def _strategy_without_repository(rules: EffectiveRules, plan: Plan, options: RunOptions) -> Strategy:
     """The strategy of an externally built run without a repository: no pull request, so nothing is required of one."""
-    strategy = compile_strategy(rules, plan, options, settings, services().vendors, engine=Engine.EXTERNAL)
+    strategy = compile_strategy(rules, plan, options, services().vendors, engine=Engine.EXTERNAL)
     free = strategy.promotion.model_copy(update={"require_ci": False, "require_audit": False})
     return strategy.model_copy(update={"promotion": free})
 
 
-def _govern(asked: RunStart, plan: Plan, rules: Ruleset, options: RunOptions, settings: RepositorySettings) -> Strategy:
+def _govern(asked: RunStart, plan: Plan, rules: EffectiveRules, options: RunOptions) -> Strategy:
     if asked.run.repository is None:
-        return _strategy_without_repository(rules, plan, options, settings)
+        return _strategy_without_repository(rules, plan, options)
     try:
-        return compile_strategy(rules, plan, options, settings, services().vendors, engine=asked.run.builder)
+        return compile_strategy(rules, plan, options, services().vendors, engine=asked.run.builder)
     except NoModel as trouble:
         raise Unprocessable(str(trouble)) from trouble
 

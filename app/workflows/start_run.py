@@ -14,7 +14,7 @@ from app.db import backlog, run_rows
 from app.domain.budget import Role
 from app.domain.plan import Plan
 from app.domain.plan_splitting import parts_of, with_debt_cleanup
-from app.domain.ruleset import ruleset_of
+from app.domain.ruleset import EffectiveRules, effective_rules
 from app.domain.states import RunState
 from app.domain.strategy import (
     Engine,
@@ -69,7 +69,7 @@ async def read_context(run_id: str) -> RunContext:
         ) from error
     mirror = await mirror_at(run.repository, run.installation_id, base.sha)
     paths = [entry.path for entry in await mirror.list_files(base.sha)]
-    rules = ruleset_of(services().ruleset, settings)
+    rules = effective_rules(services().ruleset, settings)
     token_cap = run.options.tokens or rules.run.tokens
     known = {"base_branch": base.branch, "base_sha": base.sha, "issue_title": issue.title, "token_cap": token_cap}
     await call_db(run_rows.update, run_id, known)
@@ -142,10 +142,15 @@ def _outline(paths: list[str]) -> str:
     return "\n".join(lines[:MAX_OUTLINE_LINES])
 
 
+def rules_of(context: RunContext) -> EffectiveRules:
+    """The rules that govern the run: those of the service, with what the repository changes of them."""
+    return effective_rules(services().ruleset, context.settings)
+
+
 @DBOS.workflow(name="make_plan")
 async def make_plan(context: RunContext) -> Plan:
     """Ask the Planner. Raises `RunEnded` when no model can be reached."""
-    choice, rules = await _planner_choice(context), ruleset_of(services().ruleset, context.settings)
+    choice, rules = await _planner_choice(context), rules_of(context)
     deps = AgentDeps(
         role=Role.PLANNER,
         ledger=RunLedger(context.run_id, None, rules.issue.tokens),
@@ -188,7 +193,7 @@ def split_plan(context: RunContext, plan: Plan) -> tuple[Plan, ...]:
     if run.follows is None and run.engine is Engine.AUTOPACK:
         with db.reading() as session:
             plan = with_debt_cleanup(plan, backlog.list_entries(session, run.project_id))
-    return parts_of(plan, services().ruleset, context.options, context.settings)
+    return parts_of(plan, rules_of(context), context.options)
 
 
 @blocking_step
@@ -198,11 +203,11 @@ def compile_run_strategy(context: RunContext, plan: Plan, extra: int = 0) -> Str
     `extra` phases at most came up during the run: the cap on a plan's phases does not count them.
     Raises `RunEnded` when the plan or the models do not fit the rules.
     """
-    rules, options, engine = services().ruleset, context.options, run_rows.get(services().db, context.run_id).engine
+    rules, options, engine = rules_of(context), context.options, run_rows.get(services().db, context.run_id).engine
     if extra:
-        options = options.model_copy(update={"phases": max_phases_of(rules, options, context.settings) + extra})
+        options = options.model_copy(update={"phases": max_phases_of(rules, options) + extra})
     try:
-        return compile_strategy(rules, plan, options, context.settings, services().vendors, engine=engine)
+        return compile_strategy(rules, plan, options, services().vendors, engine=engine)
     except NoModel as error:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(error)) from error
     except TooManyPhases as error:
@@ -212,6 +217,6 @@ def compile_run_strategy(context: RunContext, plan: Plan, extra: int = 0) -> Str
 @blocking_step
 def _planner_choice(context: RunContext) -> ModelChoice:
     try:
-        return planner_model(services().ruleset, context.options, context.settings, services().vendors)
+        return planner_model(rules_of(context), context.options, services().vendors)
     except NoModel as error:
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, str(error)) from error

@@ -14,7 +14,7 @@ from app.domain.api_requests import RunStart
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import split
-from app.domain.ruleset import RepositorySettings
+from app.domain.ruleset import RepositorySettings, effective_rules
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.runs import api_commands, transitions
 from app.runs.api_commands import RunTarget
@@ -50,6 +50,9 @@ def new_run(
     )
 
 
+RULES = effective_rules(default_ruleset(), RepositorySettings())
+
+
 def phase(phase_id: str, tier_id: str, index: int) -> PlannedPhase:
     return PlannedPhase(
         phase_id=phase_id, tier_id=tier_id, phase_index=index, name=f"Step {phase_id}", task_category=TaskCategory.DOCS
@@ -64,7 +67,7 @@ PLAN = Plan(
 
 def strategy_of(plan: Plan = PLAN, *, tokens: int | None = None) -> Strategy:
     vendors = frozenset({"anthropic", "openai"})
-    return compile_strategy(default_ruleset(), plan, RunOptions(tokens=tokens), RepositorySettings(), vendors)
+    return compile_strategy(RULES, plan, RunOptions(tokens=tokens), vendors)
 
 
 def planned_run(db: Database, run_id: str = "r1", *, issue: int = 7, tokens: int | None = None) -> str:
@@ -97,16 +100,9 @@ def posted_run(
             for n, (tier, phase_id) in enumerate((n, one) for n, held in enumerate(tiers, 1) for one in held)
         ],
     }
-    asked, options, settings = (
-        RunStart.model_validate(body),
-        RunOptions(tokens=5_000, phases=most),
-        RepositorySettings(),
-    )
+    asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000, phases=most)
     parts = split(asked.plan(), most)
-    strategies = [
-        compile_strategy(default_ruleset(), part, options, settings, frozenset(), engine=Engine.EXTERNAL)
-        for part in parts
-    ]
+    strategies = [compile_strategy(RULES, part, options, frozenset(), engine=Engine.EXTERNAL) for part in parts]
     target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
     api_commands.create_run(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
     return run_id

@@ -18,7 +18,7 @@ from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, 
 from app.domain.api_run import RunCard
 from app.domain.budget import Role
 from app.domain.findings import Recommendation
-from app.domain.ruleset import RepositorySettings
+from app.domain.ruleset import RepositorySettings, effective_rules
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.queries import run_details
@@ -52,7 +52,11 @@ def begin(
     }
     asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000_000)
     strategy = compile_strategy(
-        default_ruleset(), asked.plan(), options, RepositorySettings(), frozenset(), engine=Engine.EXTERNAL
+        effective_rules(default_ruleset(), RepositorySettings()),
+        asked.plan(),
+        options,
+        frozenset(),
+        engine=Engine.EXTERNAL,
     )
     target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
     api_commands.create_run(db, asked, [asked.plan()], options, [strategy], target, NOW)

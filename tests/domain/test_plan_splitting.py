@@ -11,10 +11,10 @@ from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import DEBT, MAX_CLEANUP_PHASES, parts_of, split, with_debt_cleanup
-from app.domain.ruleset import RepositorySettings, RunScope, SafetyProfile
+from app.domain.ruleset import RepositorySettings, RunScope, SafetyProfile, effective_rules
 from app.domain.strategy import RunOptions, TooManyPhases, compile_strategy
 
-RULES = default_ruleset()
+RULES = effective_rules(default_ruleset(), RepositorySettings())
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -195,24 +195,24 @@ def test_splitting_loses_nothing_and_keeps_to_the_cap(sizes: list[int], most: in
 
 
 def test_the_rules_say_how_large_a_part_is() -> None:
-    plan, settings = plan_of(20, 20, 20), RepositorySettings()
+    plan = plan_of(20, 20, 20)
     with pytest.raises(TooManyPhases):
-        compile_strategy(RULES, plan, RunOptions(), settings, frozenset({"openai"}))
-    parts = parts_of(plan, RULES, RunOptions(), settings)
+        compile_strategy(RULES, plan, RunOptions(), frozenset({"openai"}))
+    parts = parts_of(plan, RULES, RunOptions())
     assert len(parts) == 3
     for part in parts:
-        assert len(compile_strategy(RULES, part, RunOptions(), settings, frozenset({"openai"})).phases) == 20
-    assert len(parts_of(plan, RULES, RunOptions(phases=10), settings)) == 6
-    assert len(parts_of(plan, RULES, RunOptions(), RepositorySettings(phases=60))) == 1
+        assert len(compile_strategy(RULES, part, RunOptions(), frozenset({"openai"})).phases) == 20
+    assert len(parts_of(plan, RULES, RunOptions(phases=10))) == 6
+    assert len(parts_of(plan, effective_rules(default_ruleset(), RepositorySettings(phases=60)), RunOptions())) == 1
 
 
 @pytest.mark.parametrize(
     "options", [RunOptions(scope=RunScope.SINGLE_TIER), RunOptions(safety=SafetyProfile.SAFETY_CRITICAL)]
 )
 def test_a_single_tier_run_leaves_the_other_tiers_to_runs_of_their_own(options: RunOptions) -> None:
-    assert shape(parts_of(plan_of(1, 2), RULES, options, RepositorySettings())) == [[("T1", 1)], [("T2", 2)]]
+    assert shape(parts_of(plan_of(1, 2), RULES, options)) == [[("T1", 1)], [("T2", 2)]]
 
 
 @pytest.mark.parametrize("scope", [RunScope.MULTI_TIER, RunScope.INCREMENTAL])
 def test_other_scopes_keep_the_tiers_together(scope: RunScope) -> None:
-    assert len(parts_of(plan_of(1, 2), RULES, RunOptions(scope=scope), RepositorySettings())) == 1
+    assert len(parts_of(plan_of(1, 2), RULES, RunOptions(scope=scope))) == 1

@@ -3,8 +3,6 @@
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.config.loader import default_ruleset
@@ -13,24 +11,25 @@ from app.domain.patch_policy import ALWAYS_PROTECTED, protected
 from app.domain.plan import Complexity, TaskCategory
 from app.domain.ruleset import (
     CiProfile,
+    EffectiveRules,
     OutputTokens,
     PatchRules,
     RepositorySettings,
     Ruleset,
     RunScope,
     SafetyProfile,
-    ruleset_of,
+    effective_rules,
 )
 
 RULES = default_ruleset()
 
 
-def merged(**values: object) -> Ruleset:
-    return ruleset_of(RULES, RepositorySettings.model_validate(values))
+def merged(**values: object) -> EffectiveRules:
+    return effective_rules(RULES, RepositorySettings.model_validate(values))
 
 
 def test_without_settings_the_ruleset_stays_as_it_is() -> None:
-    assert merged() == RULES
+    assert merged().model_dump(include=set(Ruleset.model_fields)) == RULES.model_dump()
 
 
 def test_a_category_is_changed_key_by_key() -> None:
@@ -125,7 +124,7 @@ def test_a_path_cannot_be_taken_out_of_protection(glob: str) -> None:
 def test_a_repository_adds_to_what_the_ruleset_protects() -> None:
     base = RULES.model_copy(update={"patch": PatchRules(protected_paths=("infra/**", "*.lock"))})
     settings = RepositorySettings.model_validate({"patch": {"protected_paths": ["deploy/**", "*.lock"]}})
-    assert ruleset_of(base, settings).patch.protected_paths == ("infra/**", "*.lock", "deploy/**")
+    assert effective_rules(base, settings).patch.protected_paths == ("infra/**", "*.lock", "deploy/**")
 
 
 def test_a_ruleset_without_one_of_its_rows_is_refused() -> None:
@@ -137,25 +136,5 @@ def test_a_ruleset_without_one_of_its_rows_is_refused() -> None:
 
 def test_settings_that_were_stored_with_a_workflow_change_the_same() -> None:
     settings = RepositorySettings.model_validate({"ci": {"reruns": 1}, "categories": {"docs": {"builder_tries": 1}}})
-    assert ruleset_of(RULES, pickle.loads(pickle.dumps(settings))) == ruleset_of(RULES, settings) != RULES
-
-
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "tokens": st.integers(1, 10**9),
-            "ci": st.fixed_dictionaries({}, optional={"reruns": st.integers(0, 10)}),
-            "patch": st.fixed_dictionaries({}, optional={"protected_paths": st.lists(st.sampled_from("abc"))}),
-            "models": st.fixed_dictionaries({}, optional={"light": st.just(["local:a", "local:b"])}),
-            "categories": st.dictionaries(
-                st.sampled_from(TaskCategory),
-                st.fixed_dictionaries({}, optional={"builder_tries": st.integers(1, 10), "model": st.none()}),
-            ),
-        },
-    )
-)
-def test_merging_twice_is_merging_once(values: dict[str, object]) -> None:
-    settings = RepositorySettings.model_validate(values)
-    once = ruleset_of(RULES, settings)
-    assert ruleset_of(once, settings) == once
+    stored = pickle.loads(pickle.dumps(settings))
+    assert effective_rules(RULES, stored) == effective_rules(RULES, settings) != merged()

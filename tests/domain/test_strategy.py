@@ -17,7 +17,7 @@ from app.domain.ruleset import (
     Ruleset,
     RunScope,
     SafetyProfile,
-    ruleset_of,
+    effective_rules,
 )
 from app.domain.strategy import (
     Engine,
@@ -32,6 +32,7 @@ from app.domain.strategy import (
 
 BOTH = frozenset({"anthropic", "openai"})
 RULES = default_ruleset()
+EFFECTIVE = effective_rules(RULES, RepositorySettings())
 
 CATEGORIES = """
 cross_cutting_refactor     high   strict 2 2 1,000,000 no  refactor_review             major
@@ -83,10 +84,9 @@ def governed(
     engine: Engine = Engine.AUTOPACK,
 ) -> Strategy:
     return compile_strategy(
-        ruleset,
+        effective_rules(ruleset, settings or RepositorySettings()),
         plan(*(phases or (phase(),))),
         options or RunOptions(),
-        settings or RepositorySettings(),
         vendors,
         engine=engine,
     )
@@ -312,8 +312,10 @@ def test_a_model_that_was_asked_for_without_a_key_is_refused_not_replaced() -> N
 
 
 def test_the_planner_takes_the_standard_model_or_the_one_asked_for() -> None:
-    assert planner_model(RULES, RunOptions(), RepositorySettings(), BOTH).first == RULES.models.standard[0]
-    asked = planner_model(RULES, RunOptions(model="openai:x"), RepositorySettings(model="openai:y"), BOTH)
+    assert planner_model(EFFECTIVE, RunOptions(), BOTH).first == RULES.models.standard[0]
+    asked = planner_model(
+        effective_rules(RULES, RepositorySettings(model="openai:y")), RunOptions(model="openai:x"), BOTH
+    )
     assert asked.ids[0] == "openai:x"
     assert "openai:y" not in asked.ids
 
@@ -439,8 +441,8 @@ def any_settings(draw: st.DrawFn) -> RepositorySettings:
 def test_budgets_are_never_negative_and_tiers_are_sums(
     plan: Plan, settings: RepositorySettings, engine: Engine
 ) -> None:
-    strategy = compile_strategy(RULES, plan, RunOptions(), settings, BOTH, engine=engine)
-    rules = ruleset_of(RULES, settings)
+    rules = effective_rules(RULES, settings)
+    strategy = compile_strategy(rules, plan, RunOptions(), BOTH, engine=engine)
     assert strategy.token_cap > 0
     assert strategy.issue_token_cap > 0
     assert all(one.token_cap > 0 and one.max_ci_runs > 0 for one in strategy.phases)
@@ -457,25 +459,26 @@ def test_budgets_are_never_negative_and_tiers_are_sums(
 
 @given(plan=plans(), settings=any_settings(), engine=st.sampled_from(Engine))
 def test_equal_input_always_gives_an_equal_strategy(plan: Plan, settings: RepositorySettings, engine: Engine) -> None:
-    once = compile_strategy(RULES, plan, RunOptions(), settings, BOTH, engine=engine)
+    once = compile_strategy(effective_rules(RULES, settings), plan, RunOptions(), BOTH, engine=engine)
     again = compile_strategy(
-        Ruleset.model_validate_json(RULES.model_dump_json()),
+        effective_rules(
+            Ruleset.model_validate_json(RULES.model_dump_json()),
+            RepositorySettings.model_validate_json(settings.model_dump_json(exclude_unset=True)),
+        ),
         Plan.model_validate_json(plan.model_dump_json()),
         RunOptions(),
-        RepositorySettings.model_validate_json(settings.model_dump_json(exclude_unset=True)),
         frozenset({"openai", "anthropic"}),
         engine=engine,
     )
     assert once == again
     assert once.model_dump_json() == again.model_dump_json()
     assert Strategy.model_validate_json(once.model_dump_json()) == once
-    assert compile_strategy(ruleset_of(RULES, settings), plan, RunOptions(), settings, BOTH, engine=engine) == once
 
 
 def test_a_strategy_that_was_searched_is_the_same_as_before() -> None:
     """It is compared and stored: what is remembered for searching is no part of it."""
     plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Base"),), phases=(phase(1), phase(2)))
-    fresh, searched = (compile_strategy(RULES, plan, RunOptions(), RepositorySettings(), BOTH) for _ in range(2))
+    fresh, searched = (compile_strategy(EFFECTIVE, plan, RunOptions(), BOTH) for _ in range(2))
     assert [searched.of_phase(one).phase_id for one in ("P2", "P1")] == ["P2", "P1"]
     assert searched.of_tier("T1") == fresh.tiers[0]
     assert searched == fresh

@@ -2,7 +2,7 @@
 
 from app.config.loader import default_ruleset
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, SafetyProfile
+from app.domain.ruleset import RepositorySettings, SafetyProfile, effective_rules
 from app.domain.strategy import RunOptions, Strategy, compile_strategy
 from app.github.text.strategy_text import strategy_section
 
@@ -13,7 +13,8 @@ def strategy_of(category: TaskCategory, safety: SafetyProfile = SafetyProfile.NO
     )
     plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="All"),), phases=(phase,))
     vendors = frozenset({"anthropic", "openai"})
-    return compile_strategy(default_ruleset(), plan, RunOptions(safety=safety), RepositorySettings(), vendors)
+    rules = effective_rules(default_ruleset(), RepositorySettings())
+    return compile_strategy(rules, plan, RunOptions(safety=safety), vendors)
 
 
 def test_before_there_is_a_plan_nothing_is_said() -> None:

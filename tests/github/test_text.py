@@ -16,7 +16,7 @@ import app
 from app.domain.findings import Severity
 from app.domain.numbers import money, tokens
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, Ruleset
+from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline, RunView, TierView
 from app.domain.strategy import RunOptions, compile_strategy
@@ -361,7 +361,8 @@ def test_a_plan_says_what_each_phase_may_spend_and_what_it_must_do() -> None:
     rules, models = ((folder / name).read_text(encoding="utf-8") for name in ("default.yaml", "models.yaml"))
     ruleset = Ruleset.model_validate({**yaml.safe_load(rules), "models": yaml.safe_load(models)})
     vendor = ruleset.models.standard[0].partition(":")[0]
-    strategy = compile_strategy(ruleset, plan, RunOptions(), RepositorySettings(), frozenset({vendor}))
+    rules = effective_rules(ruleset, RepositorySettings())
+    strategy = compile_strategy(rules, plan, RunOptions(), frozenset({vendor}))
     shown = text.plan_comment(plan, strategy, run_id="r1")
     assert shown.startswith("### 🗺️ Autopack's plan: 1 phase in 1 tier")
     assert "| `P2` Test the parser | tests, low | 300k | normal CI, audited beside CI |" in shown
