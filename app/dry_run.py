@@ -69,7 +69,7 @@ def dry_run(plan: Path, ruleset: Path | None, settings: Path | None, options: Ru
     try:
         runs = tuple(
             compile_strategy(rules, part, merged, vendors, engine=file.engine)
-            for part in parts_of(file.as_plan(), rules, merged)
+            for part in parts_of(file.as_plan(rules.complexities), rules, merged)
         )
     except NoModel as error:
         raise BadInput(str(error)) from error

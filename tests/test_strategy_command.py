@@ -84,6 +84,16 @@ def test_options_outweigh_settings_and_those_the_ruleset(tmp_path: Path) -> None
     assert one.token_cap == 2_000_000
 
 
+def test_phase_without_complexity_takes_its_categorys(tmp_path: Path) -> None:
+    plan = PLAN.replace(", complexity: high", "").replace(", complexity: low", "")
+    settings = tmp_path / "autopack.yml"
+    settings.write_text("categories: {docs: {complexity: medium}}\n", encoding="utf-8")
+    (shipped,), (changed,) = compiled(tmp_path, plan=plan), compiled(tmp_path, "--settings", str(settings), plan=plan)
+    assert [phase.complexity for phase in shipped.phases] == ["high", "low"]
+    assert [phase.complexity for phase in changed.phases] == ["high", "medium"]
+    assert shipped.phases[1].builder != changed.phases[1].builder
+
+
 def test_a_plan_of_several_runs_is_told_run_by_run(tmp_path: Path) -> None:
     first, second = compiled(tmp_path, "--safety", "critical")
     assert [phase.phase_id for phase in (*first.phases, *second.phases)] == ["P1", "P2"]

@@ -3,25 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 import app
 from app.config.yaml_errors import Location, read_yaml, validate
+from app.domain.api_requests import Id, PhaseSpec, RunSpec, TierSpec, plan_of
 from app.domain.frozen import Frozen
-from app.domain.plan import (
-    BuilderMode,
-    Complexity,
-    Identifier,
-    Plan,
-    PlannedPhase,
-    PlannedTier,
-    TaskCategory,
-    fits_branch_name,
-)
-from app.domain.ruleset import Minutes, RepositorySettings, Ruleset, RunScope, SafetyProfile, Tokens
+from app.domain.plan import Complexity, Plan, TaskCategory
+from app.domain.ruleset import RepositorySettings, Ruleset
 from app.domain.strategy import Engine, RunOptions
 
 FOLDER = Path(app.__file__).parent.parent / "rulesets"
@@ -52,42 +44,16 @@ def parse_settings(text: str) -> RepositorySettings:
     return RepositorySettings() if data is None else validate(RepositorySettings, data, text)
 
 
-_Id = Annotated[Identifier, AfterValidator(fits_branch_name)]
+class _PlanFileRun(RunSpec):
+    run_id: Id = "plan"
 
 
-class _StrictModel(Frozen):
+class _PlanFileTier(TierSpec):
     model_config = ConfigDict(extra="forbid")
 
 
-class _PlanFileRun(Frozen):
-    """The `run` of a `POST /runs/start`: what it says of budgets, scope and builder."""
-
-    safety_profile: SafetyProfile | None = None
-    run_scope: RunScope | None = None
-    token_cap: Tokens | None = None
-    max_phases: int | None = Field(default=None, ge=1, le=1000)
-    max_duration_minutes: Minutes | None = None
-    builder: Engine = Engine.EXTERNAL
-
-
-class _PlanFileTier(_StrictModel):
-    tier_id: _Id
-    tier_index: int | None = Field(default=None, ge=0)
-    name: str = Field(min_length=1, max_length=200)
-    description: str | None = None
-
-
-class _PlanFilePhase(_StrictModel):
-    phase_id: _Id
-    phase_index: int | None = Field(default=None, ge=0)
-    tier_id: _Id
-    name: str = Field(min_length=1, max_length=200)
-    description: str | None = None
-    acceptance_criteria: tuple[str, ...] = ()
-    expected_paths: tuple[str, ...] = ()
-    task_category: TaskCategory | None = None
-    complexity: Complexity | None = None
-    builder_mode: BuilderMode | None = None
+class _PlanFilePhase(PhaseSpec):
+    model_config = ConfigDict(extra="forbid")
 
 
 class PlanFile(Frozen):
@@ -97,14 +63,20 @@ class PlanFile(Frozen):
     tiers: tuple[_PlanFileTier, ...] = Field(min_length=1)
     phases: tuple[_PlanFilePhase, ...] = Field(min_length=1)
 
-    def as_plan(self) -> Plan:
-        """The plan. Raises `ValueError` when ids repeat or a phase names a tier that is not there; see `parse_plan`."""
-        tiers = ({"tier_index": n} | one.model_dump(exclude_none=True) for n, one in enumerate(self.tiers))
-        phases = ({"phase_index": n} | one.model_dump(exclude_none=True) for n, one in enumerate(self.phases))
-        return Plan(
-            tiers=tuple(PlannedTier.model_validate(one) for one in tiers),
-            phases=tuple(PlannedPhase.model_validate(one) for one in phases),
-        )
+    @field_validator("tiers", "phases", mode="before")
+    @classmethod
+    def _indexed(cls, listed: object, info: ValidationInfo) -> object:
+        index = "tier_index" if info.field_name == "tiers" else "phase_index"
+        if not isinstance(listed, list):
+            return listed
+        entries = enumerate(cast("list[Any]", listed))
+        return [
+            {index: n} | cast("dict[Any, Any]", entry) if isinstance(entry, dict) else entry for n, entry in entries
+        ]
+
+    def as_plan(self, complexities: Mapping[TaskCategory, Complexity]) -> Plan:
+        """The plan, as `plan_of` makes it; `parse_plan` has checked its ids."""
+        return plan_of(self.tiers, self.phases, complexities)
 
     @property
     def engine(self) -> Engine:
@@ -113,14 +85,14 @@ class PlanFile(Frozen):
 
     @property
     def options(self) -> RunOptions:
-        """What the file's `run` asks for."""
-        run = self.run or _PlanFileRun()
+        """What the file's `run` asks for. What it leaves out is governed by settings and ruleset."""
+        given = self.run.model_dump(exclude_unset=True) if self.run else {}
         return RunOptions(
-            tokens=run.token_cap,
-            phases=run.max_phases,
-            minutes=run.max_duration_minutes,
-            safety=run.safety_profile,
-            scope=run.run_scope,
+            tokens=given.get("token_cap"),
+            phases=given.get("max_phases"),
+            minutes=given.get("max_duration_minutes"),
+            safety=given.get("safety_profile"),
+            scope=given.get("run_scope"),
         )
 
 

@@ -3,6 +3,7 @@
 Field by field the contract of the earlier Autopack's clients; fields it does not know are ignored.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -114,6 +115,30 @@ class PhaseSpec(Body):
     expected_paths: Annotated[list[Reference], Field(max_length=300)] = Field(default_factory=list[Reference])
 
 
+def plan_of(
+    tiers: Sequence[TierSpec], phases: Sequence[PhaseSpec], complexities: Mapping[TaskCategory, Complexity]
+) -> Plan:
+    """The plan, in the order of its indexes. A phase that does not say its complexity takes its category's.
+
+    Raises `ValueError` for an unknown tier and for a tier or phase id that is given twice.
+    """
+    return Plan(
+        tiers=tuple(
+            PlannedTier.model_validate(tier.model_dump(exclude_none=True))
+            for tier in sorted(tiers, key=lambda tier: tier.tier_index)
+        ),
+        phases=tuple(
+            _planned_phase(phase, complexities) for phase in sorted(phases, key=lambda phase: phase.phase_index)
+        ),
+    )
+
+
+def _planned_phase(phase: PhaseSpec, complexities: Mapping[TaskCategory, Complexity]) -> PlannedPhase:
+    category = phase.task_category or TaskCategory.FEATURE_SCAFFOLDING
+    resolved = {"task_category": category, "complexity": phase.complexity or complexities[category]}
+    return PlannedPhase.model_validate(phase.model_dump(exclude_none=True) | resolved)
+
+
 class RunStart(Body):
     """A run with its whole plan."""
 
@@ -141,7 +166,7 @@ class RunStart(Body):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         try:
-            self.plan()
+            self.plan(dict.fromkeys(TaskCategory, Complexity.MEDIUM))  # ids are checked here, rules are not known yet
         except ValidationError as error:
             raise ValueError("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from error
         if self.run.repository is None and self.run.builder is Engine.AUTOPACK:
@@ -150,29 +175,9 @@ class RunStart(Body):
             raise ValueError("issue_number needs a repository")
         return self
 
-    def plan(self) -> Plan:
-        """The plan that is asked for. Raises `ValueError` for an unknown tier, a tier or phase id given twice."""
-        return Plan(
-            tiers=tuple(
-                PlannedTier(tier_id=t.tier_id, tier_index=t.tier_index, name=t.name, description=t.description or "")
-                for t in sorted(self.tiers, key=lambda tier: tier.tier_index)
-            ),
-            phases=tuple(
-                PlannedPhase(
-                    phase_id=p.phase_id,
-                    tier_id=p.tier_id,
-                    phase_index=p.phase_index,
-                    name=p.name,
-                    description=p.description or "",
-                    acceptance_criteria=tuple(p.acceptance_criteria),
-                    expected_paths=tuple(p.expected_paths),
-                    task_category=p.task_category or TaskCategory.FEATURE_SCAFFOLDING,
-                    complexity=p.complexity or Complexity.MEDIUM,
-                    builder_mode=p.builder_mode or BuilderMode.COMPOSE,
-                )
-                for p in sorted(self.phases, key=lambda phase: phase.phase_index)
-            ),
-        )
+    def plan(self, complexities: Mapping[TaskCategory, Complexity]) -> Plan:
+        """The posted plan, as `plan_of` makes it."""
+        return plan_of(self.tiers, self.phases, complexities)
 
 
 class StatusUpdate(Body):

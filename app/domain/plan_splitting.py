@@ -15,7 +15,7 @@ MAX_CLEANUP_PHASES = 5
 """In one run; the issues that are left wait for the next one."""
 
 
-def with_debt_cleanup(plan: Plan, backlog: Sequence[BacklogEntry]) -> Plan:
+def with_debt_cleanup(plan: Plan, backlog: Sequence[BacklogEntry], rules: EffectiveRules) -> Plan:
     """The plan with a last tier that mends what has aged past its threshold, oldest first, one phase an issue.
 
     An issue that a phase of the plan is there to mend already gets no second one.
@@ -27,7 +27,10 @@ def with_debt_cleanup(plan: Plan, backlog: Sequence[BacklogEntry]) -> Plan:
     taken = {phase.phase_id for phase in plan.phases}
     free = (name for name in map(f"{DEBT}-{{}}".format, count(1)) if name not in taken)
     first = 1 + max(phase.phase_index for phase in plan.phases)
-    added = tuple(_cleanup_phase(entry, next(free), first + number) for number, entry in enumerate(waiting[:room]))
+    complexity = rules.complexities[TaskCategory.DEBT_CLEANUP]
+    added = tuple(
+        _cleanup_phase(entry, next(free), first + number, complexity) for number, entry in enumerate(waiting[:room])
+    )
     if not added:
         return plan
     known = any(tier.tier_id == DEBT for tier in plan.tiers)
@@ -94,7 +97,7 @@ def _oldest_first(entry: BacklogEntry) -> tuple[int, int, str]:
     return (-entry.age_in_runs, -entry.age_in_tiers, entry.issue_key)
 
 
-def _cleanup_phase(entry: BacklogEntry, phase_id: str, index: int) -> PlannedPhase:
+def _cleanup_phase(entry: BacklogEntry, phase_id: str, index: int, complexity: Complexity) -> PlannedPhase:
     seen = f"It was first seen in run {entry.first_seen_run_id} and last in run {entry.last_seen_run_id}"
     lines = (
         f"Earlier runs left the issue `{entry.issue_key}` open: {entry.problem or 'no description was recorded.'}",
@@ -111,6 +114,6 @@ def _cleanup_phase(entry: BacklogEntry, phase_id: str, index: int) -> PlannedPha
         description="\n".join(lines)[:20_000],
         acceptance_criteria=(f"The issue {entry.issue_key} is gone.", "All tests pass."),
         task_category=TaskCategory.DEBT_CLEANUP,
-        complexity=Complexity.MEDIUM,
+        complexity=complexity,
         mends=(entry.issue_key,),
     )

@@ -313,6 +313,11 @@ class EffectiveRules(Ruleset):
     model: ModelName | None
     commands: CommandRules
 
+    @property
+    def complexities(self) -> Mapping[TaskCategory, Complexity]:
+        """Of phases whose plan does not say theirs."""
+        return {category: rules.complexity for category, rules in self.categories.items()}
+
 
 def effective_rules(default: Ruleset, settings: RepositorySettings) -> EffectiveRules:
     """Merge the repository's settings into the ruleset.

@@ -61,9 +61,9 @@ async def start_run(asked: RunStart) -> RunCard:
         safety=asked.run.safety_profile,
         scope=asked.run.run_scope,
     )
-    plan = asked.plan()
+    plan = asked.plan(rules.complexities)
     if target is not None and asked.run.builder is Engine.AUTOPACK:
-        plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.repository))
+        plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.repository), rules)
     most = min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases
     parts = split(plan, most, one_tier_each=scope_of(rules, options).one_tier_each)
     # Later parts of a run with a repository are governed when they begin, by the repository's settings of then.

@@ -3,7 +3,7 @@
 from app.agents.tasks import Feedback
 from app.domain.budget import MAX_MERGES
 from app.domain.ci import CiState
-from app.domain.plan import BuilderMode, Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
+from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.states import RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
@@ -16,7 +16,7 @@ from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
 from app.workflows.repositories import repo_of
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
-from app.workflows.start_run import compile_run_strategy, read_base_commit
+from app.workflows.start_run import compile_run_strategy, read_base_commit, rules_of
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
 
@@ -132,7 +132,7 @@ def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Pla
             "Both sides' changes keep their meaning.",
         ),
         task_category=TaskCategory.FEATURE_SCAFFOLDING,
-        complexity=Complexity.MEDIUM,
+        complexity=rules_of(context).complexities[TaskCategory.FEATURE_SCAFFOLDING],
         builder_mode=BuilderMode.COMPOSE,
     )
     tier = _EXTRA_TIER.model_copy(update={"tier_index": len(plan.tiers)})

@@ -192,7 +192,7 @@ def split_plan(context: RunContext, plan: Plan) -> tuple[Plan, ...]:
     run = run_rows.get(db, context.run_id)
     if run.follows is None and run.engine is Engine.AUTOPACK:
         with db.reading() as session:
-            plan = with_debt_cleanup(plan, backlog.list_entries(session, run.project_id))
+            plan = with_debt_cleanup(plan, backlog.list_entries(session, run.project_id), rules_of(context))
     return parts_of(plan, rules_of(context), context.options)
 
 

@@ -9,7 +9,16 @@ import yaml
 from app.config.loader import FOLDER, SCHEMAS, default_ruleset, parse_plan, parse_ruleset, parse_settings, schema_text
 from app.config.yaml_errors import SettingsError
 from app.domain.plan import Complexity, TaskCategory
-from app.domain.ruleset import CiRules, CommandRules, PatchRules, RepositorySettings, Ruleset, RunScope, SafetyProfile
+from app.domain.ruleset import (
+    CiRules,
+    CommandRules,
+    PatchRules,
+    RepositorySettings,
+    Ruleset,
+    RunScope,
+    SafetyProfile,
+    effective_rules,
+)
 from app.domain.strategy import Engine, RunOptions
 
 
@@ -225,6 +234,7 @@ def test_settings_that_do_not_fit_the_model_do_not_fit_the_schema(text: str) -> 
 
 # Plans
 
+COMPLEXITIES = effective_rules(default_ruleset(), RepositorySettings()).complexities
 BODY = """\
 {
 \t"run": {"run_id": "r1", "safety_profile": "safety_critical", "token_cap": 70000, "max_phases": 5,
@@ -246,15 +256,15 @@ def test_the_body_of_a_start_over_rest_is_a_plan() -> None:
         safety=SafetyProfile.SAFETY_CRITICAL,
         scope=RunScope.INCREMENTAL,
     )
-    (tier,), (phase,) = file.as_plan().tiers, file.as_plan().phases
+    (tier,), (phase,) = file.as_plan(COMPLEXITIES).tiers, file.as_plan(COMPLEXITIES).phases
     assert (tier.tier_index, phase.phase_index) == (3, 7)
-    assert (phase.task_category, phase.complexity) == (TaskCategory.DOCS, Complexity.MEDIUM)
+    assert (phase.task_category, phase.complexity) == (TaskCategory.DOCS, Complexity.LOW)
 
 
 def test_a_plan_by_hand_needs_no_indexes() -> None:
     file = parse_plan("{tiers: [{tier_id: T1, name: A}], phases: [{phase_id: P1, tier_id: T1, name: B}]}")
     assert (file.engine, file.options) == (Engine.AUTOPACK, RunOptions())
-    assert file.as_plan().phases[0].phase_index == 0
+    assert file.as_plan(COMPLEXITIES).phases[0].phase_index == 0
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def posted_run(
         ],
     }
     asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000, phases=most)
-    parts = split(asked.plan(), most)
+    parts = split(asked.plan(RULES.complexities), most)
     strategies = [compile_strategy(RULES, part, options, frozenset(), engine=Engine.EXTERNAL) for part in parts]
     target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
     api_commands.create_run(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)

@@ -51,15 +51,16 @@ def begin(
         ],
     }
     asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000_000)
+    rules = effective_rules(default_ruleset(), RepositorySettings())
     strategy = compile_strategy(
-        effective_rules(default_ruleset(), RepositorySettings()),
-        asked.plan(),
+        rules,
+        asked.plan(rules.complexities),
         options,
         frozenset(),
         engine=Engine.EXTERNAL,
     )
     target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
-    api_commands.create_run(db, asked, [asked.plan()], options, [strategy], target, NOW)
+    api_commands.create_run(db, asked, [asked.plan(rules.complexities)], options, [strategy], target, NOW)
     return "r1"
 
 

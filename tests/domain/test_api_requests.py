@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from app.config.loader import default_ruleset
 from app.domain.api_requests import (
     MAX_COUNT,
     AuditorResult,
@@ -21,13 +22,14 @@ from app.domain.api_requests import (
 )
 from app.domain.findings import Recommendation, Severity
 from app.domain.plan import Complexity, TaskCategory, is_identifier
-from app.domain.ruleset import RunScope, SafetyProfile
+from app.domain.ruleset import RepositorySettings, RunScope, SafetyProfile, effective_rules
 
 RUN: dict[str, Any] = {
     "run": {"run_id": "r1"},
     "tiers": [{"tier_id": "T1", "tier_index": 0, "name": "Base"}],
     "phases": [{"phase_id": "P1", "phase_index": 0, "tier_id": "T1", "name": "Step"}],
 }
+COMPLEXITIES = effective_rules(default_ruleset(), RepositorySettings()).complexities
 BUILT: dict[str, Any] = {"phase_id": "P1", "run_id": "r1", "status": "success"}
 AUDITED: dict[str, Any] = {"phase_id": "P1", "run_id": "r1", "review_notes": "", "recommendation": "approve"}
 ISSUE: dict[str, Any] = {"issue_key": "a__b__c", "severity": "minor", "source": "test", "category": "x"}
@@ -56,11 +58,19 @@ def test_what_is_left_out_is_as_documented() -> None:
     run = RunStart.model_validate(RUN).run
     assert (run.safety_profile, run.run_scope) == (SafetyProfile.NORMAL, RunScope.MULTI_TIER)
     assert (run.token_cap, run.max_phases, run.max_duration_minutes) == (5_000_000, 25, 120)
-    (phase,) = RunStart.model_validate(RUN).plan().phases
+    (phase,) = RunStart.model_validate(RUN).plan(COMPLEXITIES).phases
     assert (phase.task_category, phase.complexity) == (TaskCategory.FEATURE_SCAFFOLDING, Complexity.MEDIUM)
     built, audited = BuilderResult.model_validate(BUILT), AuditorResult.model_validate(AUDITED)
     assert (built.builder_attempts, built.tokens_used, audited.auditor_attempts, audited.tokens_used) == (1, 0, 1, 0)
     assert AuditRequest().review_focus == "general"
+
+
+@pytest.mark.parametrize("category", list(TaskCategory))
+def test_phase_without_complexity_takes_its_categorys(category: TaskCategory) -> None:
+    silent = RUN["phases"][0] | {"task_category": category}
+    for complexity, expected in ((None, COMPLEXITIES[category]), *((one, one) for one in Complexity)):
+        asked = RunStart.model_validate({**RUN, "phases": [silent | {"complexity": complexity}]})
+        assert asked.plan(COMPLEXITIES).phases[0].complexity == expected
 
 
 @pytest.mark.parametrize(("body", "least"), BODIES, ids=lambda value: getattr(value, "__name__", ""))
@@ -153,7 +163,7 @@ def test_a_plan_is_no_longer_than_documented(listed: str) -> None:
 def test_a_plan_is_put_in_the_order_of_its_indexes() -> None:
     tiers = [{"tier_id": f"T{n}", "tier_index": n, "name": "x"} for n in (2, 1)]
     phases = [{"phase_id": f"P{n}", "phase_index": n, "tier_id": "T1", "name": "x"} for n in (3, 1, 2)]
-    plan = RunStart.model_validate({**RUN, "tiers": tiers, "phases": phases}).plan()
+    plan = RunStart.model_validate({**RUN, "tiers": tiers, "phases": phases}).plan(COMPLEXITIES)
     assert [tier.tier_id for tier in plan.tiers] == ["T1", "T2"]
     assert [phase.phase_id for phase in plan.phases] == ["P1", "P2", "P3"]
 

@@ -59,7 +59,7 @@ def shape(parts: tuple[Plan, ...]) -> list[list[tuple[str, int]]]:
 
 
 def test_an_aged_issue_gets_a_phase_in_a_last_tier() -> None:
-    plan = with_debt_cleanup(plan_of(2, 1), [entry("style__a__unused", problem="An import is unused.")])
+    plan = with_debt_cleanup(plan_of(2, 1), [entry("style__a__unused", problem="An import is unused.")], RULES)
     assert [tier.tier_id for tier in plan.tiers] == ["T1", "T2", DEBT]
     assert (plan.tiers[-1].name, plan.tiers[-1].tier_index) == ("Debt clean-up", 2)
     (phase,) = plan.phases_of(DEBT)
@@ -73,28 +73,28 @@ def test_an_aged_issue_gets_a_phase_in_a_last_tier() -> None:
 @pytest.mark.parametrize("status", [BacklogStatus.OPEN, BacklogStatus.RESOLVED])
 def test_what_has_not_aged_changes_no_plan(status: BacklogStatus) -> None:
     plan = plan_of(2)
-    assert with_debt_cleanup(plan, [entry("a", status)]) == plan
-    assert with_debt_cleanup(plan, []) == plan
+    assert with_debt_cleanup(plan, [entry("a", status)], RULES) == plan
+    assert with_debt_cleanup(plan, [], RULES) == plan
 
 
 def test_the_oldest_come_first_and_the_rest_waits() -> None:
     aged = [entry("young", runs=3), entry("b", runs=5), entry("a", runs=5), entry("wide", runs=5, tiers=4)]
-    plan = with_debt_cleanup(plan_of(1), aged)
+    plan = with_debt_cleanup(plan_of(1), aged, RULES)
     assert [phase.mends[0] for phase in plan.phases_of(DEBT)] == ["wide", "a", "b", "young"]
-    many = with_debt_cleanup(plan_of(1), [entry(f"key{number}") for number in range(9)])
+    many = with_debt_cleanup(plan_of(1), [entry(f"key{number}") for number in range(9)], RULES)
     assert len(many.phases_of(DEBT)) == MAX_CLEANUP_PHASES == 5
 
 
 def test_a_phase_that_mends_the_issue_already_is_enough() -> None:
     plan = plan_of(1)
     plan = plan.model_copy(update={"phases": (plan.phases[0].model_copy(update={"mends": ("a",)}),)})
-    assert with_debt_cleanup(plan, [entry("a")]) == plan
+    assert with_debt_cleanup(plan, [entry("a")], RULES) == plan
 
 
 def test_ids_that_a_plan_has_already_are_not_given_again() -> None:
     plan = plan_of(1, names=(DEBT,))
     plan = plan.model_copy(update={"phases": (plan.phases[0].model_copy(update={"phase_id": "DEBT-1"}),)})
-    done = with_debt_cleanup(plan, [entry("a")])
+    done = with_debt_cleanup(plan, [entry("a")], RULES)
     assert [phase.phase_id for phase in done.phases] == ["DEBT-1", "DEBT-2"]
     assert len(done.tiers) == 1
 
@@ -113,9 +113,9 @@ SIZES = st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any)
 @given(sizes=SIZES, backlog=ENTRIES)
 def test_clean_up_goes_in_once_however_often_it_is_asked_for(sizes: list[int], backlog: list[BacklogEntry]) -> None:
     plan = plan_of(*sizes)
-    once = with_debt_cleanup(plan, backlog)
-    assert with_debt_cleanup(once, backlog) == once
-    assert with_debt_cleanup(plan, backlog[::-1]) == once
+    once = with_debt_cleanup(plan, backlog, RULES)
+    assert with_debt_cleanup(once, backlog, RULES) == once
+    assert with_debt_cleanup(plan, backlog[::-1], RULES) == once
     assert Plan.model_validate_json(once.model_dump_json()) == once
     assert once.phases[: len(plan.phases)] == plan.phases
     aged = {one.issue_key for one in backlog if one.status is BacklogStatus.NEEDS_CLEANUP}
