@@ -84,7 +84,7 @@ class Progress:
         self._findings.add(key)
         state = f"{issue.severity} finding ({issue.source})" if issue.open else f"closed, {issue.resolution}"
         self._console.print(
-            f"         🔎 {escape(issue.issue_key)}: {escape(state)}: {escape(str(issue.finding['problem'])[:160])}"
+            f"         🔎 {escape(issue.issue_key)}: {escape(state)}: {escape(issue.finding.problem[:160])}"
         )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,7 +16,7 @@ from app.domain.ruleset import SafetyProfile
 from app.domain.states import PhaseState, RunState
 
 _THRESHOLDS = {SafetyProfile.SAFETY_CRITICAL: AgingThresholds(runs=2, tiers=1)}
-"""For runs whose strategy names none."""
+"""For runs without a strategy."""
 
 
 def lock_project(session: Session, project_id: str) -> None:
@@ -89,12 +88,9 @@ def close_run_in_backlog(session: Session, run: Run) -> None:
 
 def thresholds_of(run: Run) -> AgingThresholds:
     """From which age on an issue needs a clean-up, by the run's strategy."""
-    usual = _THRESHOLDS.get(SafetyProfile(run.safety_profile), AgingThresholds())
-    strategy = run.strategy or {}
-    return AgingThresholds(
-        runs=strategy.get("aging_runs", usual.runs),
-        tiers=strategy.get("aging_tiers", usual.tiers),
-    )
+    if run.strategy is not None:
+        return AgingThresholds(runs=run.strategy.aging_runs, tiers=run.strategy.aging_tiers)
+    return _THRESHOLDS.get(run.safety_profile, AgingThresholds())
 
 
 def _entry(session: Session, run: Run, key: str) -> Backlog | None:
@@ -105,7 +101,7 @@ def _new_entry(session: Session, run: Run, row: FindingRow, now: datetime) -> Ba
     made = Backlog(
         project_id=run.project_id,
         issue_key=row.issue_key,
-        category=row.finding["category"],
+        category=row.finding.category,
         base_severity=row.severity,
         status=BacklogStatus.OPEN,
         occurrences=0,
@@ -124,7 +120,7 @@ def _new_entry(session: Session, run: Run, row: FindingRow, now: datetime) -> Ba
 def _record_sighting(
     session: Session, run: Run, phase: Phase, kept: Backlog, new: Sequence[FindingRow], now: datetime
 ) -> None:
-    before = None if kept.status == BacklogStatus.RESOLVED else BacklogStatus(kept.status)
+    before = None if kept.status == BacklogStatus.RESOLVED else kept.status
     ages = not all(row.expected_fail for row in new)
     sighting = session.get(Sighting, (run.project_id, kept.issue_key, run.run_id), populate_existing=True)
     if sighting is None:
@@ -138,7 +134,7 @@ def _record_sighting(
     sighting.tiers = list(dict.fromkeys([*sighting.tiers, phase.tier_id]))
     session.flush()
     kept.occurrences += len(new)
-    kept.problem = new[-1].finding["problem"]
+    kept.problem = new[-1].finding.problem
     kept.task_category = new[-1].task_category or kept.task_category or ""
     kept.complexity = new[-1].complexity or kept.complexity or ""
     kept.seen_in_tiers = list(dict.fromkeys([*kept.seen_in_tiers, phase.tier_id]))
@@ -150,8 +146,8 @@ def _record_sighting(
 
 def _cleanup_phase_ids(run: Run, key: str) -> list[str]:
     """The phases of the run, and of those that are to follow it, that are there to mend the issue."""
-    plans: list[dict[str, Any]] = [*([run.plan] if run.plan else []), *run.rest]
-    return [phase["phase_id"] for plan in plans for phase in plan["phases"] if key in phase.get("mends", ())]
+    plans = [*([run.plan] if run.plan else []), *run.rest]
+    return [phase.phase_id for plan in plans for phase in plan.phases if key in phase.mends]
 
 
 def _close_entry(session: Session, run: Run, kept: Backlog, completed: Sequence[CompletedPhase]) -> None:
@@ -195,17 +191,16 @@ def _sightings(session: Session, kept: Backlog) -> Sequence[Sighting]:
 
 
 def _completed(session: Session, run: Run) -> tuple[CompletedPhase, ...]:
-    planned: list[dict[str, Any]] = run.plan["phases"] if run.plan else []
-    specs = {spec["phase_id"]: spec for spec in planned}
     query = sa.select(Phase).where(Phase.run_id == run.run_id, Phase.state == PhaseState.COMPLETE)
     return tuple(
         CompletedPhase(
             tier_id=phase.tier_id,
-            task_category=specs.get(phase.phase_id, {}).get("task_category", ""),
-            mends=tuple(specs.get(phase.phase_id, {}).get("mends") or ()),
+            task_category=spec.task_category if spec else "",
+            mends=spec.mends if spec else (),
             paths=frozenset(phase.changed_paths),
         )
         for phase in session.scalars(query)
+        for spec in [run.planned_phase(phase.phase_id)]
     )
 
 
@@ -221,7 +216,7 @@ def _open_findings_of(session: Session, run: Run, kept: Backlog, run_ids: Sequen
         FindingPlace(
             tier_id=tier_id,
             task_category=issue.task_category,
-            path=issue.finding.get("path"),
+            path=issue.finding.path,
             fingerprint=issue.fingerprint,
             reachable=_reachable(earlier, run),
         )

@@ -24,7 +24,7 @@ def read_caps(session: Session, run: Run, issue_token_cap: int | None = None) ->
     `issue_token_cap` holds until the run's strategy says what its issue may use.
     """
     spent = _spent_by_phase(session, run.run_id)
-    strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
+    strategy = run.strategy
     own = _cap(Scope.RUN, run.run_id, run.token_cap, _sum(spent.values()))
     of_issue = _issue_caps(session, run, strategy.issue_token_cap if strategy else issue_token_cap)
     if strategy is None:

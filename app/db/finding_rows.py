@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -60,8 +59,9 @@ def record_in(  # noqa: PLR0913 - who tells names it all, and most of it has a d
     if not reported:
         return
     backlog.lock_project(session, run.project_id)
-    spec = _planned_phase(run, phase.phase_id)
-    category, grade = task_category or spec.get("task_category", ""), complexity or spec.get("complexity", "")
+    spec = run.planned_phase(phase.phase_id)
+    category = task_category or (spec.task_category if spec else "")
+    grade = complexity or (spec.complexity if spec else "")
     known = _current_rows(session, run.run_id, phase.phase_id, [finding.fingerprint for finding in reported])
     counted: list[FindingRow] = []
     for finding in reported:
@@ -107,13 +107,13 @@ def resolve_sources(session: Session, run: Run, phase: Phase, sources: Collectio
 def resolve_cleaned_up(session: Session, phase: Phase) -> None:
     """The phase is complete: close what others of the run found of the issues it was to mend, unless it did too."""
     run = session.get_one(Run, phase.run_id)
-    mends: list[str] = _planned_phase(run, phase.phase_id).get("mends") or []
-    if not mends:
+    spec = run.planned_phase(phase.phase_id)
+    if spec is None or not spec.mends:
         return
     own = sa.select(FindingRow.issue_key).where(
         FindingRow.run_id == run.run_id, FindingRow.phase_id == phase.phase_id, FindingRow.open
     )
-    mended = set(mends) - set(session.scalars(own))
+    mended = set(spec.mends) - set(session.scalars(own))
     _close(session, run.run_id, FindingRow.issue_key.in_(mended), how=f"mended by {phase.phase_id}")
 
 
@@ -127,7 +127,7 @@ def list_findings(db: Database, run_id: str) -> tuple[FindingView, ...]:
     with db.reading() as session:
         return tuple(
             FindingView(
-                finding=Finding.model_validate(row.finding),
+                finding=row.finding,
                 phase_id=row.phase_id,
                 open=row.open,
                 resolution=row.resolution,
@@ -224,13 +224,6 @@ def _records(session: Session, *which: sa.ColumnElement[bool]) -> list[IssueReco
     return [IssueRecord.model_validate(row) for row in session.execute(query)]
 
 
-def _planned_phase(run: Run, phase_id: str) -> dict[str, Any]:
-    """The phase as planned; empty when the plan is not stored yet."""
-    phases: list[dict[str, Any]] = run.plan["phases"] if run.plan else []
-    nothing: dict[str, Any] = {}
-    return next((phase for phase in phases if phase["phase_id"] == phase_id), nothing)
-
-
 def _current_rows(session: Session, run_id: str, phase_id: str, fingerprints: Sequence[str]) -> dict[str, FindingRow]:
     """As they are now that the project is locked, not as this session may have read them before."""
     query = sa.select(FindingRow).where(
@@ -244,7 +237,7 @@ def _count_again(row: FindingRow, finding: Finding, seen_in: str, now: datetime)
     """Bring the row up to date; whether this is a sighting of its own."""
     if finding.severity is Severity.MAJOR:
         row.severity = Severity.MAJOR
-        row.finding = {**row.finding, "severity": Severity.MAJOR}
+        row.finding = row.finding.model_copy(update={"severity": Severity.MAJOR})
     if row.seen_in == seen_in:
         return False
     row.seen_in = seen_in
@@ -271,7 +264,7 @@ def _new_row(run_id: str, phase_id: str, finding: Finding, seen_in: str, now: da
         issue_key=finding.issue_key,
         severity=finding.severity,
         source=finding.source,
-        finding=finding.model_dump(mode="json"),
+        finding=finding,
         evidence_refs=[],
         open=True,
         occurrences=1,

@@ -1,7 +1,5 @@
 """Ids of linked runs, and the runs before and after one: a plan too large for one run is split into several."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -35,7 +33,7 @@ def following_run_ids(run: Run) -> list[str]:
 def following_run_with_phase(run: Run, phase_id: str) -> str | None:
     """The id of the run, of those that are to follow this one, that has the phase."""
     parts = zip(following_run_ids(run), run.rest, strict=True)
-    return next((following for following, plan in parts if phase_id in _phase_ids(plan)), None)
+    return next((following for following, plan in parts if phase_id in plan.phase_ids), None)
 
 
 def linked_neighbors(session: Session, run: Run) -> tuple[LinkedRun | None, LinkedRun | None]:
@@ -43,10 +41,6 @@ def linked_neighbors(session: Session, run: Run) -> tuple[LinkedRun | None, Link
     before = session.get(Run, run.follows) if run.follows else None
     after = session.scalar(sa.select(Run).where(Run.follows == run.run_id))
     return _link(before), _link(after)
-
-
-def _phase_ids(plan: dict[str, Any]) -> list[str]:
-    return [phase["phase_id"] for phase in plan["phases"]]
 
 
 def _link(run: Run | None) -> LinkedRun | None:

@@ -101,7 +101,7 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
         **new.model_dump(mode="json", exclude={"options"}),
         project_id=new.repository,
         target_branch=new.base_branch,
-        options=new.options.model_dump(mode="json"),
+        options=new.options,
         state=RunState.PLAN_BOOTSTRAP,
         headline=Headline.PLANNING,
         headline_since=now,
@@ -146,7 +146,7 @@ def list_unannounced_runs(db: Database) -> list[RunRow]:
 def get_strategy(db: Database, run_id: str) -> Strategy:
     """The run's frozen strategy. Raises `sqlalchemy.exc.NoResultFound`; the run has been planned."""
     with db.reading() as session:
-        return Strategy.model_validate(session.get_one(Run, run_id).strategy)
+        return session.get_one(Run, run_id).frozen_strategy
 
 
 def _first_run(db: Database, *conditions: sa.ColumnElement[bool]) -> RunRow | None:
@@ -191,8 +191,8 @@ def list_open_runs(db: Database) -> list[RunRow]:
 
 def store_plan(session: Session, run: Run, plan: Plan, strategy: Strategy) -> None:
     """Give the run its plan, its strategy, and its tiers and phases, in the caller's transaction."""
-    run.plan = plan.model_dump(mode="json")
-    run.strategy = strategy.model_dump(mode="json")
+    run.plan = plan
+    run.strategy = strategy
     run.token_cap = strategy.token_cap
     run.safety_profile = strategy.safety_profile
     run.run_scope = strategy.run_scope
@@ -209,8 +209,8 @@ def append_phase(db: Database, run_id: str, plan: Plan, strategy: Strategy, phas
         if session.get(Phase, (run_id, phase_id)) is not None:
             return
         run = session.get_one(Run, run_id, with_for_update=LOCK)
-        run.plan = plan.model_dump(mode="json")
-        run.strategy = strategy.model_dump(mode="json")
+        run.plan = plan
+        run.strategy = strategy
         phase = next(phase for phase in plan.phases if phase.phase_id == phase_id)
         tier = next(tier for tier in plan.tiers if tier.tier_id == phase.tier_id)
         if session.get(Tier, (run_id, tier.tier_id)) is None:

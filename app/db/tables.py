@@ -1,61 +1,34 @@
-"""The tables. Times are UTC with zone; JSON columns hold pydantic models of `app.domain` as dumped in JSON mode."""
+"""The tables. Times are UTC with zone; JSON columns hold pydantic values of `app.domain`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Float,
-    ForeignKey,
-    Index,
-    Numeric,
-    String,
-    Text,
-    TypeDecorator,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy import DateTime as SqlDateTime
-from sqlalchemy.engine import Dialect
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, Numeric, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.db.column_types import EnumText, PlainText, PydanticJson, UtcTime
+from app.domain.aging import BacklogStatus
+from app.domain.api_requests import AuditorResult, BuilderResult
+from app.domain.budget import Exhausted, Role
+from app.domain.findings import Finding, Severity
+from app.domain.plan import Plan, PlannedPhase
+from app.domain.ruleset import RunScope, SafetyProfile
+from app.domain.states import PhaseState, RunState, TierState
+from app.domain.status_view import Headline
+from app.domain.strategy import Engine, RunOptions, Strategy
+
+T = TypeVar("T")
 
 DEFAULT_PROJECT = "autopack"
 """The project of runs that name no repository."""
 
 
-class UtcTime(TypeDecorator[datetime]):
-    """A point in time; SQLite forgets the zone, so UTC is put back on reading."""
-
-    impl = SqlDateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a time without zone cannot be stored")
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
-
-
-class PlainText(TypeDecorator[str]):
-    """Text from anywhere, models and logs among them; PostgreSQL stores no NUL, so none is kept."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}") if value else value
-
-
 class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcTime,
-        dict[str, Any]: JSON,
-        list[str]: JSON,
-        list[dict[str, Any]]: JSON,
+        dict[str, Any]: PydanticJson(dict[str, Any]),
+        list[str]: PydanticJson(list[str]),
         float: Float,
         Decimal: Numeric(18, 8),
     }
@@ -87,15 +60,15 @@ class Run(Base):
     run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     project_id: Mapped[str] = mapped_column(String(200), default=DEFAULT_PROJECT, index=True)
     """Whose backlog its issues belong to: the repository, or the service's own project for runs without one."""
-    engine: Mapped[str] = mapped_column(String(20), default="autopack")
+    engine: Mapped[Engine] = mapped_column(EnumText(Engine, 20), default=Engine.AUTOPACK)
     """Who builds: Autopack's own Builder, or an external one that posts its results."""
     follows: Mapped[str | None] = mapped_column(String(100))
     """The run before this one, where a plan was split into several."""
     part: Mapped[int] = mapped_column(default=1)
     parts: Mapped[int] = mapped_column(default=1)
-    rest: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    rest: Mapped[list[Plan]] = mapped_column(PydanticJson(list[Plan]), default=list)
     """The plans of the runs that are to follow this one, in order."""
-    rest_strategies: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    rest_strategies: Mapped[list[Strategy]] = mapped_column(PydanticJson(list[Strategy]), default=list)
     """Their strategies, where they are frozen already: for runs without a repository, until the next one has them."""
     repository: Mapped[str | None] = mapped_column(String(200))
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -105,35 +78,35 @@ class Run(Base):
     requester: Mapped[str] = mapped_column(String(100), default="")
     requester_id: Mapped[int | None] = mapped_column(BigInteger)
     trigger_comment_id: Mapped[int | None] = mapped_column(BigInteger)
-    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
-    state: Mapped[str] = mapped_column(String(50))
-    safety_profile: Mapped[str] = mapped_column(String(30), default="normal")
-    run_scope: Mapped[str] = mapped_column(String(30), default="multi_tier")
+    options: Mapped[RunOptions] = mapped_column(PydanticJson(RunOptions), default=RunOptions())
+    state: Mapped[RunState] = mapped_column(EnumText(RunState, 50))
+    safety_profile: Mapped[SafetyProfile] = mapped_column(EnumText(SafetyProfile, 30), default=SafetyProfile.NORMAL)
+    run_scope: Mapped[RunScope] = mapped_column(EnumText(RunScope, 30), default=RunScope.MULTI_TIER)
     token_cap: Mapped[int]
-    plan: Mapped[dict[str, Any] | None]
-    strategy: Mapped[dict[str, Any] | None]
+    plan: Mapped[Plan | None] = mapped_column(PydanticJson(Plan))
+    strategy: Mapped[Strategy | None] = mapped_column(PydanticJson(Strategy))
     base_branch: Mapped[str] = mapped_column(String(255), default="")
     target_branch: Mapped[str] = mapped_column(String(255), default="")
     """Where the work is to land in the end, and whose settings govern: the base, also of the run that this follows."""
     base_sha: Mapped[str | None] = mapped_column(String(64))
     head_sha: Mapped[str | None] = mapped_column(String(64))
     pull_number: Mapped[int | None]
-    headline: Mapped[str] = mapped_column(String(50))
+    headline: Mapped[Headline] = mapped_column(EnumText(Headline, 50))
     reason: Mapped[str] = mapped_column(PlainText, default="")
     next_action: Mapped[str] = mapped_column(PlainText, default="")
     headline_since: Mapped[datetime]
     deadline: Mapped[datetime | None]
     notices: Mapped[list[str]] = mapped_column(default=list)
     ci_absent: Mapped[bool] = mapped_column(default=False)
-    stop_state: Mapped[str | None] = mapped_column(String(50))
+    stop_state: Mapped[RunState | None] = mapped_column(EnumText(RunState, 50))
     stop_reason: Mapped[str] = mapped_column(PlainText, default="")
     last_log: Mapped[str] = mapped_column(PlainText, default="")
     late_objection: Mapped[str] = mapped_column(PlainText, default="")
     """Why an audit that came after the end speaks against promotion; empty while none does."""
     promoted_at: Mapped[datetime | None]
     failure_reason: Mapped[str | None] = mapped_column(PlainText)
-    exhausted: Mapped[dict[str, Any] | None]
-    """The cap that ended it (`app.domain.budget.Exhausted`)."""
+    exhausted: Mapped[Exhausted | None] = mapped_column(PydanticJson(Exhausted))
+    """The cap that ended it."""
     merge_ci_runs: Mapped[int] = mapped_column(default=0)
     """CI runs of merges with the base, beside those of its phases."""
     active_seconds: Mapped[float] = mapped_column(default=0.0)
@@ -157,6 +130,17 @@ class Run(Base):
         Index("runs_by_issue", "repository", "issue_number"),
     )
 
+    @property
+    def frozen_strategy(self) -> Strategy:
+        """The strategy of a run that has one. Raises `ValueError` before the run is planned."""
+        if self.strategy is None:
+            raise ValueError(f"the run {self.run_id} has no strategy yet")
+        return self.strategy
+
+    def planned_phase(self, phase_id: str) -> PlannedPhase | None:
+        """The phase as planned; None before the plan is stored."""
+        return next((phase for phase in self.plan.phases if phase.phase_id == phase_id), None) if self.plan else None
+
 
 class Tier(Base):
     __tablename__ = "tiers"
@@ -164,7 +148,7 @@ class Tier(Base):
     tier_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     tier_index: Mapped[int]
     name: Mapped[str] = mapped_column(PlainText)
-    state: Mapped[str] = mapped_column(String(20))
+    state: Mapped[TierState] = mapped_column(EnumText(TierState, 20))
 
 
 class Phase(Base):
@@ -176,7 +160,7 @@ class Phase(Base):
     task_category: Mapped[str] = mapped_column(String(50), default="")
     complexity: Mapped[str] = mapped_column(String(10), default="")
     """Both as in the plan; here, reports can group by them."""
-    state: Mapped[str] = mapped_column(String(20))
+    state: Mapped[PhaseState] = mapped_column(EnumText(PhaseState, 20))
     builder_attempts: Mapped[int] = mapped_column(default=0)
     auditor_attempts: Mapped[int] = mapped_column(default=0)
     ci_runs: Mapped[int] = mapped_column(default=0)
@@ -212,9 +196,9 @@ class FindingRow(Base):
     phase_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
     issue_key: Mapped[str] = mapped_column(String(200), index=True)
-    severity: Mapped[str] = mapped_column(String(10))
+    severity: Mapped[Severity] = mapped_column(EnumText(Severity, 10))
     source: Mapped[str] = mapped_column(String(40))
-    finding: Mapped[dict[str, Any]]
+    finding: Mapped[Finding] = mapped_column(PydanticJson(Finding))
     task_category: Mapped[str] = mapped_column(String(50), default="")
     complexity: Mapped[str] = mapped_column(String(10), default="")
     expected_fail: Mapped[bool] = mapped_column(default=False)
@@ -241,11 +225,11 @@ class Backlog(Base):
     project_id: Mapped[str] = mapped_column(ForeignKey("projects.project_id"), primary_key=True)
     issue_key: Mapped[str] = mapped_column(String(200), primary_key=True)
     category: Mapped[str] = mapped_column(PlainText)
-    base_severity: Mapped[str] = mapped_column(String(10))
+    base_severity: Mapped[Severity] = mapped_column(EnumText(Severity, 10))
     task_category: Mapped[str] = mapped_column(String(50), default="")
     complexity: Mapped[str] = mapped_column(String(10), default="")
     problem: Mapped[str] = mapped_column(PlainText, default="")
-    status: Mapped[str] = mapped_column(String(20))
+    status: Mapped[BacklogStatus] = mapped_column(EnumText(BacklogStatus, 20))
     occurrences: Mapped[int] = mapped_column(default=0)
     age_in_runs: Mapped[int]
     age_in_tiers: Mapped[int]
@@ -279,9 +263,9 @@ class Submission(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
     phase_id: Mapped[str] = mapped_column(String(100))
-    role: Mapped[str] = mapped_column(String(20))
+    role: Mapped[Role] = mapped_column(EnumText(Role, 20))
     attempt: Mapped[int]
-    body: Mapped[dict[str, Any]]
+    body: Mapped[BuilderResult | AuditorResult] = mapped_column(PydanticJson(BuilderResult | AuditorResult))
     answer: Mapped[dict[str, Any] | None]
     commit_sha: Mapped[str | None] = mapped_column(String(64))
     """The commit that its patch became."""
@@ -292,6 +276,16 @@ class Submission(Base):
     at: Mapped[datetime]
     __table_args__ = (UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),)
 
+    @property
+    def builder_result(self) -> BuilderResult:
+        """What a builder posted. Raises `TypeError` for an audit."""
+        return _of_kind(self.body, BuilderResult)
+
+    @property
+    def auditor_result(self) -> AuditorResult:
+        """What an auditor posted. Raises `TypeError` for a builder's result."""
+        return _of_kind(self.body, AuditorResult)
+
 
 class ModelCallRow(Base):
     """The ledger: a reservation before each model request, settled after it. Tokens; money in US dollars."""
@@ -301,7 +295,7 @@ class ModelCallRow(Base):
     """Holds a run's id and a phase's, or the id of a workflow that does."""
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), index=True)
     phase_id: Mapped[str | None] = mapped_column(String(100))
-    role: Mapped[str] = mapped_column(String(20))
+    role: Mapped[Role] = mapped_column(EnumText(Role, 20))
     model: Mapped[str] = mapped_column(String(200))
     reserved: Mapped[int]
     settled: Mapped[bool] = mapped_column(default=False)
@@ -310,3 +304,9 @@ class ModelCallRow(Base):
     output: Mapped[int] = mapped_column(default=0)
     cost_usd: Mapped[Decimal | None]
     at: Mapped[datetime]
+
+
+def _of_kind(value: object, kind: type[T]) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"not a {kind.__name__}: {type(value).__name__}")
+    return value

@@ -105,6 +105,10 @@ class Plan(Frozen):
             raise ValueError(f"unknown tier: {', '.join(unknown)}")
         return self
 
+    @property
+    def phase_ids(self) -> list[str]:
+        return [phase.phase_id for phase in self.phases]
+
     def phases_of(self, tier_id: str) -> tuple[PlannedPhase, ...]:
         """The tier's phases by their index."""
         return tuple(sorted((p for p in self.phases if p.tier_id == tier_id), key=lambda phase: phase.phase_index))

@@ -44,8 +44,8 @@ def budget_analysis(db: Database, defaults: RunCaps, *, limit: int = 100) -> Bud
 
 
 def _failure(session: Session, row: dict[str, object]) -> BudgetFailure:
-    stored = row.pop("exhausted")
-    cap = Exhausted.model_validate(stored) if stored else None
+    cap = row.pop("exhausted")
+    assert cap is None or isinstance(cap, Exhausted)
     phase_id = (cap.phase_id or (cap.name if cap.scope is Scope.PHASE else None)) if cap else None
     tier_id = cap.name if cap and cap.scope is Scope.TIER else None
     if phase_id is not None:

@@ -5,7 +5,6 @@ from sqlalchemy.orm import Session
 
 from app.db.tables import Phase, Run, Submission
 from app.domain import gate
-from app.domain.api_requests import AuditorResult
 from app.domain.budget import Role
 from app.domain.gate import AuditAtGate, GateRules, PhaseStatus, ResultAtGate
 from app.domain.states import PhaseState
@@ -33,7 +32,7 @@ def read_audit(session: Session, phase: Phase) -> AuditAtGate | None:
     audited = newest_submission(session, phase.run_id, phase.phase_id, Role.AUDITOR)
     if audited is None:
         return None
-    result = AuditorResult.model_validate(audited.body)
+    result = audited.auditor_result
     return AuditAtGate(
         recommendation=result.recommendation,
         judged_submission_id=audited.judged_submission_id,
@@ -55,7 +54,7 @@ def read_status(session: Session, run: Run, phase: Phase, strategy: Strategy) ->
     """What the phase waits for; None where Autopack's own agents build."""
     if run.engine != Engine.EXTERNAL:
         return None
-    state, rules = PhaseState(phase.state), gate_rules(run, strategy.of_phase(phase.phase_id))
+    state, rules = phase.state, gate_rules(run, strategy.of_phase(phase.phase_id))
     if state is not PhaseState.GATE:
         return gate.phase_status(state, None, None, rules)
     return gate.phase_status(state, read_result(session, phase), read_audit(session, phase), rules)

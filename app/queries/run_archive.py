@@ -1,16 +1,15 @@
 """Reads a run in full, and what belongs to a project, for the files that are written of them."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import backlog, finding_rows
 from app.db.engine import Database
 from app.db.tables import DEFAULT_PROJECT, Phase, Run, Submission, Transition
-from app.domain.plan import Plan
+from app.domain.api_requests import BuilderResult
 from app.domain.ruleset import Ruleset
 from app.domain.run_export import Backlogs, PostedPatch, ProjectRules, RunArchive, TransitionEntry
+from app.domain.strategy import Strategy
 from app.queries import run_metrics, run_view
 
 
@@ -23,8 +22,8 @@ def read_run_archive(db: Database, run_id: str, ruleset: Ruleset, server_url: st
         return RunArchive(
             summary=summary,
             view=view,
-            plan=Plan.model_validate(run.plan) if run.plan else None,
-            strategy=run.strategy,
+            plan=run.plan,
+            strategy=run.strategy.model_dump(mode="json") if run.strategy else None,
             base_sha=run.base_sha,
             follows=run.follows,
             part=run.part,
@@ -74,8 +73,8 @@ def read_project_rules(db: Database, project_id: str, ruleset: Ruleset) -> Proje
     )
     with db.reading() as session:
         newest = session.execute(query).one_or_none()
-    strategy: dict[str, Any] | None = newest.strategy if newest else None
-    common = {name: value for name, value in strategy.items() if name not in {"phases", "tiers"}} if strategy else None
+    strategy: Strategy | None = newest.strategy if newest else None
+    common = strategy.model_dump(mode="json", exclude={"phases", "tiers"}) if strategy else None
     return ProjectRules(
         project_id=project_id, ruleset=ruleset, last_run_id=newest.run_id if newest else None, strategy=common
     )
@@ -92,9 +91,11 @@ def _patches(session: Session, run_id: str) -> tuple[PostedPatch, ...]:
 
 
 def _posted(row: Submission) -> list[PostedPatch]:
-    suggested: list[dict[str, Any]] = row.body.get("suggested_patches") or []
-    texts: list[str | None] = [row.body.get("patch_content"), *(one.get("patch_content") for one in suggested)]
-    given = [text for text in texts if text]
+    body = row.body
+    if isinstance(body, BuilderResult):
+        given = [body.patch_content] if body.patch_content else []
+    else:
+        given = [one.patch_content for one in body.suggested_patches or () if one.patch_content]
     return [
         PostedPatch(phase_id=row.phase_id, role=row.role, attempt=row.attempt, number=number, text=text)
         for number, text in enumerate(given, 1)

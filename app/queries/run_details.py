@@ -16,7 +16,7 @@ from app.domain.finding_counts import IssueCounts
 from app.domain.frozen import Frozen
 from app.domain.gate import PhaseStatus
 from app.domain.plan import Plan, PlannedPhase, is_identifier
-from app.domain.states import PhaseState, RunState, TierState
+from app.domain.states import TierState
 from app.domain.strategy import Strategy
 from app.queries import phase_status, run_view
 
@@ -71,8 +71,7 @@ def run_card(session: Session, run: Run) -> RunCard:
     """As `of_run`, in the caller's transaction."""
     tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run.run_id).order_by(Tier.tier_index)).all()
     counts = finding_rows.counts(session, run.run_id)
-    plan = Plan.model_validate(run.plan) if run.plan else None
-    strategy = Strategy.model_validate(run.strategy) if run.strategy else None
+    plan, strategy = run.plan, run.strategy
     used = model_calls.spent_by_phase(session, run.run_id)
     rows = _rows(session, run.run_id)
     phases = _phases(session, run, rows, plan, strategy, counts, used)
@@ -86,7 +85,7 @@ def run_card(session: Session, run: Run) -> RunCard:
     return RunCard(
         id=run.run_id,
         run_id=run.run_id,
-        state=RunState(run.state),
+        state=run.state,
         project_id=run.project_id,
         repository=run.repository,
         installation_id=run.installation_id or 0,
@@ -117,14 +116,14 @@ def run_card(session: Session, run: Run) -> RunCard:
         parts=run.parts,
         follows=run.follows,
         linked_runs=_following(run),
-        strategy=run.strategy,
+        strategy=strategy.model_dump(mode="json") if strategy else None,
         tiers=tier_cards,
     )
 
 
 def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
     """One phase as it stands now."""
-    plan, strategy = Plan.model_validate(run.plan), Strategy.model_validate(run.strategy)
+    plan, strategy = run.plan, run.strategy
     counts, used = finding_rows.counts(session, run.run_id), model_calls.spent_by_phase(session, run.run_id)
     cards = _phases(session, run, _rows(session, run.run_id), plan, strategy, counts, used)
     return next(card for card in cards if card.phase_id == phase.phase_id)
@@ -180,7 +179,7 @@ def _phase(
         phase_index=row.phase_index,
         name=spec.name,
         description=spec.description,
-        state=PhaseState(row.state),
+        state=row.state,
         task_category=spec.task_category,
         complexity=spec.complexity,
         builder_mode=spec.builder_mode,
@@ -211,7 +210,7 @@ def _tier(
         tier_id=tier.tier_id,
         name=tier.name,
         description=description,
-        state=TierState(tier.state),
+        state=tier.state,
         tier_index=tier.tier_index,
         cleanliness="not_clean" if over or tier.state == TierState.NOT_CLEAN else "clean",
         minor_issues_count=own.minor,
@@ -224,8 +223,6 @@ def _tier(
 
 def _following(run: Run) -> list[FollowingRun]:
     return [
-        FollowingRun(
-            run_id=following, part=run.part + number, phase_ids=[phase["phase_id"] for phase in plan["phases"]]
-        )
+        FollowingRun(run_id=following, part=run.part + number, phase_ids=plan.phase_ids)
         for number, (following, plan) in enumerate(zip(linked_runs.following_run_ids(run), run.rest, strict=True), 1)
     ]

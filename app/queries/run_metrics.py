@@ -23,9 +23,8 @@ from app.domain.metrics import (
     TierSummary,
     share,
 )
-from app.domain.plan import Plan
 from app.domain.ruleset import RunCaps
-from app.domain.states import PhaseState, RunState, TierState
+from app.domain.states import PhaseState, RunState
 from app.queries import run_view
 
 NO_COUNTS = Counts()
@@ -100,11 +99,10 @@ def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
         run = session.get_one(Run, run_id)
         counts, listed = finding_rows.counts(session, run_id), budget_usage.read_caps(session, run)
         tiers, phases = _tiers(session, run, counts, listed), _phases(session, run, counts, listed)
-        strategy = run.strategy or {}
         return RunSummary(
             **{name: getattr(run, name) for name in _RUN_FIELDS},
-            state=RunState(run.state),
-            promotion_eligible=RunState(run.state) is RunState.DONE_SUCCESS and not blockers,
+            state=run.state,
+            promotion_eligible=run.state is RunState.DONE_SUCCESS and not blockers,
             promotion_blockers=blockers,
             budgets=_budgets(
                 run, model_calls.spent_by_run(session, [run_id]).get(run_id, Spent()), defaults, phases, listed
@@ -113,7 +111,8 @@ def run_summary(db: Database, run_id: str, defaults: RunCaps) -> RunSummary:
                 minor_count=counts.run.minor,
                 major_count=counts.run.major,
                 max_minor_total=_value_or_default(
-                    strategy.get("max_minor_issues"), defaults.minor_issues_per_phase * len(phases)
+                    run.strategy.max_minor_issues if run.strategy else None,
+                    defaults.minor_issues_per_phase * len(phases),
                 ),
                 distinct_issues=len(finding_rows.run_index(session, run_id)),
             ),
@@ -148,7 +147,7 @@ def _budgets(
         token_utilization=share(used.tokens, run.token_cap),
         cost_usd=used.cost_usd,
         phase_count=len(phases),
-        max_phases=_value_or_default((run.strategy or {}).get("max_phases"), defaults.phases),
+        max_phases=_value_or_default(run.strategy.max_phases if run.strategy else None, defaults.phases),
         active_minutes=round(run.active_seconds / 60, 2),
         max_minutes=run.max_minutes,
         ci_runs=sum(phase.ci_runs for phase in phases) + run.merge_ci_runs,
@@ -171,14 +170,14 @@ def _tiers(session: Session, run: Run, counts: IssueCounts, listed: Sequence[Cap
     of_tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run.run_id).order_by(Tier.tier_index, Tier.tier_id))
     phases = session.scalars(sa.select(Phase).where(Phase.run_id == run.run_id)).all()
     limits = {(cap.scope, cap.name, cap.kind): int(cap.limit) for cap in listed}
-    max_minor = {tier["tier_id"]: tier["max_minor_issues"] for tier in (run.strategy or {}).get("tiers", ())}
+    max_minor = {tier.tier_id: tier.max_minor_issues for tier in run.strategy.tiers} if run.strategy else {}
     used = model_calls.spent_by_phase(session, run.run_id)
     return [
         TierMetrics(
             tier_id=tier.tier_id,
             tier_index=tier.tier_index,
             name=tier.name,
-            state=TierState(tier.state),
+            state=tier.state,
             minor_issues_count=counts.tiers.get(tier.tier_id, NO_COUNTS).minor,
             major_issues_count=counts.tiers.get(tier.tier_id, NO_COUNTS).major,
             max_minor_issues=max_minor.get(tier.tier_id),
@@ -200,7 +199,7 @@ def _phases(session: Session, run: Run, counts: IssueCounts, listed: Sequence[Ca
     found = session.scalars(
         sa.select(Phase).where(Phase.run_id == run.run_id).order_by(Phase.phase_index, Phase.phase_id)
     )
-    planned = {phase.phase_id: phase for phase in Plan.model_validate(run.plan).phases} if run.plan else {}
+    planned = {phase.phase_id: phase for phase in run.plan.phases} if run.plan else {}
     limits = {cap.name: int(cap.limit) for cap in listed if (cap.scope, cap.kind) == (Scope.PHASE, Kind.TOKENS)}
     used = model_calls.spent_by_phase(session, run.run_id)
     return [
@@ -209,7 +208,7 @@ def _phases(session: Session, run: Run, counts: IssueCounts, listed: Sequence[Ca
             phase_index=phase.phase_index,
             tier_id=phase.tier_id,
             name=spec.name if (spec := planned.get(phase.phase_id)) else phase.phase_id,
-            state=PhaseState(phase.state),
+            state=phase.state,
             task_category=phase.task_category,
             complexity=phase.complexity,
             builder_mode=spec.builder_mode if spec else "",

@@ -9,11 +9,11 @@ from app.db.engine import Database
 from app.db.model_calls import Spent
 from app.db.tables import Phase, Run, Tier
 from app.domain import promotion
-from app.domain.budget import Cap, Exhausted, Scope
+from app.domain.budget import Cap, Scope
 from app.domain.finding_counts import IssueCounts
 from app.domain.plan import Plan
-from app.domain.states import PhaseState, RunState, TierState
-from app.domain.status_view import Headline, PhaseView, RunView, TierView
+from app.domain.states import PhaseState, TierState
+from app.domain.status_view import PhaseView, RunView, TierView
 from app.domain.strategy import Strategy
 
 _DONE = {PhaseState.COMPLETE, PhaseState.SKIPPED}
@@ -30,10 +30,9 @@ def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
         before, after = linked_runs.linked_neighbors(session, run)
         counts = finding_rows.counts(session, run_id)
         used = model_calls.spent_by_phase(session, run_id)
-    strategy = Strategy.model_validate(run.strategy) if run.strategy is not None else None
-    plan = Plan.model_validate(run.plan) if run.plan is not None else None
+    plan, strategy = run.plan, run.strategy
     tiers = tier_views(plan, strategy, tier_rows, phase_rows, used, counts)
-    state = RunState(run.state)
+    state = run.state
     return RunView(
         run_id=run_id,
         repository=run.repository or "",
@@ -41,7 +40,7 @@ def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
         issue_title=run.issue_title,
         requester=run.requester,
         state=state,
-        headline=Headline(run.headline),
+        headline=run.headline,
         reason=run.reason,
         next_action=run.next_action,
         since=run.headline_since,
@@ -54,7 +53,7 @@ def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
         strategy=strategy,
         run_cap=every_cap[0],
         caps=_open_caps(every_cap, tiers),
-        exhausted=Exhausted.model_validate(run.exhausted) if run.exhausted else None,
+        exhausted=run.exhausted,
         part=run.part,
         parts=run.parts,
         before=before,
@@ -73,7 +72,7 @@ def promotion_blockers(
     run: Run, tiers: Sequence[TierView], strategy: Strategy | None, counts: IssueCounts
 ) -> tuple[str, ...]:
     """Why the run may not be promoted, by what is known now: an audit or issue that came late counts too."""
-    state, minor = RunState(run.state), counts.run.minor
+    state, minor = run.state, counts.run.minor
     return promotion.blockers(
         state, tiers, strategy, ci_absent=run.ci_absent, minor_issues=minor, late_objection=run.late_objection
     )
@@ -103,7 +102,7 @@ def tier_views(
         return PhaseView(
             phase_id=row.phase_id,
             name=specs[row.phase_id].name,
-            state=PhaseState(row.state),
+            state=row.state,
             task_category=specs[row.phase_id].task_category,
             complexity=specs[row.phase_id].complexity,
             builder_attempts=row.builder_attempts,
@@ -121,7 +120,7 @@ def tier_views(
         TierView(
             tier_id=tier.tier_id,
             name=tier.name,
-            state=TierState(tier.state),
+            state=tier.state,
             phases=tuple(phase_view(row) for row in phase_rows if row.tier_id == tier.tier_id),
             minor_issues=counts.of_tier(tier.tier_id).minor,
             major_issues=counts.of_tier(tier.tier_id).major,

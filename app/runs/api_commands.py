@@ -142,15 +142,15 @@ def _new_run(
         engine=spec.builder,
         part=1,
         parts=len(parts),
-        rest=[part.model_dump(mode="json") for part in parts[1:]],
-        rest_strategies=[strategy.model_dump(mode="json") for strategy in later],
+        rest=list(parts[1:]),
+        rest_strategies=list(later),
         repository=target.repository if target else None,
         installation_id=target.installation_id if target else None,
         issue_number=spec.issue_number,
         issue_title=spec.run_id,
         intent="build",
         requester="the API",
-        options=options.model_dump(mode="json"),
+        options=options,
         state=RunState.PLAN_BOOTSTRAP,
         token_cap=spec.token_cap,
         base_branch=target.base_branch if target else "",
@@ -171,7 +171,7 @@ def _move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, no
         phase_moves.move_phase(session, run, phase, PhaseState.FAILED, too_many, now)
         return
     phase_moves.move_phase(session, run, phase, target, "reported over the API", now)
-    if over and not PhaseState(phase.state).ended:
+    if over and not phase.state.ended:
         phase_moves.move_phase(session, run, phase, PhaseState.FAILED, too_many, now)
 
 
@@ -205,10 +205,10 @@ def _require_step(session: Session, run: Run, phase: Phase, target: PhaseState) 
     """Raise `Conflict` unless the client may take this step now."""
     if run.engine != Engine.EXTERNAL:
         raise Conflict(f"The run {run.run_id} is built by Autopack itself; its phases are not moved from outside")
-    if RunState(run.state).terminal:
+    if run.state.terminal:
         raise Conflict(f"The run {run.run_id} has ended ({run.state})")
     try:
-        states.advance_phase(PhaseState(phase.state), target)
+        states.advance_phase(phase.state, target)
     except IllegalTransition as error:
         raise Conflict(str(error)) from error
     if target is PhaseState.COMPLETE and run.repository is not None:

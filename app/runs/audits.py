@@ -40,7 +40,7 @@ def request_audit(db: Database, run_id: str, phase_id: str, asked: AuditRequest,
         own = phase_moves.strategy_of(run).of_phase(phase_id).auditor_profile if run.strategy else None
         return AuditRequestReceipt(
             message=f"An audit of {phase_id} is asked for; its result goes to auditor_result",
-            phase_state=PhaseState(phase.state),
+            phase_state=phase.state,
             review_focus=asked.review_focus,
             auditor_profile=asked.auditor_profile or own,
         )
@@ -83,8 +83,8 @@ def apply_recommendation(session: Session, run: Run, phase: Phase, result: Audit
         result.recommendation,
         number=result.auditor_attempts,
         review=result.review_notes,
-        rejections=sum(audit.body["recommendation"] == Recommendation.REVISE for audit in audits),
-        state=PhaseState(phase.state),
+        rejections=sum(audit.auditor_result.recommendation == Recommendation.REVISE for audit in audits),
+        state=phase.state,
         rules=phase_moves.gate_rules_of(run, phase),
     )
     phase_moves.take_step(session, run, phase, step, now)
@@ -94,7 +94,7 @@ def audit_subject(db: Database, run_id: str, phase_id: str) -> str | None:
     """What our own Auditor would review, told apart by how often it gave no answer; None without a posted patch."""
     with db.reading() as session:
         built = newest_submission(session, run_id, phase_id, Role.BUILDER)
-        if built is None or not built.body.get("patch_content"):
+        if built is None or not built.builder_result.patch_content:
             return None
         key = _no_answer(phase_id)
         failures = select(FindingRow.occurrences).where(
@@ -130,7 +130,7 @@ def _no_answer(phase_id: str) -> str:
 
 def _late(run: Run, phase: Phase) -> bool:
     """Whether an audit can only be recorded: the phase has ended, or is judged by Autopack's own lifecycle."""
-    return run.engine != Engine.EXTERNAL or run.completed_at is not None or PhaseState(phase.state).ended
+    return run.engine != Engine.EXTERNAL or run.completed_at is not None or phase.state.ended
 
 
 def _read(result: AuditorResult) -> list[Patch] | Unprocessable:
@@ -157,7 +157,7 @@ def _take(
         for patch in patches
         for one in patch_policy.check_patch(patch, spec, rules)
     )
-    stored = submissions.store(session, phase, Role.AUDITOR, number, result.model_dump(mode="json"), now)
+    stored = submissions.store(session, phase, Role.AUDITOR, number, result, now)
     phase.auditor_attempts = max(phase.auditor_attempts, number)
     if result.recommendation is Recommendation.APPROVE:  # what it still finds is opened again
         finding_rows.resolve_sources(session, run, phase, (Source.AUDITOR,), f"approved in audit {number}")
@@ -202,5 +202,5 @@ def _receipt(phase: Phase, result: AuditorResult, message: str, patches_applied:
         message=message,
         recommendation=result.recommendation,
         patches_applied=patches_applied,
-        phase_state=PhaseState(phase.state),
+        phase_state=phase.state,
     )

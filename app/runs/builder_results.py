@@ -45,7 +45,7 @@ def post_result(
         if first is not None:
             if first.answer is not None:
                 return PostOutcome(BuilderReceipt.model_validate(first.answer))
-            receipt = BuilderReceipt(message=submissions.IN_WORK, phase_state=PhaseState(phase.state))
+            receipt = BuilderReceipt(message=submissions.IN_WORK, phase_state=phase.state)
             return PostOutcome(receipt, first.id)
         _require_open_phase(run, phase)
         patch = _read(result, misfit)
@@ -76,7 +76,7 @@ def _require_open_phase(run: Run, phase: Phase) -> None:
         raise Conflict(f"The run {run.run_id} is built by Autopack itself; results of others are not taken")
     if run.completed_at is not None:
         raise Conflict(f"The run {run.run_id} has ended ({run.state}); a new result cannot change it")
-    if PhaseState(phase.state).ended:
+    if phase.state.ended:
         raise Conflict(f"{phase.phase_id} has ended ({phase.state}); a new result cannot change it")
 
 
@@ -87,7 +87,7 @@ def _judge(
     number = result.builder_attempts
     if phase.state == PhaseState.GATE:
         phase_moves.send_back(session, run, phase, f"attempt {number} takes the place of the one at the gate", now)
-    stored = submissions.store(session, phase, Role.BUILDER, number, result.model_dump(mode="json"), now)
+    stored = submissions.store(session, phase, Role.BUILDER, number, result, now)
     phase_moves.move_to_gate(session, run, phase, f"attempt {number} posted", now)
     posted = submissions.count(session, run.run_id, phase.phase_id, Role.BUILDER)
     phase.builder_attempts = max(phase.builder_attempts, number, posted)
@@ -106,7 +106,7 @@ def _judge(
     if not phase_moves.end_if_exhausted(session, run, phase, Role.BUILDER, now):
         phase_moves.take_step(session, run, phase, _next_step(run, phase, result, found), now)
     status = phase_moves.status_of(session, run, phase)
-    receipt = BuilderReceipt(message=_receipt_message(phase, number, status), phase_state=PhaseState(phase.state))
+    receipt = BuilderReceipt(message=_receipt_message(phase, number, status), phase_state=phase.state)
     if status.in_work:
         return PostOutcome(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
@@ -151,4 +151,4 @@ def _receipt_message(phase: Phase, number: int, status: PhaseStatus) -> str:
         PhaseState.RETRY: f"is sent back: {phase.note}",
         PhaseState.FAILED: f"failed: {phase.note}",
     }
-    return f"Attempt {number} of {phase.phase_id} {told.get(PhaseState(phase.state), 'is recorded')}"
+    return f"Attempt {number} of {phase.phase_id} {told.get(phase.state, 'is recorded')}"

@@ -9,10 +9,8 @@ from app.db.engine import LOCK, Database
 from app.db.linked_runs import RESULTS_AWAITED, next_run_id
 from app.db.run_rows import record_transition
 from app.db.tables import Run
-from app.domain.plan import Plan
 from app.domain.states import RunState
 from app.domain.status_view import Headline
-from app.domain.strategy import Strategy
 from app.runs import transitions
 
 
@@ -43,6 +41,7 @@ def _create(session: Session, before: Run, at: datetime) -> str | None:
     there = session.get(Run, following)
     if there is not None:
         return following if there.follows == before.run_id else None
+    plan = before.rest[0]
     run = _new_linked_run(before, following, at)
     try:
         with session.begin_nested():
@@ -54,9 +53,7 @@ def _create(session: Session, before: Run, at: datetime) -> str | None:
     if before.rest_strategies:
         strategy, *rest = before.rest_strategies
         before.rest_strategies, run.rest_strategies = [], rest
-        transitions.store_plan_and_strategy(
-            session, run, Plan.model_validate(run.plan), Strategy.model_validate(strategy), at
-        )
+        transitions.store_plan_and_strategy(session, run, plan, strategy, at)
         run.headline, run.next_action = Headline.BUILDING, RESULTS_AWAITED
     return following
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.db import finding_rows, run_rows
 from app.db.engine import Database
 from app.db.tables import Phase, Run, Submission, Transition
-from app.domain.api_requests import AuditorResult, BuilderResult, SuggestedPatch
+from app.domain.api_requests import SuggestedPatch
 from app.domain.api_responses import AuditReceipt, BuilderReceipt
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation, Severity, Source, issue_key
@@ -75,7 +75,7 @@ def read_pending(db: Database, run_id: str) -> PendingPhases:
         moved = session.scalar(sa.select(sa.func.max(Transition.at)).where(Transition.run_id == run_id))
         posted = session.scalar(sa.select(sa.func.max(Submission.at)).where(Submission.run_id == run_id))
         return PendingPhases(
-            state=RunState(run.state),
+            state=run.state,
             reason=run.reason,
             head_sha=run.head_sha,
             phase_id=next((phase_id for phase_id, status in statuses.items() if status.in_work), None),
@@ -92,7 +92,7 @@ def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
         built = newest_submission(session, run_id, phase_id, Role.BUILDER)
         if built is None:
             return None
-        result, pushed_already = BuilderResult.model_validate(built.body), built.commit_sha is not None
+        result, pushed_already = built.builder_result, built.commit_sha is not None
         return PendingWork(
             submission=built.id,
             attempt=phase.builder_attempts,
@@ -140,9 +140,9 @@ def record_pushed(
         built.commit_sha, built.judged = built.commit_sha or sha, False
         if built.answer is None:
             pushed = f"Attempt {built.attempt} is pushed; CI judges it"
-            receipt = BuilderReceipt(message=pushed, phase_state=PhaseState(phase.state), commit_sha=sha)
+            receipt = BuilderReceipt(message=pushed, phase_state=phase.state, commit_sha=sha)
             built.answer = receipt.model_dump(mode="json")
-        if not RunState(run.state).terminal:
+        if not run.state.terminal:
             phase_moves.advance_run_to(session, run, RunState.CI_RUNNING, f"{phase_id} pushed", now)
         if _is_current(session, run, phase, work):
             _answer_waiting(session, run, phase, now, applied=suggested, commit_sha=sha)
@@ -213,7 +213,7 @@ def _awaited(statuses: Mapping[str, PhaseStatus]) -> str:
 def _is_current(session: Session, run: Run, phase: Phase, work: PendingWork) -> bool:
     """Whether the phase is still at its gate with this work, and the run goes on."""
     newest = newest_submission(session, run.run_id, phase.phase_id, Role.BUILDER)
-    at_gate = phase.state == PhaseState.GATE and not RunState(run.state).terminal
+    at_gate = phase.state == PhaseState.GATE and not run.state.terminal
     return at_gate and newest is not None and newest.id == work.submission
 
 
@@ -222,7 +222,7 @@ def _suggested(session: Session, phase: Phase) -> list[SuggestedPatch]:
     audited = newest_submission(session, phase.run_id, phase.phase_id, Role.AUDITOR)
     if audited is None or audited.answer is not None:
         return []
-    return AuditorResult.model_validate(audited.body).suggested_patches or []
+    return audited.auditor_result.suggested_patches or []
 
 
 def _answer_waiting(
@@ -234,17 +234,17 @@ def _answer_waiting(
     """
     audited = newest_submission(session, run.run_id, phase.phase_id, Role.AUDITOR)
     waiting = audited if audited is not None and audited.answer is None else None
-    revise = waiting is not None and waiting.body["recommendation"] == Recommendation.REVISE
+    revise = waiting is not None and waiting.auditor_result.recommendation == Recommendation.REVISE
     if waiting is not None and revise and phase.state == PhaseState.GATE:
-        audits.apply_recommendation(session, run, phase, AuditorResult.model_validate(waiting.body), now)
-    state = PhaseState(phase.state)
+        audits.apply_recommendation(session, run, phase, waiting.auditor_result, now)
+    state = phase.state
     message = f"{phase.phase_id} is {state}" + (f": {phase.note}" if phase.note else "")
     for submission in submissions.list_unanswered(session, run.run_id, phase.phase_id):
         if submission.role == Role.AUDITOR:
             count = applied if submission is waiting else 0
             answer: BuilderReceipt | AuditReceipt = AuditReceipt(
                 message=message,
-                recommendation=submission.body["recommendation"],
+                recommendation=submission.auditor_result.recommendation,
                 patches_applied=count,
                 commit_shas=[commit_sha] if count and commit_sha else [],
                 phase_state=state,

@@ -63,7 +63,7 @@ def lock_run_and_phase(
 
 
 def strategy_of(run: Run) -> Strategy:
-    return Strategy.model_validate(run.strategy)
+    return run.frozen_strategy
 
 
 def move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
@@ -90,10 +90,10 @@ def move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, cau
 
 def advance_run_to(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
     """Take the run to `target` by steps that its machine has."""
-    current = RunState(run.state)
+    current = run.state
     through = (RunState.GATE,) if current is RunState.PHASE_EXECUTION and target is RunState.SNAPSHOT_CREATED else ()
     for stop in (*through, target):
-        for state in states.route_run(RunState(run.state), stop):
+        for state in states.route_run(run.state, stop):
             transitions.step_run(session, run, state, cause, at)
     run.started_at = run.started_at or at
 
@@ -195,7 +195,7 @@ def record_late_audit(run: Run, phase: Phase, recommendation: Recommendation) ->
 def _close_tier(session: Session, run: Run, tier: Tier, cause: str, at: datetime) -> None:
     """End the tier with its last phase, and with the last of all the run, unless it has a branch to be promoted."""
     phases = session.scalars(sa.select(Phase).where(Phase.run_id == run.run_id)).all()
-    of_tier = [PhaseState(phase.state) for phase in phases if phase.tier_id == tier.tier_id]
+    of_tier = [phase.state for phase in phases if phase.tier_id == tier.tier_id]
     if not all(state.ended for state in of_tier):
         return
     outcome = tier_outcome.tier_outcome(session, run, tier.tier_id)
@@ -204,8 +204,8 @@ def _close_tier(session: Session, run: Run, tier: Tier, cause: str, at: datetime
     if outcome is TierState.NOT_CLEAN and strategy_of(run).not_clean_fails_run:
         reason = f"tier {tier.tier_id} is not clean, which the safety profile {run.safety_profile} does not allow"
         transitions.end_run_in(session, run, RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason, at)
-    elif all(PhaseState(phase.state).ended for phase in phases):
-        if RunState(run.state) in {RunState.PHASE_EXECUTION, RunState.GATE}:
+    elif all(phase.state.ended for phase in phases):
+        if run.state in {RunState.PHASE_EXECUTION, RunState.GATE}:
             advance_run_to(session, run, RunState.PHASE_QUEUEING, cause, at)
         if run.repository is None:
             transitions.end_run_in(session, run, RunState.DONE_SUCCESS, "every phase has ended", at)

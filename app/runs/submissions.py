@@ -14,7 +14,7 @@ from app.db.tables import Phase, Run, Submission
 from app.domain.api_requests import AuditorResult, BuilderResult, PostedIssue
 from app.domain.budget import Role
 from app.domain.findings import Finding, Severity, issue_key
-from app.domain.plan import Plan, PlannedPhase, is_identifier
+from app.domain.plan import PlannedPhase, is_identifier
 from app.queries.phase_status import newest_submission
 
 R = TypeVar("R")
@@ -66,7 +66,9 @@ def _of(run_id: str, phase_id: str, role: Role) -> sa.Select[Submission]:
     )
 
 
-def store(session: Session, phase: Phase, role: Role, attempt: int, body: dict[str, Any], now: datetime) -> Submission:
+def store(
+    session: Session, phase: Phase, role: Role, attempt: int, body: BuilderResult | AuditorResult, now: datetime
+) -> Submission:
     """Store what was posted; it is answered later."""
     stored = Submission(run_id=phase.run_id, phase_id=phase.phase_id, role=role, attempt=attempt, body=body, at=now)
     session.add(stored)
@@ -88,7 +90,7 @@ def diffs_to_apply(db: Database, run_id: str, phase_id: str, result: BuilderResu
         return ()
     with db.reading() as session:
         built = newest_submission(session, run_id, phase_id, Role.BUILDER)
-        waiting = built.body.get("patch_content") if built is not None and built.commit_sha is None else None
+        waiting = built.builder_result.patch_content if built is not None and built.commit_sha is None else None
         suggested = tuple(one.patch_content for one in result.suggested_patches or ())
         return ((waiting, *suggested) if waiting else suggested) if suggested else ()
 
@@ -104,7 +106,10 @@ def withdraw(session: Session, phase: Phase) -> None:
 
 def planned_phase(run: Run, phase: Phase) -> PlannedPhase:
     """The phase as the plan has it."""
-    return next(one for one in Plan.model_validate(run.plan).phases if one.phase_id == phase.phase_id)
+    spec = run.planned_phase(phase.phase_id)
+    if spec is None:
+        raise ValueError(f"the plan of {run.run_id} has no phase {phase.phase_id}")
+    return spec
 
 
 def record_findings(

@@ -8,8 +8,7 @@ from app.db.engine import Database
 from app.db.tables import Phase, Run
 from app.domain import promotion
 from app.domain.budget import Scope
-from app.domain.states import PhaseState, TierState
-from app.domain.strategy import Strategy
+from app.domain.states import TierState
 
 
 def read_tier_outcome(db: Database, run_id: str, tier_id: str) -> TierState:
@@ -22,10 +21,10 @@ def tier_outcome(session: Session, run: Run, tier_id: str) -> TierState:
     """How the tier ends, now that its last phase has. The run has a strategy."""
     session.flush()
     states = session.scalars(sa.select(Phase.state).where(Phase.run_id == run.run_id, Phase.tier_id == tier_id))
-    allowed = Strategy.model_validate(run.strategy).of_tier(tier_id)
+    allowed = run.frozen_strategy.of_tier(tier_id)
     found = finding_rows.counts(session, run.run_id).of_tier(tier_id)
     return promotion.tier_outcome(
-        [PhaseState(state) for state in states],
+        list(states),
         major_issues=found.major,
         minor_issues=found.minor,
         max_major=allowed.max_major_issues,

@@ -33,7 +33,7 @@ def store_strategy(
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         if run.strategy is not None:
             return
-        run.rest = [*(part.model_dump(mode="json") for part in rest), *run.rest]
+        run.rest = [*rest, *run.rest]
         run.parts = run.part + len(run.rest)
         store_plan_and_strategy(session, run, plan, strategy, at)
 
@@ -87,13 +87,13 @@ def end_run_in(
 ) -> tuple[RunState, str]:
     """`end` within a transaction that holds the run."""
     run_id = run.run_id
-    if RunState(run.state).terminal:
-        return RunState(run.state), run.reason
+    if run.state.terminal:
+        return run.state, run.reason
     if state is RunState.DONE_SUCCESS and run.stop_state is not None:
-        state, reason = RunState(run.stop_state), run.stop_reason
+        state, reason = run.stop_state, run.stop_reason
     _stop_clock(run, at)
     for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)):
-        old = PhaseState(phase.state)
+        old = phase.state
         if not old.ended:
             failing = state.failed and old is not PhaseState.QUEUED
             step_phase(session, phase, PhaseState.FAILED if failing else PhaseState.SKIPPED, reason, at)
@@ -104,7 +104,7 @@ def end_run_in(
     step_run(session, run, state, reason, at)
     cut_off = sa.update(ModelCallRow).where(ModelCallRow.run_id == run_id, ModelCallRow.settled.is_(False))
     session.execute(cut_off.values(settled=True, input=ModelCallRow.reserved))
-    run.exhausted = exhausted.model_dump(mode="json") if exhausted else None
+    run.exhausted = exhausted
     run.completed_at = at
     run.reason = reason
     run.failure_reason = reason if state.failed else None
@@ -179,19 +179,19 @@ def bring_phase(session: Session, phase: Phase, target: PhaseState, cause: str, 
 
 
 def step_run(session: Session, run: Run, target: RunState, cause: str, at: datetime) -> None:
-    old = RunState(run.state)
+    old = run.state
     run.state = states.advance_run(old, target)
     record_transition(session, run.run_id, "run", run.run_id, old, target, cause, at)
 
 
 def step_tier(session: Session, tier: Tier, target: TierState, cause: str, at: datetime) -> None:
-    old = TierState(tier.state)
+    old = tier.state
     tier.state = states.advance_tier(old, target)
     record_transition(session, tier.run_id, "tier", tier.tier_id, old, target, cause, at)
 
 
 def step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, at: datetime) -> None:
-    old = PhaseState(phase.state)
+    old = phase.state
     phase.state = states.advance_phase(old, target)
     if target is PhaseState.COMPLETE:
         finding_rows.resolve_cleaned_up(session, phase)

@@ -70,11 +70,11 @@ def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> 
         built = submissions.list_submissions(session, run_id, phase_id, Role.BUILDER)
         phase = submissions.planned_phase(run, phase_moves.get_phase(session, run, phase_id))
         strategy = phase_moves.strategy_of(run)
-    posted = built[-1].body.get("patch_content") if built else None
+    posted = built[-1].builder_result.patch_content if built else None
     if not posted:
         return None
     # What was pushed unread is still to be read: a small patch on top of it does not get it approved.
-    pushed = [one.body["patch_content"] for one in built[:-1] if (one.answer or {}).get("commit_sha")]
+    pushed = [one.builder_result.patch_content for one in built[:-1] if (one.answer or {}).get("commit_sha")]
     diff = "\n".join([*(one for one in pushed if one and auditor.unread(one)), posted])
     rules = strategy.of_phase(phase_id)
     task = AuditTask(

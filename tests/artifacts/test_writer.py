@@ -19,7 +19,8 @@ from app.config.loader import default_ruleset
 from app.db import finding_rows, run_rows
 from app.db.engine import Database
 from app.db.tables import Backlog, Project, Run, Submission
-from app.domain.budget import Exhausted, Kind, Scope
+from app.domain.api_requests import BuilderResult
+from app.domain.budget import Exhausted, Kind, Role, Scope
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState
 from app.queries import run_archive
@@ -71,9 +72,9 @@ def failed_run(db: Database) -> None:
             Submission(
                 run_id="r1",
                 phase_id="P1",
-                role="builder",
+                role=Role.BUILDER,
                 attempt=2,
-                body={"patch_content": "--- a/x\n+++ b/x\n"},
+                body=BuilderResult(run_id="r1", phase_id="P1", status="success", patch_content="--- a/x\n+++ b/x\n"),
                 answer=None,
                 at=NOW,
             )

@@ -30,7 +30,7 @@ def start(db: Database, number: int, *, plan: Plan = PLAN, aging: dict[str, int]
     if aging:
         with db.writing() as session:
             run = session.get_one(Run, run_id)
-            run.strategy = {**(run.strategy or {}), **aging}
+            run.strategy = run.frozen_strategy.model_copy(update=aging)
     return run_id
 
 

@@ -20,7 +20,7 @@ from app.domain.budget import Role
 from app.domain.findings import Recommendation
 from app.domain.ruleset import RepositorySettings, effective_rules
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
-from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
+from app.domain.strategy import Engine, RunOptions, compile_strategy
 from app.queries import run_details
 from app.runs import api_commands, audits, builder_results, pending_work, phase_moves
 from app.runs.api_commands import RunTarget
@@ -188,9 +188,9 @@ def test_the_tokens_of_a_tier_are_capped_where_its_phases_are_not(db: Database) 
     begin(db)
     with db.writing() as session:
         run = session.get_one(Run, "r1")
-        frozen = Strategy.model_validate(run.strategy)
+        frozen = run.frozen_strategy
         tier = frozen.tiers[0].model_copy(update={"token_cap": 1000})
-        run.strategy = frozen.model_copy(update={"tiers": (tier,)}).model_dump(mode="json")
+        run.strategy = frozen.model_copy(update={"tiers": (tier,)})
     assert built(db, tokens_used=1000) is PhaseState.COMPLETE
     assert built(db, "P2", tokens_used=1) is PhaseState.FAILED
     read = card(db)

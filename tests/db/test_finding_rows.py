@@ -137,7 +137,7 @@ def fill(db: Database, run_id: str, keys: int) -> None:
                 issue_key=f"docs__many__{number}",
                 severity=Severity.MINOR,
                 source="test",
-                finding=finding().model_dump(mode="json"),
+                finding=finding(),
                 seen_in="audit 1",
                 first_seen_at=after(),
                 last_seen_at=after(),

@@ -35,7 +35,7 @@ def move_phase(db: Database, phase_id: str, *targets: PhaseState) -> None:
 
 def states_of(db: Database) -> dict[str, str]:
     with db.reading() as session:
-        phases = {row.phase_id: row.state for row in session.scalars(sa.select(Phase))}
+        phases: dict[str, str] = {row.phase_id: row.state for row in session.scalars(sa.select(Phase))}
         return phases | {row.tier_id: row.state for row in session.scalars(sa.select(Tier))}
 
 

@@ -17,6 +17,7 @@ from app.config.loader import default_ruleset
 from app.db import finding_rows, run_rows
 from app.db.engine import Database
 from app.db.tables import Backlog, DeliveryRow, ModelCallRow, Project
+from app.domain.aging import BacklogStatus
 from app.domain.budget import Exhausted, Kind, Role, Scope
 from app.domain.states import PhaseState, RunState
 from app.runs import transitions
@@ -249,7 +250,7 @@ async def test_budgets_and_backlog_have_the_fields_that_clients_read(client: htt
     assert analysis["spending"][0]["tokens_used"] == 190_000
     with db.writing() as session:
         kept = session.get_one(Backlog, ("acme/widgets", "docs__readme__typo"))
-        kept.status, kept.age_in_runs = "needs_cleanup", 3
+        kept.status, kept.age_in_runs = BacklogStatus.NEEDS_CLEANUP, 3
     backlog = await read(client, "/reports/issue_backlog_summary?project_id=acme/widgets")
     assert (backlog["total_issues"], backlog["open_count"], backlog["needs_cleanup_count"]) == (1, 0, 1)
     key, entry = backlog["top_aging_issues"][0]

@@ -4,13 +4,16 @@ from typing import Literal
 
 from alembic import context
 
-from app.db.tables import Base, PlainText, UtcTime
+from app.db.column_types import EnumText, PlainText, PydanticJson, UtcTime
+from app.db.tables import Base
 
-_PLAIN = {UtcTime: "sa.DateTime(timezone=True)", PlainText: "sa.Text()"}
+_PLAIN = {UtcTime: "sa.DateTime(timezone=True)", PlainText: "sa.Text()", PydanticJson: "sa.JSON()"}
 
 
 def _render(item: object) -> str | Literal[False]:
     """Our own column types as the plain ones that they are in the database; False leaves it to Alembic."""
+    if isinstance(item, EnumText):
+        return f"sa.String(length={item.length})"
     for kind, name in _PLAIN.items():
         if isinstance(item, kind):
             return name
