@@ -119,21 +119,21 @@ def resolve_cleaned_up(session: Session, phase: Phase) -> None:
 
 def list_findings(db: Database, run_id: str) -> tuple[FindingView, ...]:
     """All findings of a run, oldest first."""
+    with db.reading() as session:
+        return read_findings(session, run_id)
+
+
+def read_findings(session: Session, run_id: str) -> tuple[FindingView, ...]:
+    """As `list_findings`, in the caller's transaction."""
     query = (
         sa.select(FindingRow)
         .where(FindingRow.run_id == run_id)
         .order_by(FindingRow.first_seen_at, FindingRow.fingerprint)
     )
-    with db.reading() as session:
-        return tuple(
-            FindingView(
-                finding=row.finding,
-                phase_id=row.phase_id,
-                open=row.open,
-                resolution=row.resolution,
-            )
-            for row in session.scalars(query)
-        )
+    return tuple(
+        FindingView(finding=row.finding, phase_id=row.phase_id, open=row.open, resolution=row.resolution)
+        for row in session.scalars(query)
+    )
 
 
 def list_open_findings(db: Database, run_id: str, phase_id: str) -> tuple[FindingView, ...]:
@@ -153,7 +153,7 @@ def phase_file(session: Session, run: Run, phase: Phase) -> PhaseIssues:
 
 def run_index(session: Session, run_id: str) -> dict[str, IndexEntry]:
     """The run's issues by key, open and closed."""
-    return finding_counts.run_index(_records(session, FindingRow.run_id == run_id))
+    return finding_counts.run_index(list_records(session, run_id))
 
 
 def index_entry(session: Session, run_id: str, key: str) -> IndexEntry:
@@ -178,6 +178,11 @@ def counts_of(session: Session, run_ids: Sequence[str]) -> dict[str, IssueCounts
     for record in _records(session, FindingRow.run_id.in_(run_ids), FindingRow.open.is_(True)):
         records[record.run_id].append(record)
     return {run_id: finding_counts.count(records[run_id], reports[run_id]) for run_id in run_ids}
+
+
+def list_records(session: Session, run_id: str) -> list[IssueRecord]:
+    """All findings of a run, open and closed, in the order of first sight."""
+    return _records(session, FindingRow.run_id == run_id)
 
 
 def _records(session: Session, *which: sa.ColumnElement[bool]) -> list[IssueRecord]:

@@ -1,6 +1,6 @@
 """The ledger of model calls: room is reserved before a request is sent and settled with what it really used."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,19 +11,8 @@ from sqlalchemy.orm import Session
 from app.db import budget_usage
 from app.db.engine import LOCK, Database
 from app.db.tables import ModelCallRow, Phase, Run
+from app.db.token_sums import read_sums
 from app.domain.budget import Cap, Kind, Purpose, Role, Usage, check_fit, concerning
-
-# Summed apart: on PostgreSQL, input + output of one call may be more than its integers hold.
-TOKENS = sa.func.coalesce(sa.func.sum(ModelCallRow.input), 0) + sa.func.coalesce(sa.func.sum(ModelCallRow.output), 0)
-COST = sa.func.sum(ModelCallRow.cost_usd)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """Settled tokens, and their price in US dollars where one is known."""
-
-    tokens: int = 0
-    cost_usd: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -114,45 +103,16 @@ def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -
         )
 
 
-def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
-    """Settled usage apart for planner, builder and auditor."""
-    query = (
-        sa.select(
-            ModelCallRow.role,
-            sa.func.sum(ModelCallRow.input),
-            sa.func.sum(ModelCallRow.cached),
-            sa.func.sum(ModelCallRow.output),
-            sa.func.sum(ModelCallRow.cost_usd),
-        )
-        .where(ModelCallRow.run_id == run_id, ModelCallRow.settled)
-        .group_by(ModelCallRow.role)
-    )
-    with db.reading() as session:
-        rows = session.execute(query).all()
-    return {Role(role): Usage(input=i, cached=c, output=o, cost_usd=cost) for role, i, c, o, cost in rows}
+def usage_by_role(session: Session, run_id: str) -> dict[Role, Usage]:
+    """Settled usage of planner, builder and auditor; a role without a settled call is absent."""
+    by_role = read_sums(session, ModelCallRow.role, ModelCallRow.run_id == run_id)
+    return {role: sums.usage for role, sums in by_role.items() if sums.settled_calls}
 
 
-def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
+def models_by_role(session: Session, run_id: str) -> dict[Role, str]:
     """The model that last answered in each role."""
-    query = (
-        sa.select(ModelCallRow.role, ModelCallRow.model).where(ModelCallRow.run_id == run_id).order_by(ModelCallRow.at)
-    )
-    with db.reading() as session:
-        return {Role(role): model for role, model in session.execute(query)}
-
-
-def spent_by_phase(session: Session, run_id: str) -> dict[str, Spent]:
-    """What each phase of a run has spent; what belongs to no phase, such as planning, is left out."""
-    query = sa.select(ModelCallRow.phase_id, TOKENS, COST).where(ModelCallRow.run_id == run_id, ModelCallRow.settled)
-    found = session.execute(query.where(ModelCallRow.phase_id.is_not(None)).group_by(ModelCallRow.phase_id))
-    return {str(phase_id): Spent(int(tokens), cost) for phase_id, tokens, cost in found}
-
-
-def spent_by_run(session: Session, ids: Sequence[str]) -> dict[str, Spent]:
-    """What each of these runs has spent in all."""
-    query = sa.select(ModelCallRow.run_id, TOKENS, COST).where(ModelCallRow.run_id.in_(ids), ModelCallRow.settled)
-    found = session.execute(query.group_by(ModelCallRow.run_id))
-    return {run_id: Spent(int(tokens), cost) for run_id, tokens, cost in found}
+    query = sa.select(ModelCallRow.role, ModelCallRow.model).where(ModelCallRow.run_id == run_id)
+    return dict(session.execute(query.order_by(ModelCallRow.at)).all())
 
 
 def _lock_run(session: Session, run_id: str) -> Run:

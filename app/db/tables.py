@@ -131,6 +131,10 @@ class Run(Base):
     )
 
     @property
+    def branch(self) -> str:
+        return f"autonomous/{self.run_id}"
+
+    @property
     def frozen_strategy(self) -> Strategy:
         """The strategy of a run that has one. Raises `ValueError` before the run is planned."""
         if self.strategy is None:

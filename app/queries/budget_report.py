@@ -4,8 +4,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db.engine import Database
-from app.db.model_calls import COST, TOKENS
 from app.db.tables import ModelCallRow, Phase, Run
+from app.db.token_sums import COST, TOKENS
 from app.domain.budget import Exhausted, Scope
 from app.domain.metrics import (
     AuditedPhases,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -11,19 +10,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.engine import Database
 from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Run
+from app.db.token_sums import TokenSums, read_sums
+from app.domain.budget import Role
 
 T = TypeVar("T", str, bool)
-
-
-@dataclass(frozen=True)
-class RoleTotals:
-    """Settled calls of one role summed up; tokens, and US dollars where a price is known."""
-
-    calls: int
-    input: int
-    cached: int
-    output: int
-    cost_usd: Decimal
 
 
 @dataclass(frozen=True)
@@ -31,7 +21,7 @@ class ServiceTotals:
     runs: Mapping[str, int]
     """By state."""
     open_runs: int
-    roles: Mapping[str, RoleTotals]
+    roles: Mapping[Role, TokenSums]
     calls_under_way: Mapping[str, int]
     """Reserved, not settled; by role."""
     phases: Mapping[tuple[str, str], int]
@@ -55,7 +45,7 @@ def read_totals(db: Database) -> ServiceTotals:
         return ServiceTotals(
             runs=_counted(session, Run.state),
             open_runs=session.scalar(sa.select(sa.func.count()).where(Run.completed_at.is_(None))) or 0,
-            roles=_roles(session),
+            roles=read_sums(session, ModelCallRow.role),
             calls_under_way=_counted(session, ModelCallRow.role, ModelCallRow.settled.is_(False)),
             phases=_counted_by_two(session, Phase.task_category, Phase.state),
             ci_runs=_sum(session, Phase.ci_runs) + _sum(session, Run.merge_ci_runs),
@@ -65,25 +55,6 @@ def read_totals(db: Database) -> ServiceTotals:
             waiting_deliveries=waiting,
             oldest_waiting=oldest,
         )
-
-
-def _roles(session: Session) -> dict[str, RoleTotals]:
-    found = session.execute(
-        sa.select(
-            ModelCallRow.role,
-            sa.func.count(),
-            sa.func.sum(ModelCallRow.input),
-            sa.func.sum(ModelCallRow.cached),
-            sa.func.sum(ModelCallRow.output),
-            sa.func.sum(ModelCallRow.cost_usd),
-        )
-        .where(ModelCallRow.settled)
-        .group_by(ModelCallRow.role)
-    )
-    return {
-        role: RoleTotals(calls, int(given), int(cached), int(output), Decimal(cost or 0))
-        for role, calls, given, cached, output, cost in found
-    }
 
 
 def _counted(session: Session, column: InstrumentedAttribute[str], *which: sa.ColumnElement[bool]) -> dict[str, int]:

@@ -3,37 +3,47 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import backlog, finding_rows
+from app.db import backlog
 from app.db.engine import Database
-from app.db.tables import DEFAULT_PROJECT, Phase, Run, Submission, Transition
+from app.db.tables import DEFAULT_PROJECT, Run, Submission, Transition
+from app.domain import finding_counts
 from app.domain.api_requests import BuilderResult
+from app.domain.finding_counts import PhaseIssues
 from app.domain.ruleset import Ruleset
 from app.domain.run_export import Backlogs, PostedPatch, ProjectRules, RunArchive, TransitionEntry
 from app.domain.strategy import Strategy
-from app.queries import run_metrics, run_view
+from app.queries.run_metrics import run_summary
+from app.queries.run_tree import PhaseNode, RunTree, read_run_tree
+from app.queries.run_view import run_view
 
 
 def read_run_archive(db: Database, run_id: str, ruleset: Ruleset, server_url: str) -> RunArchive:
-    """The run as it stands now. Raises `sqlalchemy.exc.NoResultFound`."""
-    summary, view = run_metrics.run_summary(db, run_id, ruleset.run), run_view.read_run_view(db, run_id, server_url)
+    """The run as it is now. Raises `sqlalchemy.exc.NoResultFound`."""
     with db.reading() as session:
-        run = session.get_one(Run, run_id)
-        phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id)).all()
-        return RunArchive(
-            summary=summary,
-            view=view,
-            plan=run.plan,
-            strategy=run.strategy.model_dump(mode="json") if run.strategy else None,
-            base_sha=run.base_sha,
-            follows=run.follows,
-            part=run.part,
-            parts=run.parts,
-            last_log=run.last_log,
-            issues={phase.phase_id: finding_rows.phase_file(session, run, phase) for phase in phases},
-            index=finding_rows.run_index(session, run_id),
-            history=_history(session, run_id),
-            patches=_patches(session, run_id),
-        )
+        tree = read_run_tree(session, session.get_one(Run, run_id))
+        history, patches = _history(session, run_id), _patches(session, run_id)
+    run = tree.run
+    return RunArchive(
+        summary=run_summary(tree, ruleset.run),
+        view=run_view(tree, server_url),
+        plan=run.plan,
+        strategy=run.strategy.model_dump(mode="json") if run.strategy else None,
+        base_sha=run.base_sha,
+        follows=run.follows,
+        part=run.part,
+        parts=run.parts,
+        last_log=run.last_log,
+        issues={phase.row.phase_id: _phase_file(tree, phase) for phase in tree.phases},
+        index=finding_counts.run_index(tree.records),
+        history=history,
+        patches=patches,
+    )
+
+
+def _phase_file(tree: RunTree, phase: PhaseNode) -> PhaseIssues:
+    phase_id = phase.row.phase_id
+    of_phase = [record for record in tree.records if record.phase_id == phase_id]
+    return finding_counts.phase_file(phase_id, phase.row.tier_id, of_phase)
 
 
 def list_recent_run_ids(db: Database, ended: int) -> list[str]:

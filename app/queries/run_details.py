@@ -1,24 +1,22 @@
-"""A run as the REST API shows it, read in one transaction."""
+"""A run as the REST API shows it: pure functions of its tree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db import backlog, finding_rows, linked_runs, model_calls
+from app.db import backlog, linked_runs
 from app.db.engine import LOCK, Database
-from app.db.model_calls import Spent
-from app.db.tables import Phase, Run, Tier
+from app.db.tables import Phase, Run
 from app.domain import promotion
+from app.domain.aging import BacklogEntry
 from app.domain.api_errors import NotFound
 from app.domain.api_run import FollowingRun, PhaseCard, RunCard, TierCard
-from app.domain.finding_counts import IssueCounts
 from app.domain.frozen import Frozen
-from app.domain.gate import PhaseStatus
-from app.domain.plan import Plan, PlannedPhase, is_identifier
+from app.domain.plan import is_identifier
 from app.domain.states import TierState
-from app.domain.strategy import Strategy
-from app.queries import phase_status, run_view
+from app.queries.run_tree import PhaseNode, RunTree, TierNode, read_run_tree
+from app.queries.run_view import promotion_blockers
 
 
 class RunLocation(Frozen):
@@ -49,9 +47,10 @@ def get_run_location(db: Database, run_id: str) -> RunLocation:
 
 
 def read_run_card(db: Database, run_id: str) -> RunCard:
-    """The run as it stands now. Raises `Unknown`."""
+    """The run as it is now. Raises `Unknown`."""
     with db.reading() as session:
-        return run_card(session, get_run(session, run_id))
+        tree = read_run_tree(session, get_run(session, run_id))
+        return run_card(tree, backlog.list_entries(session, tree.run.project_id))
 
 
 def get_run(session: Session, run_id: str, *, held: bool = False) -> Run:
@@ -67,21 +66,8 @@ def _not_found(run_id: str) -> NotFound:
     return NotFound(f"There is no run {run_id[:100]!r}; POST /runs/start makes one")
 
 
-def run_card(session: Session, run: Run) -> RunCard:
-    """As `of_run`, in the caller's transaction."""
-    tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run.run_id).order_by(Tier.tier_index)).all()
-    counts = finding_rows.counts(session, run.run_id)
-    plan, strategy = run.plan, run.strategy
-    used = model_calls.spent_by_phase(session, run.run_id)
-    rows = _rows(session, run.run_id)
-    phases = _phases(session, run, rows, plan, strategy, counts, used)
-    held: dict[str, list[PhaseCard]] = {tier.tier_id: [] for tier in tiers}
-    for phase in phases:
-        held[phase.tier_id].append(phase)
-    said = {tier.tier_id: tier.description for tier in plan.tiers} if plan else {}
-    tier_cards = [_tier(tier, said.get(tier.tier_id, ""), held[tier.tier_id], counts, strategy) for tier in tiers]
-    views = run_view.tier_views(plan, strategy, tiers, rows, used, counts)
-    blockers = list(run_view.promotion_blockers(run, views, strategy, counts))
+def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
+    run, strategy, blockers = tree.run, tree.run.strategy, list(promotion_blockers(tree))
     return RunCard(
         id=run.run_id,
         run_id=run.run_id,
@@ -97,19 +83,19 @@ def run_card(session: Session, run: Run) -> RunCard:
         created_at=run.created_at,
         started_at=run.started_at,
         completed_at=run.completed_at,
-        tokens_used=model_calls.spent_by_run(session, [run.run_id]).get(run.run_id, Spent()).tokens,
+        tokens_used=tree.spent.total,
         token_cap=run.token_cap,
         max_phases=strategy.max_phases if strategy else None,
         max_duration_minutes=run.max_minutes,
         active_minutes=round(run.active_seconds / 60, 3),
-        ci_runs_used=sum(phase.ci_runs_used for phase in phases) + run.merge_ci_runs,
-        minor_issues_count=counts.run.minor,
-        major_issues_count=counts.run.major,
+        ci_runs_used=tree.ci_runs,
+        minor_issues_count=tree.issues.minor,
+        major_issues_count=tree.issues.major,
         promotion_eligible_to_main=not blockers,
         promotion_blockers=blockers if run.completed_at else [],
-        debt_status=promotion.debt_status(backlog.list_entries(session, run.project_id)),
+        debt_status=promotion.debt_status(backlog_entries),
         failure_reason=run.failure_reason,
-        branch=f"autonomous/{run.run_id}",
+        branch=run.branch,
         head_sha=run.head_sha,
         pull_number=run.pull_number,
         part=run.part,
@@ -117,60 +103,31 @@ def run_card(session: Session, run: Run) -> RunCard:
         follows=run.follows,
         linked_runs=_following(run),
         strategy=strategy.model_dump(mode="json") if strategy else None,
-        tiers=tier_cards,
+        tiers=_tier_cards(tree),
     )
 
 
 def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
-    """One phase as it stands now."""
-    plan, strategy = run.plan, run.strategy
-    counts, used = finding_rows.counts(session, run.run_id), model_calls.spent_by_phase(session, run.run_id)
-    cards = _phases(session, run, _rows(session, run.run_id), plan, strategy, counts, used)
-    return next(card for card in cards if card.phase_id == phase.phase_id)
+    """One phase as it is now."""
+    tiers = _tier_cards(read_run_tree(session, run))
+    return next(card for tier in tiers for card in tier.phases if card.phase_id == phase.phase_id)
 
 
-def _rows(session: Session, run_id: str) -> Sequence[Phase]:
-    return session.scalars(
-        sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index, Phase.phase_id)
-    ).all()
-
-
-def _phases(
-    session: Session,
-    run: Run,
-    rows: Sequence[Phase],
-    plan: Plan | None,
-    strategy: Strategy | None,
-    counts: IssueCounts,
-    used: Mapping[str, Spent],
-) -> list[PhaseCard]:
-    if plan is None or strategy is None:
-        return []
-    specs = {phase.phase_id: phase for phase in plan.phases}
+def _tier_cards(tree: RunTree) -> list[TierCard]:
+    numbers = {phase.row.phase_id: number for number, phase in enumerate(tree.phases, 1)}
     return [
-        _phase(
-            number,
-            row,
-            specs[row.phase_id],
-            strategy,
-            counts,
-            used.get(row.phase_id, Spent()).tokens,
-            phase_status.read_status(session, run, row, strategy),
+        _tier_card(
+            tier,
+            [_phase_card(numbers[phase.row.phase_id], phase) for phase in tier.phases] if tree.governed else [],
         )
-        for number, row in enumerate(rows, 1)
+        for tier in tree.tiers
     ]
 
 
-def _phase(
-    number: int,
-    row: Phase,
-    spec: PlannedPhase,
-    strategy: Strategy,
-    counts: IssueCounts,
-    tokens: int,
-    status: PhaseStatus | None,
-) -> PhaseCard:
-    rules, own = strategy.of_phase(row.phase_id), counts.of_phase(row.phase_id)
+def _phase_card(number: int, phase: PhaseNode) -> PhaseCard:
+    row, spec, rules = phase.row, phase.spec, phase.rules
+    assert spec is not None
+    assert rules is not None
     return PhaseCard(
         id=number,
         run_id=row.run_id,
@@ -187,35 +144,32 @@ def _phase(
         auditor_attempts=row.auditor_attempts,
         max_builder_attempts=rules.builder_tries,
         max_auditor_attempts=rules.auditor_tries,
-        tokens_used=tokens,
+        tokens_used=phase.tokens,
         token_cap=rules.token_cap,
         ci_runs_used=row.ci_runs,
-        minor_issues_count=own.minor,
-        major_issues_count=own.major,
+        minor_issues_count=phase.issues.minor,
+        major_issues_count=phase.issues.major,
         head_sha=row.head_sha,
         snapshot=row.snapshot,
-        awaiting=status.awaiting if status else "",
+        awaiting=phase.status.awaiting if phase.status else "",
         note=row.note,
     )
 
 
-def _tier(
-    tier: Tier, description: str, phases: list[PhaseCard], counts: IssueCounts, strategy: Strategy | None
-) -> TierCard:
-    own = counts.of_tier(tier.tier_id)
-    rules = strategy.of_tier(tier.tier_id) if strategy else None
+def _tier_card(tier: TierNode, phases: list[PhaseCard]) -> TierCard:
+    row, rules, own = tier.row, tier.rules, tier.issues
     over = rules is not None and (own.minor > rules.max_minor_issues or own.major > rules.max_major_issues)
     return TierCard(
-        id=tier.tier_index + 1,
-        tier_id=tier.tier_id,
-        name=tier.name,
-        description=description,
-        state=tier.state,
-        tier_index=tier.tier_index,
-        cleanliness="not_clean" if over or tier.state == TierState.NOT_CLEAN else "clean",
+        id=row.tier_index + 1,
+        tier_id=row.tier_id,
+        name=row.name,
+        description=tier.spec.description if tier.spec else "",
+        state=row.state,
+        tier_index=row.tier_index,
+        cleanliness="not_clean" if over or row.state is TierState.NOT_CLEAN else "clean",
         minor_issues_count=own.minor,
         major_issues_count=own.major,
-        tokens_used=sum(phase.tokens_used for phase in phases),
+        tokens_used=tier.tokens,
         token_cap=rules.token_cap if rules else 0,
         phases=phases,
     )

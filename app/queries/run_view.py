@@ -1,80 +1,70 @@
-"""The picture of a run: everything that is shown of it, read in one place from the database."""
+"""What the status comment, check run and summaries show of a run: pure functions of its tree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import sqlalchemy as sa
-
-from app.db import budget_usage, finding_rows, linked_runs, model_calls
 from app.db.engine import Database
-from app.db.model_calls import Spent
-from app.db.tables import Phase, Run, Tier
+from app.db.tables import Run
 from app.domain import promotion
 from app.domain.budget import Cap, Scope
-from app.domain.finding_counts import IssueCounts
-from app.domain.plan import Plan
 from app.domain.states import PhaseState, TierState
 from app.domain.status_view import PhaseView, RunView, TierView
-from app.domain.strategy import Strategy
+from app.queries.run_tree import PhaseNode, RunTree, read_run_tree
 
 _DONE = {PhaseState.COMPLETE, PhaseState.SKIPPED}
 
 
 def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
-    """Read a run as it stands now. Raises `sqlalchemy.exc.NoResultFound`."""
-    findings = finding_rows.list_findings(db, run_id)
+    """Read a run as it is now. Raises `sqlalchemy.exc.NoResultFound`."""
     with db.reading() as session:
-        run = session.get_one(Run, run_id)
-        tier_rows = session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index)).all()
-        phase_rows = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)).all()
-        every_cap = budget_usage.read_caps(session, run)
-        before, after = linked_runs.linked_neighbors(session, run)
-        counts = finding_rows.counts(session, run_id)
-        used = model_calls.spent_by_phase(session, run_id)
-    plan, strategy = run.plan, run.strategy
-    tiers = tier_views(plan, strategy, tier_rows, phase_rows, used, counts)
-    state = run.state
+        return run_view(read_run_tree(session, session.get_one(Run, run_id)), server_url)
+
+
+def run_view(tree: RunTree, server_url: str) -> RunView:
+    run, tiers = tree.run, _tier_views(tree)
     return RunView(
-        run_id=run_id,
+        run_id=run.run_id,
         repository=run.repository or "",
         issue_number=run.issue_number or 0,
         issue_title=run.issue_title,
         requester=run.requester,
-        state=state,
+        state=run.state,
         headline=run.headline,
         reason=run.reason,
         next_action=run.next_action,
         since=run.headline_since,
         deadline=run.deadline,
-        branch=f"autonomous/{run_id}",
+        branch=run.branch,
         base_branch=run.base_branch,
         pull_number=run.pull_number,
         head_sha=run.head_sha,
         tiers=tiers,
-        strategy=strategy,
-        run_cap=every_cap[0],
-        caps=_open_caps(every_cap, tiers),
+        strategy=run.strategy,
+        run_cap=tree.caps[0],
+        caps=_open_caps(tree.caps, tiers),
         exhausted=run.exhausted,
         part=run.part,
         parts=run.parts,
-        before=before,
-        after=after,
-        usage=model_calls.usage_by_role(db, run_id),
-        models=model_calls.models_by_role(db, run_id),
-        findings=findings,
-        promotion_blockers=promotion_blockers(run, tiers, strategy, counts) if state.terminal else (),
+        before=tree.before,
+        after=tree.after,
+        usage=tree.usage,
+        models=tree.models,
+        findings=tree.findings,
+        promotion_blockers=promotion_blockers(tree) if run.state.terminal else (),
         promoted=run.promoted_at is not None,
         server_url=server_url,
         notices=tuple(run.notices),
     )
 
 
-def promotion_blockers(
-    run: Run, tiers: Sequence[TierView], strategy: Strategy | None, counts: IssueCounts
-) -> tuple[str, ...]:
+def promotion_blockers(tree: RunTree) -> tuple[str, ...]:
     """Why the run may not be promoted, by what is known now: an audit or issue that came late counts too."""
-    state, minor = run.state, counts.run.minor
     return promotion.blockers(
-        state, tiers, strategy, ci_absent=run.ci_absent, minor_issues=minor, late_objection=run.late_objection
+        tree.run.state,
+        _tier_views(tree),
+        tree.run.strategy,
+        ci_absent=tree.run.ci_absent,
+        minor_issues=tree.issues.minor,
+        late_objection=tree.run.late_objection,
     )
 
 
@@ -85,45 +75,40 @@ def _open_caps(every: Sequence[Cap], tiers: Sequence[TierView]) -> tuple[Cap, ..
     return tuple(cap for cap in every if (cap.scope, cap.name) not in done)
 
 
-def tier_views(
-    plan: Plan | None,
-    strategy: Strategy | None,
-    tier_rows: Sequence[Tier],
-    phase_rows: Sequence[Phase],
-    used: Mapping[str, Spent],
-    counts: IssueCounts,
-) -> tuple[TierView, ...]:
+def _tier_views(tree: RunTree) -> tuple[TierView, ...]:
     """The tiers with their phases; none before the run is planned and governed."""
-    if plan is None or strategy is None:
+    if not tree.governed:
         return ()
-    specs = {phase.phase_id: phase for phase in plan.phases}
-
-    def phase_view(row: Phase) -> PhaseView:
-        return PhaseView(
-            phase_id=row.phase_id,
-            name=specs[row.phase_id].name,
-            state=row.state,
-            task_category=specs[row.phase_id].task_category,
-            complexity=specs[row.phase_id].complexity,
-            builder_attempts=row.builder_attempts,
-            auditor_attempts=row.auditor_attempts,
-            tokens=used.get(row.phase_id, Spent()).tokens,
-            token_cap=strategy.of_phase(row.phase_id).token_cap,
-            head_sha=row.head_sha,
-            snapshot=row.snapshot,
-            minor_issues=counts.of_phase(row.phase_id).minor,
-            major_issues=counts.of_phase(row.phase_id).major,
-            note=row.note,
-        )
-
     return tuple(
         TierView(
-            tier_id=tier.tier_id,
-            name=tier.name,
-            state=tier.state,
-            phases=tuple(phase_view(row) for row in phase_rows if row.tier_id == tier.tier_id),
-            minor_issues=counts.of_tier(tier.tier_id).minor,
-            major_issues=counts.of_tier(tier.tier_id).major,
+            tier_id=tier.row.tier_id,
+            name=tier.row.name,
+            state=tier.row.state,
+            phases=tuple(_phase_view(phase) for phase in tier.phases),
+            minor_issues=tier.issues.minor,
+            major_issues=tier.issues.major,
         )
-        for tier in tier_rows
+        for tier in tree.tiers
+    )
+
+
+def _phase_view(phase: PhaseNode) -> PhaseView:
+    row, spec, rules = phase.row, phase.spec, phase.rules
+    assert spec is not None
+    assert rules is not None
+    return PhaseView(
+        phase_id=row.phase_id,
+        name=spec.name,
+        state=row.state,
+        task_category=spec.task_category,
+        complexity=spec.complexity,
+        builder_attempts=row.builder_attempts,
+        auditor_attempts=row.auditor_attempts,
+        tokens=phase.tokens,
+        token_cap=rules.token_cap,
+        head_sha=row.head_sha,
+        snapshot=row.snapshot,
+        minor_issues=phase.issues.minor,
+        major_issues=phase.issues.major,
+        note=row.note,
     )

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.db.engine import Database
+from app.db.token_sums import TokenSums
 from app.domain.aging import BacklogStatus
 from app.domain.budget import Role
 from app.domain.findings import Severity
@@ -75,13 +76,14 @@ def _models(counted: ServiceTotals) -> Iterator[Metric]:
     tokens = CounterMetricFamily("autopack_tokens", "Tokens used", labels=["role", "status"])
     cost = CounterMetricFamily("autopack_cost_usd", "US dollars, where prices are known", labels=["role"])
     for role in Role:
-        used = counted.roles.get(role)
-        calls.add_metric([role, "settled"], used.calls if used else 0)
+        sums = counted.roles.get(role, TokenSums())
+        used = sums.usage
+        calls.add_metric([role, "settled"], sums.settled_calls)
         calls.add_metric([role, "under_way"], counted.calls_under_way.get(role, 0))
-        tokens.add_metric([role, "input"], used.input - used.cached if used else 0)
-        tokens.add_metric([role, "cached_input"], used.cached if used else 0)
-        tokens.add_metric([role, "output"], used.output if used else 0)
-        cost.add_metric([role], float(used.cost_usd) if used else 0)
+        tokens.add_metric([role, "input"], used.input - used.cached)
+        tokens.add_metric([role, "cached_input"], used.cached)
+        tokens.add_metric([role, "output"], used.output)
+        cost.add_metric([role], float(used.cost_usd or 0))
     yield from (calls, tokens, cost)
 
 

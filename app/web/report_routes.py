@@ -40,4 +40,4 @@ async def budget_analysis(
 @router.get("/run_summary/{run_id}", responses=problems(404))
 async def run_summary(run_id: RunId) -> RunSummary:
     """One run as a lead reads it."""
-    return await of_run(run_metrics.run_summary, run_id, services().ruleset.run)
+    return await of_run(run_metrics.read_run_summary, run_id, services().ruleset.run)

@@ -9,7 +9,8 @@ import pytest
 from app.db import budget_usage, model_calls, run_rows
 from app.db.engine import Database
 from app.db.model_calls import Reservation
-from app.db.tables import Run
+from app.db.tables import ModelCallRow, Run
+from app.db.token_sums import read_sums
 from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
 from app.domain.states import RunState
 from app.runs import transitions
@@ -123,12 +124,22 @@ def test_many_threads_with_one_call_reserve_it_once(db: Database) -> None:
     assert standing(db) == (0, 20_000)
 
 
+def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
+    with db.reading() as session:
+        return model_calls.usage_by_role(session, run_id)
+
+
+def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
+    with db.reading() as session:
+        return model_calls.models_by_role(session, run_id)
+
+
 def test_money_adds_up_to_the_cent_and_beyond(db: Database) -> None:
     planned_run(db)
     for number in range(10):
         reserve(db, f"c{number}", 1_000)
         model_calls.settle(db, f"c{number}", Usage(input=10, cached=4, output=2, cost_usd=Decimal("0.10000001")))
-    usage = model_calls.usage_by_role(db, "r1")[Role.BUILDER]
+    usage = usage_by_role(db, "r1")[Role.BUILDER]
     assert usage.cost_usd == Decimal("1.00000010")
     assert (usage.input, usage.cached, usage.output) == (100, 40, 20)
 
@@ -140,11 +151,11 @@ def test_usage_is_told_apart_by_role_and_only_when_settled(db: Database) -> None
     reserve(db, "a", 1_000, role=Role.AUDITOR)
     model_calls.settle(db, "p", Usage(input=1, cost_usd=Decimal("0.5")))
     model_calls.settle(db, "b", Usage(input=2))
-    assert model_calls.usage_by_role(db, "r1") == {
+    assert usage_by_role(db, "r1") == {
         Role.PLANNER: Usage(input=1, cost_usd=Decimal("0.5")),
         Role.BUILDER: Usage(input=2),
     }
-    assert model_calls.usage_by_role(db, "r2") == {}
+    assert usage_by_role(db, "r2") == {}
 
 
 def test_the_model_that_last_answered_is_named(db: Database) -> None:
@@ -152,20 +163,20 @@ def test_the_model_that_last_answered_is_named(db: Database) -> None:
     reserve(db, "c1", 1_000, at=NOW)
     reserve(db, "c2", 1_000, model="openai:b", at=after(seconds=1))
     reserve(db, "c3", 1_000, role=Role.AUDITOR, model="openai:x", at=after(seconds=2))
-    assert model_calls.models_by_role(db, "r1") == {Role.BUILDER: "openai:b", Role.AUDITOR: "openai:x"}
+    assert models_by_role(db, "r1") == {Role.BUILDER: "openai:b", Role.AUDITOR: "openai:x"}
     model_calls.settle(db, "c2", Usage(input=1), model="anthropic:fallback")
-    assert model_calls.models_by_role(db, "r1")[Role.BUILDER] == "anthropic:fallback"
+    assert models_by_role(db, "r1")[Role.BUILDER] == "anthropic:fallback"
 
 
-def test_tokens_are_counted_by_phase_without_the_planner(db: Database) -> None:
+def test_tokens_are_counted_by_phase(db: Database) -> None:
     planned_run(db)
     for call_id, phase_id in (("c0", None), ("c1", "P1"), ("c2", "P1"), ("c3", "P3")):
         reserve(db, call_id, 1_000, phase_id=phase_id)
         model_calls.settle(db, call_id, Usage(input=100, output=5))
     reserve(db, "c4", 1_000, phase_id="P3")
     with db.reading() as session:
-        by_phase = model_calls.spent_by_phase(session, "r1")
-    assert {phase_id: used.tokens for phase_id, used in by_phase.items()} == {"P1": 210, "P3": 105}
+        by_phase = read_sums(session, ModelCallRow.phase_id, ModelCallRow.run_id == "r1")
+    assert {phase_id: sums.usage.total for phase_id, sums in by_phase.items()} == {None: 105, "P1": 210, "P3": 105}
 
 
 def spend(db: Database, run_id: str, tokens: int) -> None:

@@ -15,6 +15,7 @@ from app.db.change_tracking import ChangedIds
 from app.db.engine import Database
 from app.db.model_calls import Reservation
 from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Project, Run
+from app.db.token_sums import TokenSums
 from app.domain.budget import Exhausted, Kind, Role, Scope, Usage
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState, TierState
@@ -98,7 +99,7 @@ def test_of_an_unknown_run_there_is_nothing_to_report(db: Database) -> None:
     with pytest.raises(NoResultFound):
         run_metrics.tier_metrics(db, "nobody")
     with pytest.raises(NoResultFound):
-        run_metrics.run_summary(db, "nobody", DEFAULTS)
+        run_metrics.read_run_summary(db, "nobody", DEFAULTS)
 
 
 def test_a_run_without_plan_is_reported_with_the_rulesets_caps(db: Database) -> None:
@@ -106,7 +107,7 @@ def test_a_run_without_plan_is_reported_with_the_rulesets_caps(db: Database) -> 
     total, (run,) = run_metrics.run_metrics(db, DEFAULTS)
     assert (total, run.phase_count, run.tier_count, run.max_phases) == (1, 0, 0, DEFAULTS.phases)
     assert (run.token_utilization, run.max_minor_issues_total, run.started_at, run.cost_usd) == (0, 0, None, None)
-    summary = run_metrics.run_summary(db, "r1", DEFAULTS)
+    summary = run_metrics.read_run_summary(db, "r1", DEFAULTS)
     assert (summary.tiers, summary.phases, summary.budgets.token_utilization) == ((), (), 0)
     assert run_metrics.tier_metrics(db, "r1") == []
 
@@ -127,7 +128,7 @@ def test_tokens_and_issues_are_summed_at_phase_tier_and_run(db: Database) -> Non
     assert (one.tier_id, one.tokens_used, one.minor_issues_count, one.major_issues_count) == ("T1", 23_001, 1, 1)
     assert (one.phase_count, one.phase_states, one.state) == (2, {PhaseState.QUEUED: 2}, TierState.PENDING)
     assert (two.tier_id, two.tokens_used, two.token_cap, two.max_ci_runs) == ("T2", 0, 600_000, 2)
-    summary = run_metrics.run_summary(db, "r1", DEFAULTS)
+    summary = run_metrics.read_run_summary(db, "r1", DEFAULTS)
     assert [(one.phase_id, one.tokens_used, one.minor_issues, one.major_issues) for one in summary.phases] == [
         ("P1", 20_000, 1, 1),
         ("P2", 3_001, 1, 0),
@@ -156,7 +157,7 @@ def test_sums_beyond_an_integer_of_the_database_are_right(db: Database) -> None:
     assert run.tokens_used == 6 * LARGE
     assert run.token_utilization == 6 * LARGE / 5_000_000
     assert budget_report.budget_analysis(db, DEFAULTS).average_token_utilization_all_runs == 6 * LARGE / 5_000_000
-    assert prometheus_totals.read_totals(db).roles["builder"].input == 3 * LARGE
+    assert prometheus_totals.read_totals(db).roles[Role.BUILDER].usage.input == 3 * LARGE
 
 
 def test_runs_come_newest_first_page_by_page_and_by_state(db: Database) -> None:
@@ -239,7 +240,9 @@ def test_totals_count_everything(db: Database) -> None:
     counted = prometheus_totals.read_totals(db)
     assert dict(counted.runs) == {"RUN_CREATED": 1}
     assert (counted.open_runs, counted.ci_runs, counted.calls_under_way) == (1, 2, {"auditor": 1})
-    assert counted.roles["builder"] == prometheus_totals.RoleTotals(1, 5, 1, 5, Decimal("0.5"))
+    assert counted.roles[Role.BUILDER] == TokenSums(
+        Usage(input=5, cached=1, output=5, cost_usd=Decimal("0.5")), settled_calls=1
+    )
     assert counted.phases == {("docs", "QUEUED"): 3}
     assert counted.findings == {("minor", True): 1}
     assert (counted.deliveries, counted.waiting_deliveries, counted.oldest_waiting) == (2, 1, NOW)

@@ -1,0 +1,130 @@
+"""A run with its tiers and phases and all that is stored of them, read once; every view of a run is made from it."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from app.db import budget_usage, finding_rows, linked_runs, model_calls
+from app.db.tables import ModelCallRow, Phase, Run, Tier
+from app.db.token_sums import TokenSums, read_sums
+from app.domain import finding_counts
+from app.domain.budget import Cap, Role, Usage
+from app.domain.finding_counts import Counts, IssueRecord, PhaseReport
+from app.domain.gate import PhaseStatus
+from app.domain.plan import PlannedPhase, PlannedTier
+from app.domain.status_view import FindingView, LinkedRun
+from app.domain.strategy import PhaseStrategy, TierStrategy
+from app.queries import phase_status
+
+
+@dataclass(frozen=True)
+class PhaseNode:
+    """A phase as stored, with its plan and rules where the run has them, its open issues and its tokens."""
+
+    row: Phase
+    spec: PlannedPhase | None
+    rules: PhaseStrategy | None
+    issues: Counts
+    tokens: int
+    status: PhaseStatus | None
+    """What it waits for; None where Autopack's own agents build."""
+
+
+@dataclass(frozen=True)
+class TierNode:
+    """A tier as stored, with its phases in order."""
+
+    row: Tier
+    spec: PlannedTier | None
+    rules: TierStrategy | None
+    issues: Counts
+    phases: tuple[PhaseNode, ...]
+
+    @property
+    def tokens(self) -> int:
+        return sum(phase.tokens for phase in self.phases)
+
+
+@dataclass(frozen=True)
+class RunTree:
+    """A run at one moment. The rows are detached from the database and must not be changed."""
+
+    run: Run
+    tiers: tuple[TierNode, ...]
+    phases: tuple[PhaseNode, ...]
+    issues: Counts
+    """Distinct open issues of the run."""
+    records: tuple[IssueRecord, ...]
+    """All findings, open and closed, as the run's issue index counts them."""
+    findings: tuple[FindingView, ...]
+    caps: tuple[Cap, ...]
+    """The run's own caps, then those of its issue, its tiers and its phases."""
+    spent: Usage
+    usage: dict[Role, Usage]
+    models: dict[Role, str]
+    before: LinkedRun | None
+    after: LinkedRun | None
+
+    @property
+    def governed(self) -> bool:
+        """Whether the run has plan and strategy; then every tier and phase has its part of both."""
+        return self.run.plan is not None and self.run.strategy is not None
+
+    @property
+    def ci_runs(self) -> int:
+        return sum(phase.row.ci_runs for phase in self.phases) + self.run.merge_ci_runs
+
+
+def read_run_tree(session: Session, run: Run) -> RunTree:
+    """Read all of the run in the caller's transaction."""
+    session.flush()
+    run_id, plan, strategy = run.run_id, run.plan, run.strategy
+    tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index, Tier.tier_id)).all()
+    rows = session.scalars(
+        sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index, Phase.phase_id)
+    ).all()
+    records = tuple(finding_rows.list_records(session, run_id))
+    reports = [
+        PhaseReport(phase_id=row.phase_id, tier_id=row.tier_id, minor=row.reported_minor, major=row.reported_major)
+        for row in rows
+    ]
+    counts = finding_counts.count(records, reports)
+    sums = read_sums(session, ModelCallRow.phase_id, ModelCallRow.run_id == run_id)
+    phase_specs = {spec.phase_id: spec for spec in plan.phases} if plan else {}
+    tier_specs = {spec.tier_id: spec for spec in plan.tiers} if plan else {}
+    phases = tuple(
+        PhaseNode(
+            row=row,
+            spec=phase_specs.get(row.phase_id),
+            rules=strategy.of_phase(row.phase_id) if strategy else None,
+            issues=counts.of_phase(row.phase_id),
+            tokens=sums.get(row.phase_id, TokenSums()).usage.total,
+            status=phase_status.read_status(session, run, row, strategy) if strategy else None,
+        )
+        for row in rows
+    )
+    before, after = linked_runs.linked_neighbors(session, run)
+    return RunTree(
+        run=run,
+        tiers=tuple(
+            TierNode(
+                row=tier,
+                spec=tier_specs.get(tier.tier_id),
+                rules=strategy.of_tier(tier.tier_id) if strategy else None,
+                issues=counts.of_tier(tier.tier_id),
+                phases=tuple(phase for phase in phases if phase.row.tier_id == tier.tier_id),
+            )
+            for tier in tiers
+        ),
+        phases=phases,
+        issues=counts.run,
+        records=records,
+        findings=finding_rows.read_findings(session, run_id),
+        caps=budget_usage.caps_of(session, run, rows, sums),
+        spent=sum((one.usage for one in sums.values()), Usage()),
+        usage=model_calls.usage_by_role(session, run_id),
+        models=model_calls.models_by_role(session, run_id),
+        before=before,
+        after=after,
+    )
