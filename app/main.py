@@ -69,10 +69,7 @@ def engine_config(db: Database) -> DBOSConfig:
 async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     """Open the database, launch the workflow engine (which takes up what a crash left), drain the inbox."""
     settings = Settings()
-    os.umask(OWNER_ONLY)
-    for folder in (settings.data_dir, settings.autonomous_runs_dir):
-        folder.mkdir(parents=True, exist_ok=True)
-        await asyncio.to_thread(restrict, folder)
+    await asyncio.to_thread(_prepare_folders, settings)
     db = Database(settings.database)
     await asyncio.to_thread(db.claim)
     await asyncio.to_thread(db.migrate)
@@ -117,6 +114,14 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             await github.aclose()
         configure(None)
         db.close()
+
+
+def _prepare_folders(settings: Settings) -> None:
+    """Make the service's folders, readable by their owner only."""
+    os.umask(OWNER_ONLY)
+    for folder in (settings.data_dir, settings.autonomous_runs_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        restrict(folder)
 
 
 def _launch() -> None:

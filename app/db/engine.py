@@ -95,8 +95,8 @@ class Database:
         event.listen(engine, "begin", _on_begin)
         return engine
 
-    def migrate(self) -> None:
-        """Bring the tables to the newest version. Safe to call from several processes at once."""
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the tables to a revision, by default the newest. Safe to call from several processes at once."""
         from alembic import command
         from alembic.config import Config
 
@@ -106,7 +106,7 @@ class Database:
             if not self.sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(727001)"))
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
     def claim(self, seconds: float = PROCESS_LOCK_SECONDS) -> None:
         """Be the one process that serves this database, until `close` or the process's end; a repeat makes sure of it.

@@ -1,5 +1,6 @@
 """A run with its tiers and phases and all that is stored of them, read once; every view of a run is made from it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.db.token_sums import TokenSums, read_sums
 from app.domain import finding_counts
 from app.domain.budget import Cap, Role, Usage
-from app.domain.finding_counts import Counts, IssueRecord, PhaseReport
+from app.domain.finding_counts import Counts, IssueCounts, IssueRecord, PhaseReport
 from app.domain.gate import PhaseStatus
 from app.domain.plan import PlannedPhase, PlannedTier
 from app.domain.status_view import FindingView, LinkedRun
@@ -79,7 +80,7 @@ class RunTree:
 def read_run_tree(session: Session, run: Run) -> RunTree:
     """Read all of the run in the caller's transaction."""
     session.flush()
-    run_id, plan, strategy = run.run_id, run.plan, run.strategy
+    run_id = run.run_id
     tiers = session.scalars(sa.select(Tier).where(Tier.run_id == run_id).order_by(Tier.tier_index, Tier.tier_id)).all()
     rows = session.scalars(
         sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index, Phase.phase_id)
@@ -91,32 +92,11 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
     ]
     counts = finding_counts.count(records, reports)
     sums = read_sums(session, ModelCallRow.phase_id, ModelCallRow.run_id == run_id)
-    phase_specs = {spec.phase_id: spec for spec in plan.phases} if plan else {}
-    tier_specs = {spec.tier_id: spec for spec in plan.tiers} if plan else {}
-    phases = tuple(
-        PhaseNode(
-            row=row,
-            spec=phase_specs.get(row.phase_id),
-            rules=strategy.of_phase(row.phase_id) if strategy else None,
-            issues=counts.of_phase(row.phase_id),
-            tokens=sums.get(row.phase_id, TokenSums()).usage.total,
-            status=phase_status.read_status(session, run, row, strategy) if strategy else None,
-        )
-        for row in rows
-    )
+    phases = tuple(_phase_node(session, run, row, counts, sums) for row in rows)
     before, after = linked_runs.linked_neighbors(session, run)
     return RunTree(
         run=run,
-        tiers=tuple(
-            TierNode(
-                row=tier,
-                spec=tier_specs.get(tier.tier_id),
-                rules=strategy.of_tier(tier.tier_id) if strategy else None,
-                issues=counts.of_tier(tier.tier_id),
-                phases=tuple(phase for phase in phases if phase.row.tier_id == tier.tier_id),
-            )
-            for tier in tiers
-        ),
+        tiers=tuple(_tier_node(run, tier, counts, phases) for tier in tiers),
         phases=phases,
         issues=counts.run,
         records=records,
@@ -127,4 +107,28 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
         models=model_calls.models_by_role(session, run_id),
         before=before,
         after=after,
+    )
+
+
+def _phase_node(
+    session: Session, run: Run, row: Phase, counts: IssueCounts, sums: Mapping[str | None, TokenSums]
+) -> PhaseNode:
+    return PhaseNode(
+        row=row,
+        spec=run.planned_phase(row.phase_id),
+        rules=run.strategy.of_phase(row.phase_id) if run.strategy else None,
+        issues=counts.of_phase(row.phase_id),
+        tokens=sums.get(row.phase_id, TokenSums()).usage.total,
+        status=phase_status.read_status(session, run, row, run.strategy) if run.strategy else None,
+    )
+
+
+def _tier_node(run: Run, row: Tier, counts: IssueCounts, phases: Sequence[PhaseNode]) -> TierNode:
+    specs = run.plan.tiers if run.plan else ()
+    return TierNode(
+        row=row,
+        spec=next((spec for spec in specs if spec.tier_id == row.tier_id), None),
+        rules=run.strategy.of_tier(row.tier_id) if run.strategy else None,
+        issues=counts.of_tier(row.tier_id),
+        phases=tuple(phase for phase in phases if phase.row.tier_id == row.tier_id),
     )
