@@ -16,6 +16,11 @@ from tests.db.making import NOW
 
 RUN = {"run_id": "r1", "repository": "acme/widgets", "engine": "external", "state": "GATE", "token_cap": 1}
 
+BODIES: dict[str, dict[str, str]] = {
+    "builder": {"status": "success"},
+    "auditor": {"review_notes": "Fine.", "recommendation": "approve"},
+}
+
 
 @pytest.fixture
 def old(url: str) -> Iterator[Database]:
@@ -54,7 +59,8 @@ def test_submissions_keep_what_was_judged(old: Database) -> None:
         phase = {"run_id": "r1", "phase_id": phase_id, "tier_id": "T1", "state": "GATE", "awaiting": awaiting}
         insert(old, "phases", **phase)
     for number, (phase_id, role) in enumerate((("P1", "builder"), ("P1", "auditor"), ("P2", "builder")), 1):
-        insert(old, "submissions", id=number, run_id="r1", phase_id=phase_id, role=role, attempt=1, body={}, at=NOW)
+        body = BODIES[role] | {"run_id": "r1", "phase_id": phase_id}
+        insert(old, "submissions", id=number, run_id="r1", phase_id=phase_id, role=role, attempt=1, body=body, at=NOW)
     old.migrate()
     with old.reading() as session:
         rows = {row.id: row for row in session.scalars(sa.select(Submission))}
