@@ -11,6 +11,7 @@ from sqlalchemy import event
 from app.config.loader import default_ruleset
 from app.db.engine import Database
 from app.db.tables import Submission
+from app.domain.api_requests import BuilderResult
 from app.workflows.answers import announce_answers, wait_for_answer
 from app.workflows.services import Services, configure
 from tests.db.making import NOW, planned_run
@@ -25,7 +26,16 @@ def db(tmp_path: Path) -> Iterator[Database]:
     made.migrate()
     planned_run(made, "r1", issue=1)
     with made.writing() as session:
-        session.add(Submission(run_id="r1", phase_id="P1", role="builder", attempt=1, body={}, at=NOW))
+        session.add(
+            Submission(
+                run_id="r1",
+                phase_id="P1",
+                role="builder",
+                attempt=1,
+                body=BuilderResult(run_id="r1", phase_id="P1", status="success"),
+                at=NOW,
+            )
+        )
     configure(
         Services(db=made, github=None, server_url="", data_dir=tmp_path, ruleset=default_ruleset(), vendors=frozenset())
     )
