@@ -11,12 +11,16 @@ from app.domain.states import PhaseState
 from app.domain.strategy import Engine, PhaseStrategy, Strategy
 
 
-def newest_submission(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
-    """What was last posted for a phase in one role."""
-    query = sa.select(Submission).where(
+def select_submissions(run_id: str, phase_id: str, role: Role) -> sa.Select[Submission]:
+    """The query of all that was posted for a phase in one role."""
+    return sa.select(Submission).where(
         Submission.run_id == run_id, Submission.phase_id == phase_id, Submission.role == role
     )
-    return session.scalar(query.order_by(Submission.id.desc()).limit(1))
+
+
+def newest_submission(session: Session, run_id: str, phase_id: str, role: Role) -> Submission | None:
+    """What was last posted for a phase in one role."""
+    return session.scalar(select_submissions(run_id, phase_id, role).order_by(Submission.id.desc()).limit(1))
 
 
 def read_result(session: Session, phase: Phase) -> ResultAtGate | None:

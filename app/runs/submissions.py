@@ -15,7 +15,7 @@ from app.domain.api_requests import AuditorResult, BuilderResult, PostedIssue
 from app.domain.budget import Role
 from app.domain.findings import Finding, Severity, issue_key
 from app.domain.plan import PlannedPhase, is_identifier
-from app.queries.phase_status import newest_submission
+from app.queries.phase_status import newest_submission, select_submissions
 
 R = TypeVar("R")
 
@@ -30,18 +30,18 @@ class PostOutcome(Generic[R]):
 
 def list_submissions(session: Session, run_id: str, phase_id: str, role: Role) -> list[Submission]:
     """What was posted for a phase in one role, oldest first."""
-    return list(session.scalars(_of(run_id, phase_id, role).order_by(Submission.id)))
+    return list(session.scalars(select_submissions(run_id, phase_id, role).order_by(Submission.id)))
 
 
 def count(session: Session, run_id: str, phase_id: str, role: Role) -> int:
     """How often something was posted for a phase in one role."""
-    posted = _of(run_id, phase_id, role).with_only_columns(sa.func.count(Submission.id))
+    posted = select_submissions(run_id, phase_id, role).with_only_columns(sa.func.count(Submission.id))
     return session.scalar(posted) or 0
 
 
 def last_attempt(session: Session, run_id: str, phase_id: str, role: Role) -> int:
     """The highest number of an attempt that was posted for a phase in one role; 0 when none was."""
-    posted = _of(run_id, phase_id, role).with_only_columns(sa.func.max(Submission.attempt))
+    posted = select_submissions(run_id, phase_id, role).with_only_columns(sa.func.max(Submission.attempt))
     return session.scalar(posted) or 0
 
 
@@ -57,13 +57,7 @@ IN_WORK = "This result is being worked on"
 
 def find_attempt(session: Session, phase: Phase, role: Role, attempt: int) -> Submission | None:
     """The result of this attempt, if it was posted before."""
-    return session.scalar(_of(phase.run_id, phase.phase_id, role).where(Submission.attempt == attempt))
-
-
-def _of(run_id: str, phase_id: str, role: Role) -> sa.Select[Submission]:
-    return sa.select(Submission).where(
-        Submission.run_id == run_id, Submission.phase_id == phase_id, Submission.role == role
-    )
+    return session.scalar(select_submissions(phase.run_id, phase.phase_id, role).where(Submission.attempt == attempt))
 
 
 def store(

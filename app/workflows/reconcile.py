@@ -98,7 +98,7 @@ async def start_lost_runs() -> None:
 
 async def end_overdue_runs() -> None:
     """End runs without a repository for which nothing was posted in time: no workflow waits for them."""
-    for overdue in await call_db(run_rows.list_unannounced_runs):
+    for overdue in await call_db(run_rows.list_open_runs):
         if overdue.repository or await call_db(pending_work.get_deadline, overdue.run_id) >= utcnow():
             continue
         log.warning("run %s ends: %s", overdue.run_id, pending_work.NOTHING_POSTED)

@@ -15,7 +15,7 @@ from app.config.loader import default_ruleset
 from app.db import deliveries, run_rows
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.db.tables import Run, Transition
+from app.db.tables import Run, Submission, Transition
 from app.domain.api_errors import NotFound
 from app.domain.api_requests import AuditRequest, BuilderResult, RunStart
 from app.main import engine_config
@@ -135,3 +135,18 @@ async def test_last_result_ends_run_whole(services: Services) -> None:
     assert run_rows.get(services.db, "r1").told_at is not None
     await start_lost_runs()
     assert await DBOS.get_workflow_status_async("r1") is None
+
+
+async def test_ended_run_is_never_overdue(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    configure(services)
+    await api.start_run(ASKED)
+    result = BuilderResult(run_id="r1", phase_id="P1", status="success")
+    builder_results.post_result(services.db, "r1", "P1", result, utcnow())
+    long_ago = utcnow() - timedelta(days=2)
+    with services.db.writing() as session:  # as a release left it whose workflow had not shown the end yet
+        session.execute(sa.update(Run).values(created_at=long_ago, told_at=None))
+        session.execute(sa.update(Transition).values(at=long_ago))
+        session.execute(sa.update(Submission).values(at=long_ago))
+    await end_overdue_runs()
+    assert run_rows.get(services.db, "r1").state == "DONE_SUCCESS"
+    assert "r1 ends" not in caplog.text
