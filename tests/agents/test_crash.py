@@ -2,17 +2,18 @@
 
 import asyncio
 import json
-import signal
-import sys
+import os
 import time
-from asyncio.subprocess import PIPE, Process
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from app.replay import ModelServer
 from tests.agents.support import DONE, REPOSITORY, make_repository
+from tests.support import nursery
 
+PROGRAM = "tests.agents.crash_program"
 HELD_TURN = 3
 TURNS: list[dict[str, Any]] = [
     {"tool_calls": [{"name": "read_file", "args": {"path": "slug.py"}}]},
@@ -24,15 +25,15 @@ TURNS: list[dict[str, Any]] = [
 ]
 
 
-async def start(folder: Path, sha: str, url: str) -> Process:
-    program = ("-m", "tests.agents.crash_program", str(folder), sha, url)
-    return await asyncio.create_subprocess_exec(sys.executable, *program, stdout=PIPE, stderr=PIPE)
+def start(folder: Path, sha: str, url: str) -> ForkServerProcess:
+    told = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
+    return nursery.start(PROGRAM, str(folder), sha, url, folder=folder, log=folder / "log.txt", environment=told)
 
 
-async def until_held(server: ModelServer, process: Process, seconds: float = 60) -> None:
+async def until_held(server: ModelServer, process: ForkServerProcess, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not any(seen.turn == HELD_TURN for seen in server.requests()):
-        assert process.returncode is None, "the process ended before the request that should be held"
+        assert process.is_alive(), "the process ended before the request that should be held"
         assert time.monotonic() < deadline, f"only {len(server.requests())} requests arrived"
         await asyncio.sleep(0.02)
 
@@ -42,18 +43,19 @@ async def test_killed_builder_repeats_one_request_and_rebuilds_its_tree(tmp_path
     with ModelServer() as server:
         server.play(REPOSITORY, {"builder": {"P1": {1: TURNS}}})
         server.hold(turn=HELD_TURN)
-        killed = await start(tmp_path, sha, server.url)
+        killed = start(tmp_path, sha, server.url)
         await until_held(server, killed)
-        killed.send_signal(signal.SIGKILL)
-        await killed.communicate()
+        killed.kill()
+        killed.join()
         (tmp_path / "work" / "worktrees" / "issue-7-ab12cd" / "slug.py").write_text("half an edit")
 
         server.release()
-        resumed = await start(tmp_path, sha, server.url)
-        output, errors = await asyncio.wait_for(resumed.communicate(), timeout=90)
+        resumed = start(tmp_path, sha, server.url)
+        resumed.join(90)
         requests = server.requests()
 
-    assert resumed.returncode == 0, errors.decode()
+    output = (tmp_path / "log.txt").read_text()
+    assert resumed.exitcode == 0, output
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     assert Counter(seen.turn for seen in requests) == {0: 1, 1: 1, 2: 1, HELD_TURN: 2, 4: 1}
     held, repeated = (seen.body for seen in requests if seen.turn == HELD_TURN)

@@ -2,12 +2,10 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+from tests.support import nursery
 from tests.support.answers import approves_but, edits, finding, phase, plan, write
-from tests.support.service import ROOT
 from tests.support.story import Story
 
 
@@ -45,15 +43,17 @@ def _deleted_and_rebuilt(story: Story, apart: Path) -> dict[str, bytes]:
 
 
 def _rebuild(story: Story, folder: Path) -> None:
-    told = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(ROOT), "AUTONOMOUS_RUNS_DIR": str(folder)}
-    subprocess.run(
-        [sys.executable, "-m", "app.cli", "artifacts", "rebuild"],
-        env={**story.world.environment(), **told},
-        cwd=story.world.service.folder,
-        check=True,
-        capture_output=True,
-        timeout=60,
+    told = {"PATH": os.environ.get("PATH", os.defpath), "AUTONOMOUS_RUNS_DIR": str(folder)}
+    rebuilding = nursery.start(
+        "app.cli",
+        "artifacts",
+        "rebuild",
+        folder=story.world.service.folder,
+        log=story.world.service.folder / "rebuild.log",
+        environment={**story.world.environment(), **told},
     )
+    rebuilding.join(60)
+    assert rebuilding.exitcode == 0
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -1,14 +1,18 @@
 """The real service in a process of its own, governed by environment variables only."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import httpx
+
+from tests.support import nursery
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -23,8 +27,11 @@ class ServiceDied(AssertionError):
 class Service:
     """`autopack serve` on a port of its own. It can be killed and started again on the same port and data."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
-        """`folder` is its working directory, home and place for its log; `environment` is all that it is told."""
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, by_command: bool = False) -> None:
+        """`folder` is its working directory, home and place for its log; `environment` is all that it is told.
+
+        `by_command` starts Python as a user does, which takes seconds; else the process has its imports already.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log_file = folder / "service.log"
@@ -37,7 +44,8 @@ class Service:
             "HOST": "127.0.0.1",
             **environment,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._by_command = by_command
+        self._process: _Command | ForkServerProcess | None = None
         self._port = 0
 
     @property
@@ -50,20 +58,18 @@ class Service:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.is_alive()
 
     def start(self) -> None:
         """Start, and return when it answers. Raises `ServiceDied`."""
         assert not self.running
         logged = len(self.log())
         environment = {**self._environment, "PORT": str(self._port)}
-        with self.log_file.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "app.cli", "serve"],
-                cwd=self.folder,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+        if self._by_command:
+            self._process = _Command(self.folder, self.log_file, environment)
+        else:
+            self._process = nursery.start(
+                "app.cli", "serve", folder=self.folder, log=self.log_file, environment=environment
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.running:
@@ -97,12 +103,33 @@ class Service:
         return self.log_file.read_text(encoding="utf-8", errors="replace")
 
     def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None or process.pid is None or not process.is_alive():
             return
-        self._process.send_signal(number)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(STOP_SECONDS)
-        self._process = None
+        os.kill(process.pid, number)
+        process.join(STOP_SECONDS)
+        if process.is_alive():
+            process.kill()
+            process.join(STOP_SECONDS)
+
+
+class _Command:
+    """The service as a user starts it, with the methods of a `multiprocessing` process."""
+
+    def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "app.cli", "serve"]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.pid = self._process.pid
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def join(self, timeout: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout)

@@ -15,7 +15,7 @@ from tests.support.service import Service
 @pytest.fixture(scope="module")
 def untold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that no variable tells anything."""
-    service = Service(tmp_path_factory.mktemp("service"), {})
+    service = Service(tmp_path_factory.mktemp("service"), {}, by_command=True)
     service.start()
     yield service
     service.stop()
