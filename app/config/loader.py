@@ -1,5 +1,6 @@
 """Rulesets from `rulesets/`, a repository's `.github/autopack.yml` and plan files, with errors that name the line."""
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {"schema.json": Ruleset, "settings.sche
 """The published JSON schemas, files in `rulesets/`, and the models they are made of."""
 
 
+@functools.cache
 def default_ruleset() -> Ruleset:
     """The ruleset that ships with Autopack."""
     return parse_ruleset((FOLDER / "default.yaml").read_text(encoding="utf-8"))
