@@ -6,6 +6,8 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Without stored bytecode every worker compiles the tests and the test tools at each run: six seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 # Stories wait as much as they work: three workers keep two cores busy.
 PYTEST = $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
 PYTEST_WORKERS ?= 3
