@@ -1,6 +1,6 @@
 """A process that builds one phase in a durable workflow; the test kills it in the middle and starts it again.
 
-It is given the folder of the repository and the state, the base commit, the model server's address.
+Its arguments: the folder of the repository and the state, the base commit, the model server's address.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.replay import ModelServer
 from tests.agents.support import DONE, REPOSITORY, make_repository
-from tests.support import nursery
+from tests.support import processes
 
 PROGRAM = "tests.agents.crash_program"
 HELD_TURN = 3
@@ -26,8 +26,10 @@ TURNS: list[dict[str, Any]] = [
 
 
 def start(folder: Path, sha: str, url: str) -> ForkServerProcess:
-    told = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
-    return nursery.start(PROGRAM, str(folder), sha, url, folder=folder, log=folder / "log.txt", environment=told)
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(folder)}
+    return processes.start(
+        PROGRAM, str(folder), sha, url, folder=folder, log=folder / "log.txt", environment=environment
+    )
 
 
 async def until_held(server: ModelServer, process: ForkServerProcess, seconds: float = 60) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.support import nursery
+from tests.support import processes
 from tests.support.answers import approves_but, edits, finding, phase, plan, write
 from tests.support.story import Story
 
@@ -43,14 +43,14 @@ def _deleted_and_rebuilt(story: Story, apart: Path) -> dict[str, bytes]:
 
 
 def _rebuild(story: Story, folder: Path) -> None:
-    told = {"PATH": os.environ.get("PATH", os.defpath), "AUTONOMOUS_RUNS_DIR": str(folder)}
-    rebuilding = nursery.start(
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "AUTONOMOUS_RUNS_DIR": str(folder)}
+    rebuilding = processes.start(
         "app.cli",
         "artifacts",
         "rebuild",
         folder=story.world.service.folder,
         log=story.world.service.folder / "rebuild.log",
-        environment={**story.world.environment(), **told},
+        environment={**story.world.environment(), **environment},
     )
     rebuilding.join(60)
     assert rebuilding.exitcode == 0

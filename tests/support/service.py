@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support import nursery
+from tests.support import processes
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
@@ -28,7 +28,7 @@ class Service:
     """`autopack serve` on a port of its own. It can be killed and started again on the same port and data."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], *, by_command: bool = False) -> None:
-        """`folder` is its working directory, home and place for its log; `environment` is all that it is told.
+        """`folder` is its working directory, home and place for its log; `environment` is all that it gets.
 
         `by_command` starts Python as a user does, which takes seconds; else the process has its imports already.
         """
@@ -68,7 +68,7 @@ class Service:
         if self._by_command:
             self._process = _Command(self.folder, self.log_file, environment)
         else:
-            self._process = nursery.start(
+            self._process = processes.start(
                 "app.cli", "serve", folder=self.folder, log=self.log_file, environment=environment
             )
         deadline = time.monotonic() + START_SECONDS

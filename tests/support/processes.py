@@ -1,7 +1,7 @@
-"""`python -m module …` in processes that begin with everything imported: an import takes seconds, a copy of it none.
+"""Starts `python -m module …` in processes that have the imports already: a copy saves seconds of processor time.
 
-Each is a process of its own, which can be killed, with its own environment, working directory and log. Only its first
-moment differs from a start by command, which `tests/web/test_service.py` covers.
+Each is a real process that a test can kill, with its own environment, working directory and log. A start by command,
+as users do it, is covered by `tests/web/test_service.py`.
 """
 
 import gc
@@ -19,7 +19,7 @@ _context.set_forkserver_preload(_IMPORTED)
 
 
 def start(module: str, *arguments: str, folder: Path, log: Path, environment: Mapping[str, str]) -> ForkServerProcess:
-    """Run a module as a program in `folder`. It is told `environment` and nothing else; its output goes to `log`."""
+    """Run a module as a program in `folder`. Its environment is `environment` alone; its output goes to `log`."""
     process = _context.Process(target=_run, args=(module, arguments, folder, log, dict(environment)), daemon=True)
     process.start()
     return process
