@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import app
 from app.agents.diff_lines import number_lines
@@ -17,7 +17,6 @@ from app.domain.findings import Finding
 FOLDER = Path(app.__file__).parent.parent / "prompts"
 
 _FENCE = re.compile(r"<(?=\s*/?\s*untrusted)", re.IGNORECASE)
-_GENERAL = "general"
 
 
 def fence(text: str, name: str, limit: int = 20_000) -> str:
@@ -73,12 +72,9 @@ def builder_system(task: BuilderTask, *, commands_allowed: bool) -> str:
 
 
 def auditor_system(task: AuditTask) -> str:
-    """The Auditor's fixed part, with the file of its profile; an unknown profile is the general one."""
-    try:
-        profile = _environment().get_template(f"auditor/{task.profile}.md.j2")
-    except TemplateNotFound:
-        profile = _environment().get_template(f"auditor/{_GENERAL}.md.j2")
-    return _environment().get_template("auditor.md.j2").render(profile=profile.render().strip()).strip()
+    """The Auditor's fixed part, with the file of its profile."""
+    profile = _environment().get_template(f"auditor/{task.profile}.md.j2").render().strip()
+    return _environment().get_template("auditor.md.j2").render(profile=profile).strip()
 
 
 def header(task: PlannerTask | BuilderTask | AuditTask) -> str:

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from app.domain.findings import Finding
 from app.domain.frozen import Frozen
-from app.domain.plan import PlannedPhase
+from app.domain.plan import AuditorProfile, PlannedPhase
 
 
 class IssueText(Frozen):
@@ -54,8 +54,7 @@ class AuditTask(_Task):
     phase: PlannedPhase
     diff: str
     """Unified git diff of the patch."""
-    profile: str = "general"
-    """Name of a file in `prompts/auditor/`."""
+    profile: AuditorProfile = AuditorProfile.GENERAL
     ci: str = ""
     """What CI says about the commit so far."""
     open_findings: tuple[Finding, ...] = ()

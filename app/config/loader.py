@@ -87,15 +87,8 @@ class PlanFile(Frozen):
 
     @property
     def options(self) -> RunOptions:
-        """What the file's `run` asks for. What it leaves out is governed by settings and ruleset."""
-        given = self.run.model_dump(exclude_unset=True) if self.run else {}
-        return RunOptions(
-            tokens=given.get("token_cap"),
-            phases=given.get("max_phases"),
-            minutes=given.get("max_duration_minutes"),
-            safety=given.get("safety_profile"),
-            scope=given.get("run_scope"),
-        )
+        """What the file's `run` asks for."""
+        return self.run.options if self.run else RunOptions()
 
 
 def parse_plan(text: str) -> PlanFile:

@@ -20,6 +20,7 @@ from pydantic import (
 from app.domain.findings import Finding, Recommendation, Severity, slug
 from app.domain.frozen import Frozen
 from app.domain.plan import (
+    AuditorProfile,
     BuilderMode,
     Complexity,
     Identifier,
@@ -31,7 +32,7 @@ from app.domain.plan import (
 )
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.states import PhaseState
-from app.domain.strategy import Engine
+from app.domain.strategy import Engine, RunOptions
 
 MAX_COUNT = 1_000_000_000
 """The largest count that is taken: far beyond any budget, and every database can store it."""
@@ -93,6 +94,18 @@ class RunSpec(Body):
     """The issue on which the run reports, in `repository`."""
     builder: Engine = Engine.EXTERNAL
     """`external`: results are posted. `autopack`: Autopack's own models build the given plan; needs a repository."""
+
+    @property
+    def options(self) -> RunOptions:
+        """What the body asks for. What it leaves out keeps the figure of the repository or the ruleset."""
+        posted = self.model_dump(exclude_unset=True)
+        return RunOptions(
+            tokens=posted.get("token_cap"),
+            phases=posted.get("max_phases"),
+            minutes=posted.get("max_duration_minutes"),
+            safety=posted.get("safety_profile"),
+            scope=posted.get("run_scope"),
+        )
 
 
 class TierSpec(Body):
@@ -193,8 +206,35 @@ class StatusUpdate(Body):
     major_issues_count: IssueCount | None = None
 
 
-class IssueReport(Body):
+class _Issue(Body):
     """An issue of a phase."""
+
+    issue_key: IssueKey
+    severity: Severity | None = None
+    """`default_severity` of the phase's category, unless given."""
+    category: Category
+    evidence_refs: Annotated[list[Reference], Field(max_length=100)] | None = None
+    description: Text | None = None
+
+    def as_finding(self, source: str, default_severity: Severity) -> Finding:
+        return Finding(
+            issue_key=self.issue_key,
+            severity=self.severity or default_severity,
+            source=source,
+            category=self.category,
+            problem=self.description or self.issue_key.replace("__", ": ").replace("_", " "),
+        )
+
+
+class PostedIssue(_Issue):
+    """An issue that comes with a result or an audit."""
+
+    source: Source | None = None
+    """`cursor_self_doubt` for a builder's, `auditor` for an auditor's, unless given."""
+
+
+class IssueReport(_Issue):
+    """An issue that is reported by itself."""
 
     model_config = example(
         issue_key="test_failure__auth_missing",
@@ -206,34 +246,11 @@ class IssueReport(Body):
         evidence_refs=["tests/test_auth.py::test_jwt_validation"],
     )
 
-    issue_key: IssueKey
-    severity: Severity
     source: Source
-    category: Category
     task_category: TaskCategory | None = None
     complexity: Complexity | None = None
     expected_fail: StrictBool = False
     """Known to fail and accepted: listed, but it does not count against the phase."""
-    description: Text | None = None
-    evidence_refs: Annotated[list[Reference], Field(max_length=100)] | None = None
-
-    def as_finding(self) -> Finding:
-        return _finding(self.issue_key, self.severity, self.source, self.category, self.description)
-
-
-class PostedIssue(Body):
-    """An issue that comes with a result or an audit."""
-
-    issue_key: IssueKey
-    severity: Severity
-    source: Source | None = None
-    """`cursor_self_doubt` for a builder's, `auditor` for an auditor's, unless given."""
-    category: Category
-    evidence_refs: Annotated[list[Reference], Field(max_length=100)] | None = None
-    description: Text | None = None
-
-    def as_finding(self, source: str) -> Finding:
-        return _finding(self.issue_key, self.severity, self.source or source, self.category, self.description)
 
 
 class ProbeResult(Body):
@@ -295,7 +312,7 @@ class AuditRequest(Body):
     run_id: Id | None = None
     tier_id: Id | None = None
     review_focus: Label = "general"
-    auditor_profile: Label | None = None
+    auditor_profile: AuditorProfile | None = None
 
 
 class SuggestedPatch(Body):
@@ -329,13 +346,3 @@ class AuditorResult(Body):
     """The number of the audit: the same number again is the same audit, and answered as the first time."""
     tokens_used: Count = 0
     confidence: Literal["low", "medium", "high"] | None = None
-
-
-def _finding(key: str, severity: Severity, source: str, category: str, description: str | None) -> Finding:
-    return Finding(
-        issue_key=key,
-        severity=severity,
-        source=source,
-        category=category,
-        problem=description or key.replace("__", ": ").replace("_", " "),
-    )

@@ -106,16 +106,16 @@ class AuditReport(Frozen):
 class SuggestedIssue(Frozen):
     """Something the Builder itself doubts or noticed."""
 
-    severity: Severity = Severity.MINOR
+    severity: Severity | None = Field(default=None, description="Leave it out when unsure: the task's category decides")
     category: str = Field(max_length=80)
     component: str = Field(max_length=80)
     slug: str = Field(max_length=60)
     description: str = Field(max_length=4_000)
 
-    def as_finding(self) -> Finding:
+    def as_finding(self, default_severity: Severity) -> Finding:
         return Finding(
             issue_key=issue_key(self.category, self.component, self.slug),
-            severity=self.severity,
+            severity=self.severity or default_severity,
             source=Source.SELF_DOUBT,
             category=self.category,
             problem=self.description,

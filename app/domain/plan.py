@@ -75,6 +75,23 @@ class PlannedPhase(Frozen):
     """Keys of the backlog's issues that the phase is there to mend."""
 
 
+class AuditorProfile(StrEnum):
+    """What the Auditor looks for: each is a file of `prompts/auditor/`."""
+
+    GENERAL = "general"
+    """Where a category names none."""
+    BULK_REVIEW = "bulk_review"
+    DEBT_CLEANUP_REVIEW = "debt_cleanup_review"
+    EXTERNAL_CODE_REVIEW = "external_code_review"
+    INDEX_REVIEW = "index_review"
+    LICENSE_AND_SECURITY_REVIEW = "license_and_security_review"
+    MINIMAL_PATCH = "minimal_patch"
+    """Proposes the smallest patch; used after repeated failures."""
+    REFACTOR_REVIEW = "refactor_review"
+    SCHEMA_REVIEW = "schema_review"
+    SECURITY_REVIEW = "security_review"
+
+
 class PlannedTier(Frozen):
     """A group of phases that becomes clean, or not, together."""
 

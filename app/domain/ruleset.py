@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, create_model
 
 from app.domain.findings import Severity
 from app.domain.frozen import Frozen
-from app.domain.plan import Complexity, TaskCategory
+from app.domain.plan import AuditorProfile, Complexity, TaskCategory
 
 Tokens = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Minutes = Annotated[float, Field(gt=0, le=7 * 24 * 60)]
@@ -86,8 +86,9 @@ class CategoryRules(Rules):
     """None: by the phase's complexity."""
     auto_apply: bool
     """True: pushed first and audited beside CI. False: audited before it is pushed."""
-    auditor_profile: str | None = None
+    auditor_profile: AuditorProfile | None = None
     default_severity: Severity
+    """Of an issue that is reported without a severity."""
     model: ModelName | None = None
     """Overrides the model that complexity would choose."""
     high_risk: bool = False

@@ -73,6 +73,7 @@ class PhaseStrategy(Frozen):
     ci_profile: CiProfile
     auto_apply: bool
     auditor_profile: str | None
+    """A string: a stored strategy may name a profile of another release."""
     default_severity: Severity
     builder: ModelChoice
     auditor: ModelChoice

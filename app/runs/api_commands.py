@@ -22,9 +22,9 @@ from app.domain.frozen import Frozen
 from app.domain.plan import Plan
 from app.domain.states import IllegalTransition, PhaseState, RunState
 from app.domain.status_view import Headline
-from app.domain.strategy import Engine, RunOptions, Strategy
+from app.domain.strategy import Engine, Strategy
 from app.queries import phase_status, run_details
-from app.runs import phase_moves, transitions
+from app.runs import phase_moves, submissions, transitions
 
 
 class RunTarget(Frozen):
@@ -48,7 +48,6 @@ def create_run(
     db: Database,
     asked: RunStart,
     parts: Sequence[Plan],
-    options: RunOptions,
     strategies: Sequence[Strategy],
     target: RunTarget | None,
     now: datetime,
@@ -57,7 +56,7 @@ def create_run(
 
     Raises `Conflict` when its id or one of its linked runs' is taken, and when another run is on for its issue.
     """
-    run = _new_run(asked, parts, options, strategies[1:], target, now)
+    run = _new_run(asked, parts, strategies, target, now)
     try:
         with db.writing() as session:
             _require_free_ids(session, run)
@@ -104,7 +103,7 @@ def record_issue(
             session,
             run,
             phase,
-            [report.as_finding()],
+            [report.as_finding(report.source, submissions.default_severity(run, phase))],
             seen_in,
             now,
             evidence={report.issue_key: report.evidence_refs or ()},
@@ -130,8 +129,7 @@ def issue_index(db: Database, run_id: str) -> dict[str, IndexEntry]:
 def _new_run(
     asked: RunStart,
     parts: Sequence[Plan],
-    options: RunOptions,
-    later: Sequence[Strategy],
+    strategies: Sequence[Strategy],
     target: RunTarget | None,
     now: datetime,
 ) -> Run:
@@ -143,16 +141,16 @@ def _new_run(
         part=1,
         parts=len(parts),
         rest=list(parts[1:]),
-        rest_strategies=list(later),
+        rest_strategies=list(strategies[1:]),
         repository=target.repository if target else None,
         installation_id=target.installation_id if target else None,
         issue_number=spec.issue_number,
         issue_title=spec.run_id,
         intent="build",
         requester="the API",
-        options=options,
+        options=spec.options,
         state=RunState.PLAN_BOOTSTRAP,
-        token_cap=spec.token_cap,
+        token_cap=strategies[0].token_cap,
         base_branch=target.base_branch if target else "",
         target_branch=target.base_branch if target else "",
         headline=Headline.BUILDING,

@@ -117,11 +117,16 @@ def record_posted_issues(
     session: Session, run: Run, phase: Phase, posted: Sequence[PostedIssue], source: str, seen_in: str, now: datetime
 ) -> None:
     """Record issues that came with a result or audit; `source` is theirs unless they name one."""
-    evidence = {one.issue_key: one.evidence_refs or () for one in posted}
+    evidence = {issue.issue_key: issue.evidence_refs or () for issue in posted}
     finding_rows.check_key_limit(session, run, *evidence)
-    finding_rows.record_in(
-        session, run, phase, [one.as_finding(source) for one in posted], seen_in, now, evidence=evidence
-    )
+    severity = default_severity(run, phase)
+    findings = [issue.as_finding(issue.source or source, severity) for issue in posted]
+    finding_rows.record_in(session, run, phase, findings, seen_in, now, evidence=evidence)
+
+
+def default_severity(run: Run, phase: Phase) -> Severity:
+    """The severity of an issue that is reported without one: what the ruleset says of the phase's category."""
+    return run.strategy.of_phase(phase.phase_id).default_severity if run.strategy else Severity.MINOR
 
 
 def unusable_patch(phase: Phase, problem: str, source: str) -> Finding:

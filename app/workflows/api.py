@@ -21,7 +21,7 @@ from app.domain.api_run import PhaseCard, RunCard
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
 from app.domain.ruleset import EffectiveRules, RepositorySettings, effective_rules
-from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, scope_of
+from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, max_phases_of, scope_of
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
@@ -54,22 +54,18 @@ async def start_run(asked: RunStart) -> RunCard:
     """
     target, settings = await _target(asked)
     rules = effective_rules(services().ruleset, settings)
-    options = RunOptions(
-        tokens=asked.run.token_cap,
-        phases=asked.run.max_phases,
-        minutes=asked.run.max_duration_minutes,
-        safety=asked.run.safety_profile,
-        scope=asked.run.run_scope,
-    )
+    options = asked.run.options
     plan = asked.plan(rules.complexities)
     if target is not None and asked.run.builder is Engine.AUTOPACK:
         plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.repository), rules)
-    most = min(asked.run.max_phases, rules.run.phases) if target else asked.run.max_phases
+    most = max_phases_of(rules, options)
+    if target is not None:
+        most = min(most, rules.run.phases)
     parts = split(plan, most, one_tier_each=scope_of(rules, options).one_tier_each)
     # Later parts of a run with a repository are governed when they begin, by the repository's settings of then.
     known = parts[:1] if target else parts
     strategies = [_govern(asked, part, rules, options) for part in known]
-    card = await call_db(api_commands.create_run, asked, parts, options, strategies, target, utcnow())
+    card = await call_db(api_commands.create_run, asked, parts, strategies, target, utcnow())
     if target is not None:
         await start_workflow(card.run_id)
     return card

@@ -9,6 +9,7 @@ from app.domain.audit_window import OVER_WINDOW
 from app.domain.budget import Role
 from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
 from app.domain.frozen import Frozen
+from app.domain.plan import AuditorProfile
 from app.domain.status_view import Headline
 from app.workflows import db_steps, github_status
 from app.workflows.build import model_plan
@@ -52,7 +53,7 @@ async def _run_audit(
     diff: str,
     ci: str,
     known: tuple[Finding, ...],
-    profile: str | None,
+    profile: AuditorProfile | None,
 ) -> AuditReport:
     context, rules = phase.context, phase.rules
     deps = AgentDeps(
@@ -69,14 +70,16 @@ async def _run_audit(
         phase=phase.phase,
         attempt=number,
         diff=diff,
-        profile=profile or rules.auditor_profile or "general",
+        profile=profile or AuditorProfile(rules.auditor_profile or AuditorProfile.GENERAL),
         ci=ci,
         open_findings=known,
     )
     return await auditor.audit(task, deps)
 
 
-async def audit(phase: PhaseContext, number: int, diff: str, *, ci: str, profile: str | None = None) -> Audit:
+async def audit(
+    phase: PhaseContext, number: int, diff: str, *, ci: str, profile: AuditorProfile | None = None
+) -> Audit:
     """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's."""
     await db_steps.start_audit(phase.run_id, phase.phase_id, number)
     await github_status.set_headline(phase.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")

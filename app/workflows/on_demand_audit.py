@@ -10,6 +10,7 @@ from app.domain.api_requests import AuditorResult, AuditRequest
 from app.domain.budget import BudgetExhausted, ModelFailed, Role, RunStopped
 from app.domain.findings import AuditReport, distinct
 from app.domain.frozen import Frozen
+from app.domain.plan import AuditorProfile
 from app.domain.states import RunState
 from app.queries import run_details
 from app.runs import audits, phase_moves, submissions
@@ -84,7 +85,7 @@ def _prepare(run_id: str, phase_id: str, number: int, request: AuditRequest) -> 
         phase=phase,
         attempt=number,
         diff=diff,
-        profile=request.auditor_profile or rules.auditor_profile or "general",
+        profile=request.auditor_profile or AuditorProfile(rules.auditor_profile or AuditorProfile.GENERAL),
         ci=f"Asked to look at: {request.review_focus}.",
     )
     return _AuditRequest(

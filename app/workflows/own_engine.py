@@ -8,6 +8,7 @@ from app.domain import patch_policy
 from app.domain.findings import BuilderAnswer, Finding, Severity, Source, issue_key
 from app.domain.frozen import Frozen
 from app.domain.patch import FileChange
+from app.domain.plan import AuditorProfile
 from app.domain.repetition import AttemptRecord, find_repetition
 from app.domain.states import RunState
 from app.domain.status_view import Headline
@@ -113,7 +114,7 @@ class OwnEngine:
     async def record_gate(self, attempt: Attempt, built: AttemptResult, refused: tuple[Finding, ...]) -> None:
         """Record what the gate found and what the Builder itself doubts; a gate that is passed closes its findings."""
         phase = attempt.phase
-        doubts = tuple(issue.as_finding() for issue in built.answer.suggested_issues)
+        doubts = tuple(issue.as_finding(phase.rules.default_severity) for issue in built.answer.suggested_issues)
         await db_steps.record_findings(phase.run_id, phase.phase_id, doubts + refused, f"gate {attempt.number}")
         if not refused:
             await self._close(Source.STATIC_CHECK, f"gone in attempt {attempt.number}")
@@ -170,7 +171,9 @@ class OwnEngine:
             return
         problems = "\n\n".join(feedback.text for feedback in self.progress.start.feedback)
         came_to = f"The Builder came to {repeats}; at last: {self.progress.note}\n\n{problems}"
-        advice = await audit(self.phase, self.progress.audits + 1, self.last_diff, ci=came_to, profile="minimal_patch")
+        advice = await audit(
+            self.phase, self.progress.audits + 1, self.last_diff, ci=came_to, profile=AuditorProfile.MINIMAL_PATCH
+        )
         await self._close_fixed(advice, "an attempt that did not pass")
         self.progress = self.progress.advised(advice, repeats)
 

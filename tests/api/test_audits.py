@@ -23,6 +23,12 @@ def test_an_audit_can_be_asked_for_without_a_body(api: Api) -> None:
     done(run.post("P1", "auditor_request", {"review_focus": "security"}), "GATE")
 
 
+def test_unknown_auditor_profile_is_refused(api: Api) -> None:
+    run = api.begin()
+    done(run.result(), "COMPLETE")
+    assert "'security_review'" in said(run.post("P1", "auditor_request", {"auditor_profile": "securty_review"}), 422)
+
+
 @pytest.mark.parametrize("before", ["QUEUED", "EXECUTING", "RETRY"])
 def test_an_audit_that_is_asked_for_takes_the_phase_to_its_gate(api: Api, before: str) -> None:
     run = api.begin()

@@ -220,6 +220,20 @@ def test_severity_only_rises(api: Api) -> None:
     assert run.read()["promotion_eligible_to_main"] is False
 
 
+@pytest.mark.parametrize(("category", "severity"), [("docs", "minor"), ("security_auth_change", "major")])
+def test_category_gives_the_default_severity(api: Api, category: str, severity: str) -> None:
+    run, key = api.begin([category]), new_id("docs__a")
+    reported = run.issue(f"{key}_reported", severity=None)
+    run.result(suggested_issues=[{"issue_key": f"{key}_suggested", "category": "docs"}])
+    run.audit("revise", issues_found=[{"issue_key": f"{key}_found", "category": "docs"}])
+    (issue,) = done(reported)["phase_file"]["issues"]
+    assert issue["severity"] == severity
+    issues = api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
+    assert {name: issue["severity"] for name, issue in issues.items()} == {
+        f"{key}_{place}": severity for place in ("reported", "suggested", "found")
+    }
+
+
 def test_an_issue_is_recorded_after_the_end_too(api: Api) -> None:
     run = api.begin()
     done(run.result(), "COMPLETE")

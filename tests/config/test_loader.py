@@ -110,6 +110,10 @@ commands: {allowed: false}
             "categories:\n  docz: {builder_tries: 1}\n",
             "line 2: categories.docz: 'docz' is not known here; did you mean `d",
         ),
+        (
+            "categories:\n  docs:\n    auditor_profile: securty_review\n",
+            "line 3: categories.docs.auditor_profile: 'securty_review' is not known here; did you mean `security_rev",
+        ),
         ("safety: critical\n", "line 1: safety: 'critical' is not known here; did you mean `safety_critical`?"),
         (
             "ci: {when_absent: shrug}\n",

@@ -90,7 +90,13 @@ def posted_run(
     With an issue it is one of the repository acme/widgets, else it has none.
     """
     body = {
-        "run": {"run_id": run_id, "repository": "acme/widgets" if issue else None, "issue_number": issue or None},
+        "run": {
+            "run_id": run_id,
+            "repository": "acme/widgets" if issue else None,
+            "issue_number": issue or None,
+            "token_cap": 5_000,
+            "max_phases": most,
+        },
         "tiers": [
             {"tier_id": f"T{n}", "tier_index": n, "name": f"Tier {n}", "description": f"About {n}"}
             for n in range(1, len(tiers) + 1)
@@ -100,11 +106,12 @@ def posted_run(
             for n, (tier, phase_id) in enumerate((n, one) for n, held in enumerate(tiers, 1) for one in held)
         ],
     }
-    asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000, phases=most)
+    asked = RunStart.model_validate(body)
+    options = asked.run.options
     parts = split(asked.plan(RULES.complexities), most)
     strategies = [compile_strategy(RULES, part, options, frozenset(), engine=Engine.EXTERNAL) for part in parts]
     target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
-    api_commands.create_run(db, asked, parts, options, strategies[:1] if issue else strategies, target, NOW)
+    api_commands.create_run(db, asked, parts, strategies[:1] if issue else strategies, target, NOW)
     return run_id
 
 

@@ -20,7 +20,7 @@ from app.domain.budget import Role
 from app.domain.findings import Recommendation
 from app.domain.ruleset import RepositorySettings, effective_rules
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
-from app.domain.strategy import Engine, RunOptions, compile_strategy
+from app.domain.strategy import Engine, compile_strategy
 from app.queries import run_details
 from app.runs import api_commands, audits, builder_results, pending_work, phase_moves
 from app.runs.api_commands import RunTarget
@@ -50,17 +50,12 @@ def begin(
             for n, (category, tier) in enumerate(zip(categories, named, strict=True), 1)
         ],
     }
-    asked, options = RunStart.model_validate(body), RunOptions(tokens=5_000_000)
+    asked = RunStart.model_validate(body)
     rules = effective_rules(default_ruleset(), RepositorySettings())
-    strategy = compile_strategy(
-        rules,
-        asked.plan(rules.complexities),
-        options,
-        frozenset(),
-        engine=Engine.EXTERNAL,
-    )
+    plan = asked.plan(rules.complexities)
+    strategy = compile_strategy(rules, plan, asked.run.options, frozenset(), engine=Engine.EXTERNAL)
     target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
-    api_commands.create_run(db, asked, [asked.plan(rules.complexities)], options, [strategy], target, NOW)
+    api_commands.create_run(db, asked, [plan], [strategy], target, NOW)
     return "r1"
 
 

@@ -169,13 +169,12 @@ def test_a_plan_is_put_in_the_order_of_its_indexes() -> None:
 
 
 def test_an_issue_becomes_a_finding_of_its_source() -> None:
-    report = IssueReport.model_validate(ISSUE).as_finding()
+    report = IssueReport.model_validate(ISSUE).as_finding("test", Severity.MAJOR)
     assert (report.issue_key, report.severity, report.source) == ("a__b__c", Severity.MINOR, "test")
     assert report.problem == "a: b: c"
     posted = PostedIssue(issue_key="a__b", severity=Severity.MAJOR, category="x", description="It breaks.")
-    assert (posted.as_finding("auditor").source, posted.as_finding("auditor").problem) == ("auditor", "It breaks.")
-    named = posted.model_copy(update={"source": "ci"})
-    assert named.as_finding("auditor").source == "ci"
+    found = posted.as_finding("auditor", Severity.MINOR)
+    assert (found.source, found.severity, found.problem) == ("auditor", Severity.MAJOR, "It breaks.")
 
 
 def test_a_probe_has_a_key_of_its_own() -> None:

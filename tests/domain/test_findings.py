@@ -111,11 +111,13 @@ def test_the_auditors_finding_keeps_its_place() -> None:
     assert (found.problem, found.replacement) == ("No check.", "check()")
 
 
-def test_what_the_builder_doubts_is_minor_and_its_own() -> None:
-    found = SuggestedIssue(category="tests", component="api", slug="no test", description="untested").as_finding()
+@pytest.mark.parametrize("default", Severity)
+def test_builder_doubt_takes_default_severity(default: Severity) -> None:
+    doubt = SuggestedIssue(category="tests", component="api", slug="no test", description="untested")
+    found = doubt.as_finding(default)
     assert (found.issue_key, found.severity, found.source) == (
         "tests__api__no_test",
-        Severity.MINOR,
+        default,
         Source.SELF_DOUBT,
     )
     assert (found.problem, found.path, found.line) == ("untested", None, None)

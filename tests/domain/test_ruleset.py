@@ -35,13 +35,15 @@ def test_without_settings_the_ruleset_stays_as_it_is() -> None:
 def test_a_category_is_changed_key_by_key() -> None:
     rules = merged(
         categories={
-            "docs": {"builder_tries": 1, "auditor_profile": "docs_review", "model": "openai:x"},
+            "docs": {"builder_tries": 1, "auditor_profile": "schema_review", "model": "openai:x"},
             "tests": {"ci": "strict", "default_severity": "major", "auto_apply": False, "high_risk": True},
         }
     )
     docs, tests = rules.categories[TaskCategory.DOCS], rules.categories[TaskCategory.TESTS]
     before = RULES.categories[TaskCategory.DOCS]
-    assert docs == before.model_copy(update={"builder_tries": 1, "auditor_profile": "docs_review", "model": "openai:x"})
+    assert docs == before.model_copy(
+        update={"builder_tries": 1, "auditor_profile": "schema_review", "model": "openai:x"}
+    )
     assert (tests.ci, tests.default_severity, tests.auto_apply, tests.high_risk) == (
         CiProfile.STRICT,
         Severity.MAJOR,
