@@ -22,7 +22,9 @@ class StoredDelivery:
 
 def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> set[str]:
     """Store deliveries in one transaction; return the new ids. One that is there already stays as it is."""
-    rows = [{"id": one.id, "event": one.event, "payload": one.payload, "received_at": now} for one in deliveries]
+    # In the order of ids: two processes that store the same ids in other orders deadlock on PostgreSQL.
+    ordered = sorted(deliveries, key=lambda delivery: delivery.id)
+    rows = [{"id": d.id, "event": d.event, "payload": d.payload, "received_at": now} for d in ordered]
     insert = sqlite.insert(DeliveryRow) if db.sqlite else postgresql.insert(DeliveryRow)
     statement = insert.values(rows).on_conflict_do_nothing(index_elements=[DeliveryRow.id]).returning(DeliveryRow.id)
     with db.storing() as connection:
