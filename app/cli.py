@@ -74,7 +74,7 @@ def strategy(
     from app import dry_run
 
     try:
-        done = dry_run.dry_run(plan, ruleset, settings, dry_run.asked(safety, scope, tokens))
+        done = dry_run.dry_run(plan, ruleset, settings, dry_run.options_of(safety, scope, tokens))
     except dry_run.BadInput as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,17 +12,14 @@ from rich.table import Table
 
 from app.config.loader import default_ruleset, parse_plan, parse_ruleset, parse_settings
 from app.config.yaml_errors import SettingsError
+from app.domain.commands import BadOption, parse_options
 from app.domain.frozen import Frozen
 from app.domain.plan_splitting import parts_of
-from app.domain.ruleset import RepositorySettings, Ruleset, RunScope, SafetyProfile, effective_rules
+from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
 
 T = TypeVar("T")
-SAFETY = {"normal": SafetyProfile.NORMAL, "critical": SafetyProfile.SAFETY_CRITICAL}
-"""As the option of the slash command."""
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AUTOPACK_LOCAL_BASE_URL")
-_TOKENS = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmM]?)")
-_FACTOR = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 class BadInput(ValueError):
@@ -38,21 +34,13 @@ class DryRun(Frozen):
     runs: tuple[Strategy, ...]
 
 
-def asked(safety: str | None, scope: str | None, amount: str | None) -> RunOptions:
-    """What the command's options ask for. Raises `BadInput`."""
-    return RunOptions(
-        safety=SAFETY[safety] if safety else None,
-        scope=RunScope(scope) if scope else None,
-        tokens=_tokens(amount) if amount else None,
-    )
-
-
-def _tokens(text: str) -> int:
-    match = _TOKENS.fullmatch(text)
-    amount = int(float(match[1]) * _FACTOR[match[2].lower()]) if match else 0
-    if not 0 < amount <= 1_000_000_000:
-        raise BadInput(f"--tokens {text}: expected a number such as 500000, 500k or 2M, at most 1,000M")
-    return amount
+def options_of(safety: str | None, scope: str | None, amount: str | None) -> RunOptions:
+    """The run's options, which mean what they mean in a comment. Raises `BadInput`."""
+    typed = {"--safety": safety, "--scope": scope, "--tokens": amount}
+    try:
+        return parse_options({name: text for name, text in typed.items() if text is not None})
+    except BadOption as error:
+        raise BadInput(str(error)) from error
 
 
 def dry_run(plan: Path, ruleset: Path | None, settings: Path | None, options: RunOptions) -> DryRun:

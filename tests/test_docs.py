@@ -14,11 +14,11 @@ from pydantic import BaseModel
 from app.agents.models import ModelAccess
 from app.cli import cli
 from app.config.loader import default_ruleset, parse_settings
+from app.domain.commands import OPTIONS
 from app.domain.patch_policy import ALWAYS_PROTECTED
 from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.settings import Settings
 from handlers.commands import COMMANDS
-from handlers.commands.parser import OPTIONS
 from handlers.dispatch import HANDLERS
 
 ROOT = Path(__file__).parents[1]

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from app.cli import cli
 from app.config.loader import FOLDER, SCHEMAS
 from app.domain.strategy import Strategy
+from handlers.commands.parser import UnknownCommand, parse_comment
 
 PLAN = """\
 tiers:
@@ -147,11 +148,12 @@ def test_a_settings_or_ruleset_file_that_does_not_fit_is_refused_too(tmp_path: P
     assert f"{other}: line 2: run.tokns: unknown key; did you mean `tokens`?" in done.stderr
 
 
-@pytest.mark.parametrize("amount", ["0", "lots", "-5", "2000M", "1.5.5M", "1e9"])
+@pytest.mark.parametrize("amount", ["0", "999", "lots", "-5", "2000M", "1.5.5M", "1e9"])
 def test_an_amount_of_tokens_that_is_none_is_refused(tmp_path: Path, amount: str) -> None:
     done = strategy(tmp_path, "--tokens", amount)
     assert done.exit_code == 2
-    assert f"--tokens {amount}: expected" in done.stderr
+    assert f"--tokens {amount}: give a number from 1k to 1,000M" in done.stderr
+    assert isinstance(parse_comment(f"/autopack run --tokens {amount}"), UnknownCommand), "a comment refuses it too"
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

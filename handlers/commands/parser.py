@@ -8,24 +8,19 @@ from dataclasses import dataclass, field
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from app.domain.ruleset import RunScope, SafetyProfile
+from app.domain.commands import OPTIONS, BadOption, CommandName, parse_options
 from app.domain.strategy import RunOptions
 from app.github.client import Repo
 from app.github.events import Account, IssueCommentEvent
 
-NAMES = ("run", "plan", "status", "cancel", "help")
-OPTIONS = ("--safety", "--scope", "--tokens", "--model")
 _PREFIX = "/autopack"
-_TOKENS = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)([kKmM]?)")
-_FACTOR = {"": 1, "k": 1_000, "m": 1_000_000}
 _HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp)\b", re.IGNORECASE)
 """HTML whose text is code, a link, a quote or struck out."""
-_MODEL = re.compile(r"[a-z]+:[A-Za-z0-9._/-]{1,100}")
 
 
 @dataclass(frozen=True)
 class Command:
-    name: str
+    name: CommandName
     options: RunOptions = field(default_factory=RunOptions)
 
 
@@ -51,10 +46,6 @@ class UnknownCommand:
     nearest: str | None = None
 
 
-class _BadOption(ValueError):
-    """The text says what is wrong with an option."""
-
-
 def parse_comment(body: str) -> Command | UnknownCommand | None:
     """The first command of a comment; None when there is none."""
     line = next((one for one in _plain_lines(body) if one.lower().split()[:1] == [_PREFIX]), None)
@@ -62,13 +53,13 @@ def parse_comment(body: str) -> Command | UnknownCommand | None:
         return None
     words = line.split()[1:]
     if not words:
-        return Command("help")
+        return Command(CommandName.HELP)
     name = words[0].lower()
-    if name not in NAMES:
-        return UnknownCommand(words[0], nearest=_nearest(name, NAMES))
+    if name not in tuple(CommandName):
+        return UnknownCommand(words[0], nearest=_nearest(name, tuple(CommandName)))
     try:
-        return Command(name, _options(words[1:]))
-    except _BadOption as error:
+        return Command(CommandName(name), _options(words[1:]))
+    except BadOption as error:
         return UnknownCommand(" ".join(words), str(error))
 
 
@@ -101,38 +92,18 @@ def _inline_lines(children: list[Token]) -> Iterator[str]:
 
 
 def _options(words: list[str]) -> RunOptions:
-    values: dict[str, object] = {}
+    values: dict[str, str] = {}
     typed = [word.replace("\u2014", "--") for word in words]  # what some keyboards make of two dashes
     rest = [part for word in typed for part in (word.split("=", 1) if word.startswith("--") else [word])]
     while rest:
         option = rest.pop(0)
         if option not in OPTIONS:
             hint = _nearest(option, OPTIONS)
-            raise _BadOption(f"{option} is not an option" + (f"; did you mean {hint}?" if hint else ""))
+            raise BadOption(f"{option} is not an option" + (f"; did you mean {hint}?" if hint else ""))
         if not rest:
-            raise _BadOption(f"{option} needs a value")
-        values[option.removeprefix("--")] = _value(option, rest.pop(0))
-    return RunOptions.model_validate(values)
-
-
-def _value(option: str, value: str) -> object:
-    if option == "--tokens":
-        match = _TOKENS.fullmatch(value)
-        tokens = int(float(match[1]) * _FACTOR[match[2].lower()]) if match else 0
-        if not 1_000 <= tokens <= 1_000_000_000:
-            raise _BadOption(f"--tokens {value}: give a number from 1k on, such as 500k or 2M")
-        return tokens
-    if option == "--model":
-        if not _MODEL.fullmatch(value):
-            raise _BadOption(f"--model {value}: give vendor:name")
-        return value
-    allowed = tuple(one.value for one in (SafetyProfile if option == "--safety" else RunScope))
-    chosen = value.replace("-", "_")
-    if option == "--safety" and chosen == "critical":
-        return "safety_critical"
-    if chosen in allowed:
-        return chosen
-    raise _BadOption(f"{option} {value}: give one of {', '.join(allowed)}")
+            raise BadOption(f"{option} needs a value")
+        values[option] = rest.pop(0)
+    return parse_options(values)
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str | None:

@@ -4,18 +4,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.domain.commands import CommandName
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.strategy import RunOptions
 from handlers.commands import COMMANDS
-from handlers.commands.parser import NAMES, Command, UnknownCommand, parse_comment
+from handlers.commands.parser import Command, UnknownCommand, parse_comment
 
 
 def test_every_name_has_its_module() -> None:
-    assert set(COMMANDS) == set(NAMES)
+    assert set(COMMANDS) == set(CommandName)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_command_stands_at_the_start_of_a_line(name: str) -> None:
+@pytest.mark.parametrize("name", CommandName)
+def test_a_command_stands_at_the_start_of_a_line(name: CommandName) -> None:
     assert parse_comment(f"/autopack {name}") == Command(name)
     assert parse_comment(f"Thank you!\n\n/autopack {name}\n\nBye") == Command(name)
 
@@ -42,7 +43,7 @@ def test_a_command_stands_at_the_start_of_a_line(name: str) -> None:
     ],
 )
 def test_text_is_read(body: str) -> None:
-    assert parse_comment(body) == Command("run")
+    assert parse_comment(body) == Command(CommandName.RUN)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +93,12 @@ def test_what_only_shows_a_command_is_not_read(body: str) -> None:
 
 
 def test_the_first_command_counts() -> None:
-    assert parse_comment("/autopack cancel\n/autopack run") == Command("cancel")
-    assert parse_comment("`/autopack cancel`\n\n/autopack run") == Command("run")
+    assert parse_comment("/autopack cancel\n/autopack run") == Command(CommandName.CANCEL)
+    assert parse_comment("`/autopack cancel`\n\n/autopack run") == Command(CommandName.RUN)
 
 
 def test_without_a_word_it_is_a_call_for_help() -> None:
-    assert parse_comment("/autopack") == Command("help")
+    assert parse_comment("/autopack") == Command(CommandName.HELP)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_an_unknown_command_gets_the_nearest_match(typed: str, meant: str | None
     ],
 )
 def test_options(typed: str, options: RunOptions) -> None:
-    assert parse_comment(f"/autopack run {typed}") == Command("run", options)
+    assert parse_comment(f"/autopack run {typed}") == Command(CommandName.RUN, options)
 
 
 @pytest.mark.parametrize(
@@ -144,14 +145,14 @@ def test_options(typed: str, options: RunOptions) -> None:
         ("--wings 2", "--wings is not an option"),
         ("please", "please is not an option"),
         ("--tokens", "--tokens needs a value"),
-        ("--tokens 0", "give a number from 1k on"),
-        ("--tokens -5k", "give a number from 1k on"),
-        ("--tokens 999", "give a number from 1k on"),
-        ("--tokens 5000M", "give a number from 1k on"),
-        ("--tokens many", "give a number from 1k on"),
-        ("--tokens " + "9" * 400, "give a number from 1k on"),
-        ("--tokens ٣٣٣٣٣", "give a number from 1k on"),
-        ("--tokens 1e9", "give a number from 1k on"),
+        ("--tokens 0", "give a number from 1k to 1,000M"),
+        ("--tokens -5k", "give a number from 1k to 1,000M"),
+        ("--tokens 999", "give a number from 1k to 1,000M"),
+        ("--tokens 5000M", "give a number from 1k to 1,000M"),
+        ("--tokens many", "give a number from 1k to 1,000M"),
+        ("--tokens " + "9" * 400, "give a number from 1k to 1,000M"),
+        ("--tokens ٣٣٣٣٣", "give a number from 1k to 1,000M"),
+        ("--tokens 1e9", "give a number from 1k to 1,000M"),
         ("--safety low", "give one of normal, safety_critical"),
         ("--scope all", "give one of multi_tier, single_tier, incremental"),
         ("--scope critical", "give one of multi_tier, single_tier, incremental"),
@@ -181,7 +182,7 @@ def test_no_comment_whatever_is_too_much(body: str) -> None:
     if parsed is not None:
         assert "autopack" in body.lower()
     if isinstance(parsed, Command):
-        assert parsed.name in NAMES
+        assert parsed.name in CommandName
 
 
 @given(bodies)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from app.domain.commands import MEANINGS
 from app.domain.numbers import tokens
 from app.domain.plan import Plan
 from app.domain.status_view import RunView
@@ -11,14 +12,6 @@ from app.github.text.escape import advice, code, fence, inline
 from app.github.text.markdown import bullets, counted, details, links, named, sections, table
 from app.github.text.status_text import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
 from app.github.text.strategy_text import judged, limits, models
-
-HELP = (
-    ("run", "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"),
-    ("plan", "post the plan and build nothing"),
-    ("status", "say where the run stands"),
-    ("cancel", "end the run; its branch stays"),
-    ("help", "this list"),
-)
 
 
 def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, run_id: str) -> str:
@@ -67,7 +60,7 @@ def help_text(unknown: str | None = None, nearest: str | None = None, *, problem
         before = f"I do not know the command {code(unknown, 80)}."
         if nearest is not None:
             before += f" Did you mean {code(f'/autopack {nearest}', 80)}?"
-    rows = [[f"`/autopack {command}`", meaning] for command, meaning in HELP]
+    rows = [[f"`/autopack {command}`", meaning] for command, meaning in MEANINGS.items()]
     return sections(before, table(["Command", "What it does"], rows, 8_000))
 
 

@@ -1,6 +1,7 @@
 """The status comment, the pull request's title and body, and the summary at the end: what a run shows of itself."""
 
 from app.domain.budget import Role, Usage
+from app.domain.commands import CommandName
 from app.domain.findings import Severity
 from app.domain.numbers import money, tokens
 from app.domain.states import PhaseState, RunState
@@ -34,7 +35,7 @@ HEADLINES = {
     Headline.FAILED: ("❌", "Failed"),
     Headline.CANCELLED: ("🚫", "Cancelled"),
 }
-COMMANDS = "`/autopack status` · `cancel` · `run` · `plan` · `help`"
+COMMANDS = "`/autopack " + "` · `".join(CommandName) + "`"
 TITLE_LIMIT = 200
 
 
