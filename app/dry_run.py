@@ -1,7 +1,6 @@
 """`autopack strategy`: what a plan would be allowed to spend and how it would be judged, told without running it."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.agents.model_access import ModelAccess
 from app.config.loader import default_ruleset, parse_plan, parse_ruleset, parse_settings
 from app.config.yaml_errors import SettingsError
 from app.domain.commands import BadOption, parse_options
@@ -19,7 +19,6 @@ from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
 
 T = TypeVar("T")
-_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AUTOPACK_LOCAL_BASE_URL")
 
 
 class BadInput(ValueError):
@@ -66,11 +65,8 @@ def dry_run(plan: Path, ruleset: Path | None, settings: Path | None, options: Ru
 
 def _vendors(rules: Ruleset) -> tuple[frozenset[str], bool]:
     """The vendors that can be reached, and whether that is an assumption."""
-    if not any(os.environ.get(name) for name in _KEYS):
-        return rules.models.vendors, True
-    from app.agents.models import ModelAccess  # takes a second
-
-    return frozenset(ModelAccess.from_environment(os.environ).vendors()), False
+    access = ModelAccess()
+    return (access.vendors, False) if access.any_key else (rules.models.vendors, True)
 
 
 def _read(path: Path, parse: Callable[[str], T]) -> T:

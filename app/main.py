@@ -11,7 +11,7 @@ from fastapi import Depends, FastAPI
 
 from app import __version__, collection
 from app.agents import models
-from app.agents.models import ModelAccess
+from app.agents.model_access import ModelAccess
 from app.artifacts import writer
 from app.config.loader import default_ruleset
 from app.db.engine import Database
@@ -73,7 +73,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     db = Database(settings.database)
     await asyncio.to_thread(db.claim)
     await asyncio.to_thread(db.migrate)
-    access = ModelAccess.from_environment(os.environ)
+    access = ModelAccess()
     models.configure(access)
     ruleset = default_ruleset()
     github = GitHubApp(settings.github) if settings.github else None
@@ -84,7 +84,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             server_url=settings.github_server_url,
             data_dir=settings.data_dir,
             ruleset=ruleset,
-            vendors=frozenset(access.vendors()),
+            vendors=access.vendors,
         )
     )
     transitions.mark_open_runs_resumed(db, utcnow())

@@ -14,6 +14,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
+from app.agents.model_access import KEY_VARIABLES, ModelAccess
 from app.hub import Hub
 from app.replay.model_server import ModelServer
 from app.replay.recording import load_recordings
@@ -25,7 +26,6 @@ DEADLINE_SECONDS = 3 * 3600
 START_SECONDS = 60
 APP_REFS = ("refs/heads/autonomous/", "refs/autopack/")
 """What the App may write to. The embedded GitHub refuses everything else."""
-_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AUTOPACK_LOCAL_BASE_URL")
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -57,9 +57,9 @@ class Trial:
 
     def run(self) -> int:
         """Carry the trial through; 0 when the run ended as DONE_SUCCESS."""
-        recorded = not any(os.environ.get(key) for key in _KEYS)
+        recorded = not ModelAccess().any_key
         if recorded and self.recording is None:
-            console.print(f"No model key: set one of {', '.join(_KEYS)}.")
+            console.print(f"No model key: set one of {', '.join(KEY_VARIABLES)}.")
             return 2
         if recorded:
             console.print("RECORDED ANSWERS: no model key is set, so no model is asked; recorded answers are played.")

@@ -22,7 +22,8 @@ from pydantic import SecretStr
 from app.agents.builder import build
 from app.agents.conversation import AgentDeps
 from app.agents.guard import ModelPlan, PendingRequest
-from app.agents.models import ModelAccess, close, configure
+from app.agents.model_access import ModelAccess
+from app.agents.models import close, configure
 from app.agents.tasks import BuilderTask, IssueText
 from app.domain.budget import Role, Usage
 from app.domain.plan import PlannedPhase

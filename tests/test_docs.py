@@ -11,7 +11,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from app.agents.models import ModelAccess
+from app.agents.model_access import ModelAccess
 from app.cli import cli
 from app.config.loader import default_ruleset, parse_settings
 from app.domain.commands import OPTIONS
@@ -34,24 +34,9 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-class _Asked(dict[str, str]):
-    """An empty environment that remembers which variables it was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.names.add(key)
-        return default
-
-
 def variables() -> list[str]:
     """Every environment variable that the service reads."""
-    asked = _Asked()
-    ModelAccess.from_environment(asked)
-    assert asked.names
-    return sorted(asked.names | {name.upper() for name in Settings.model_fields})
+    return sorted(name.upper() for name in (*ModelAccess.model_fields, *Settings.model_fields))
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

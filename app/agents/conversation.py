@@ -93,7 +93,7 @@ async def _run(
 ) -> AgentRunResult[Answer]:
     settings = ModelSettings(
         max_tokens=deps.plan.max_output_tokens,
-        timeout=deps.plan.timeout_seconds or models.current_access().request_timeout_seconds,
+        timeout=deps.plan.timeout_seconds or models.request_timeout_seconds(),
         framing_announcement="never",  # the system prompt stays the same over the conversation, and so cached
     )
     try:

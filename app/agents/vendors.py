@@ -10,24 +10,25 @@ from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.azure import AzureProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from app.agents.models import ModelAccess
+from app.agents.model_access import ModelAccess
+from app.agents.models import RequestLimits
 
 CONNECT_SECONDS = 10.0
 _NOT_STORED = OpenAIResponsesModelSettings(openai_store=False)
 """Otherwise the vendor keeps each response for 30 days, and no request needs it: each holds the whole history."""
 
 
-def build(access: ModelAccess, vendor: str, name: str) -> Model:
+def build(access: ModelAccess, limits: RequestLimits, vendor: str, name: str) -> Model:
     """The model `name` of a vendor for which `access` holds what is needed.
 
     OpenAI and Azure are asked over Responses: from gpt-5.6 on they take no function tools on Chat Completions.
     """
     if vendor == "anthropic":
-        return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=_anthropic(access)))
+        return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=_anthropic(access, limits)))
     if vendor == "azure":
-        azure = AzureProvider(openai_client=_azure(access))
+        azure = AzureProvider(openai_client=_azure(access, limits))
         return OpenAIResponsesModel(name, provider=azure, settings=_NOT_STORED)
-    provider = OpenAIProvider(openai_client=_openai(access, local=vendor == "local"))
+    provider = OpenAIProvider(openai_client=_openai(access, limits, local=vendor == "local"))
     if vendor == "local":
         return OpenAIChatModel(name, provider=provider)
     return OpenAIResponsesModel(name, provider=provider, settings=_NOT_STORED)
@@ -39,36 +40,36 @@ async def close(model: Model) -> None:
         await model.client.close()
 
 
-def _anthropic(access: ModelAccess) -> anthropic.AsyncAnthropic:
+def _anthropic(access: ModelAccess, limits: RequestLimits) -> anthropic.AsyncAnthropic:
     return anthropic.AsyncAnthropic(
         api_key=_reveal(access.anthropic_api_key),
         base_url=access.anthropic_base_url,
-        timeout=anthropic.Timeout(access.request_timeout_seconds, connect=_connect_seconds(access)),
-        max_retries=access.max_retries,
+        timeout=anthropic.Timeout(limits.timeout_seconds, connect=_connect_seconds(limits)),
+        max_retries=limits.max_retries,
     )
 
 
-def _openai(access: ModelAccess, *, local: bool) -> openai.AsyncOpenAI:
+def _openai(access: ModelAccess, limits: RequestLimits, *, local: bool) -> openai.AsyncOpenAI:
     return openai.AsyncOpenAI(
-        api_key=_reveal(access.local_api_key if local else access.openai_api_key),
-        base_url=access.local_base_url if local else access.openai_base_url,
-        timeout=openai.Timeout(access.request_timeout_seconds, connect=_connect_seconds(access)),
-        max_retries=access.max_retries,
+        api_key=_reveal(access.autopack_local_api_key if local else access.openai_api_key),
+        base_url=access.autopack_local_base_url if local else access.openai_base_url,
+        timeout=openai.Timeout(limits.timeout_seconds, connect=_connect_seconds(limits)),
+        max_retries=limits.max_retries,
     )
 
 
-def _azure(access: ModelAccess) -> openai.AsyncAzureOpenAI:
+def _azure(access: ModelAccess, limits: RequestLimits) -> openai.AsyncAzureOpenAI:
     return openai.AsyncAzureOpenAI(
-        api_key=_reveal(access.azure_api_key),
-        azure_endpoint=access.azure_endpoint or "",
-        api_version=access.azure_api_version,
-        timeout=openai.Timeout(access.request_timeout_seconds, connect=_connect_seconds(access)),
-        max_retries=access.max_retries,
+        api_key=_reveal(access.azure_openai_api_key),
+        azure_endpoint=access.azure_openai_endpoint or "",
+        api_version=access.azure_openai_api_version,
+        timeout=openai.Timeout(limits.timeout_seconds, connect=_connect_seconds(limits)),
+        max_retries=limits.max_retries,
     )
 
 
-def _connect_seconds(access: ModelAccess) -> float:
-    return min(CONNECT_SECONDS, access.request_timeout_seconds)
+def _connect_seconds(limits: RequestLimits) -> float:
+    return min(CONNECT_SECONDS, limits.timeout_seconds)
 
 
 def _reveal(secret: SecretStr | None) -> str:

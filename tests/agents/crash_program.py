@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from app.agents.builder import build
 from app.agents.guard import PendingRequest
-from app.agents.models import ModelAccess, configure
+from app.agents.model_access import ModelAccess
+from app.agents.models import configure
 from app.domain.budget import Role, Usage
 from tests.agents.support import builder_task, deps_of, open_worktree
 

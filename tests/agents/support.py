@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from app.agents.conversation import AgentDeps
 from app.agents.guard import ModelPlan, PendingRequest
+from app.agents.model_access import ModelAccess
+from app.agents.models import RequestLimits
 from app.agents.tasks import AuditTask, BuilderTask, IssueText, PlannerTask
 from app.domain.budget import Cap, Role, RunStopped, Scope, Usage, check_fit
 from app.domain.plan import Complexity, PlannedPhase, TaskCategory
+from app.replay import ModelServer
 from app.workspace.mirror import Mirror
 from app.workspace.worktree import Worktree
 
@@ -82,6 +87,21 @@ class MemoryLedger:
     async def settle(self, reservation: str, usage: Usage) -> None:
         del self.open[reservation]
         self.settled.append(usage)
+
+
+LIMITS = RequestLimits(timeout_seconds=20, max_retries=0)
+
+
+def access_to(server: ModelServer) -> ModelAccess:
+    return ModelAccess(
+        anthropic_api_key=SecretStr("test-key"),
+        anthropic_base_url=server.anthropic_base_url,
+        openai_api_key=SecretStr("test-key"),
+        openai_base_url=server.openai_base_url,
+        azure_openai_api_key=SecretStr("test-key"),
+        azure_openai_endpoint=server.azure_endpoint,
+        autopack_local_base_url=server.openai_base_url,
+    )
 
 
 def plan_of(*models: str, request_limit: int = 20) -> ModelPlan:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.agents import auditor, planner
-from app.agents.models import configure, current_access
+from app.agents.models import configure
 from app.domain.audit_window import WINDOW
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, Role, RunStopped, Usage
 from app.replay import ModelServer
@@ -16,10 +16,12 @@ from tests.agents.support import (
     AZURE,
     CLAUDE,
     GPT,
+    LIMITS,
     LOCAL,
     PLAN_ANSWER,
     REPOSITORY,
     MemoryLedger,
+    access_to,
     audit_task,
     deps_of,
     plan_of,
@@ -93,7 +95,7 @@ async def test_all_models_down_is_unavailable(server: ModelServer, ledger: Memor
 
 
 async def test_sdk_repeats_a_short_overload(server: ModelServer, ledger: MemoryLedger) -> None:
-    configure(current_access().model_copy(update={"max_retries": 1}))
+    configure(access_to(server), LIMITS.model_copy(update={"max_retries": 1}))
     server.play(REPOSITORY, {"planner": {1: [{"status": 503, "times": 1, "answer": PLAN_ANSWER}]}})
     await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
     assert len(server.requests()) == 2
@@ -102,7 +104,7 @@ async def test_sdk_repeats_a_short_overload(server: ModelServer, ledger: MemoryL
 
 @pytest.mark.parametrize("model", [CLAUDE, GPT])
 async def test_timeout_is_bounded(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
-    configure(current_access().model_copy(update={"request_timeout_seconds": 0.3}))
+    configure(access_to(server), LIMITS.model_copy(update={"timeout_seconds": 0.3}))
     server.play(REPOSITORY, {"planner": {1: [{"hang_seconds": 30, "answer": PLAN_ANSWER}]}})
     began = time.monotonic()
     with pytest.raises(ModelFailed) as failed:
@@ -115,7 +117,7 @@ async def test_timeout_is_bounded(server: ModelServer, ledger: MemoryLedger, mod
 
 
 async def test_retries_count_against_the_time_of_a_request(server: ModelServer, ledger: MemoryLedger) -> None:
-    configure(current_access().model_copy(update={"max_retries": 5}))
+    configure(access_to(server), LIMITS.model_copy(update={"max_retries": 5}))
     server.play(REPOSITORY, {"planner": {1: [{"status": 529}]}})
     plan = plan_of(CLAUDE).model_copy(update={"timeout_seconds": 0.2})
     began = time.monotonic()
@@ -151,14 +153,14 @@ async def test_rejection_by_every_model_is_reported(server: ModelServer, ledger:
 @pytest.mark.parametrize("unusable", ["acme:model", "azure:deployment"])
 async def test_model_without_access_gives_way(server: ModelServer, ledger: MemoryLedger, unusable: str) -> None:
     """A vendor that does not exist, and one without a key."""
-    no_azure()
+    no_azure(server)
     server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
     await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(unusable, CLAUDE)))
     assert [one.vendor for one in server.requests()] == ["anthropic"]
 
 
-def no_azure() -> None:
-    configure(current_access().model_copy(update={"azure_api_key": None}))
+def no_azure(server: ModelServer) -> None:
+    configure(access_to(server).model_copy(update={"azure_openai_api_key": None}), LIMITS)
 
 
 async def test_malformed_answer_is_asked_for_again(server: ModelServer, ledger: MemoryLedger) -> None:
@@ -221,7 +223,7 @@ async def test_stopped_run_sends_nothing(server: ModelServer, ledger: MemoryLedg
 
 
 async def test_vendor_without_a_key_says_which_variable_to_set(server: ModelServer, ledger: MemoryLedger) -> None:
-    no_azure()
+    no_azure(server)
     with pytest.raises(ModelFailed, match="AZURE_OPENAI_API_KEY") as failed:
         await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of("azure:deployment")))
     assert failed.value.failure is ModelFailure.UNAVAILABLE, "setting it may mend the run while it waits"
@@ -250,7 +252,7 @@ async def test_thinking_goes_back_and_nothing_is_stored(server: ModelServer, led
 
 
 async def test_azure_version_without_responses_is_rejected(server: ModelServer, ledger: MemoryLedger) -> None:
-    configure(current_access().model_copy(update={"azure_api_version": "2024-10-21"}))
+    configure(access_to(server).model_copy(update={"azure_openai_api_version": "2024-10-21"}), LIMITS)
     server.play(REPOSITORY, {"planner": {1: [{"answer": PLAN_ANSWER}]}})
     with pytest.raises(ModelFailed, match="2025-03-01-preview and later") as failed:
         await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(AZURE)))

@@ -11,35 +11,38 @@ from genai_prices import calc_price
 from pydantic_ai.models import KnownModelName
 
 import app
-from app.agents.models import ModelAccess
+from app.agents.model_access import ModelAccess
+from app.agents.models import RequestLimits, build
 from app.domain.budget import ModelFailed
 
 TABLE: dict[str, Any] = yaml.safe_load((Path(app.__file__).parent.parent / "rulesets" / "models.yaml").read_text())
 
 
-def test_access_is_read_from_the_environment() -> None:
-    access = ModelAccess.from_environment(
-        {
-            "ANTHROPIC_API_KEY": "a-key",
-            "OPENAI_API_KEY": "",
-            "AZURE_OPENAI_API_KEY": "z-key",
-            "AUTOPACK_LOCAL_BASE_URL": "http://127.0.0.1:1/v1",
-            "UNRELATED": "x",
-        }
-    )
-    assert access.vendors() == {"anthropic", "local"}
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ModelAccess.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_access_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "z-key")
+    monkeypatch.setenv("AUTOPACK_LOCAL_BASE_URL", "http://127.0.0.1:1/v1")
+    access = ModelAccess()
+    assert access.vendors == {"anthropic", "local"}
     assert "a-key" not in repr(access)
     assert "a-key" not in access.model_dump_json()
 
 
 def test_nothing_set_means_no_vendor() -> None:
-    assert ModelAccess.from_environment({}).vendors() == set()
+    assert (ModelAccess().vendors, ModelAccess().any_key) == (set(), False)
 
 
 @pytest.mark.parametrize("name", ["gpt-6.1-sol", "acme:model", "openai:", ""])
 def test_model_without_a_known_vendor_is_refused(name: str) -> None:
     with pytest.raises(ModelFailed, match="vendor:name"):
-        ModelAccess().build(name)
+        build(name, ModelAccess(), RequestLimits())
 
 
 STRENGTHS = ("light", "standard", "strong")

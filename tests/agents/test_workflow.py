@@ -8,7 +8,7 @@ from dbos import DBOS, DBOSConfig, WorkflowHandleAsync
 
 from app.agents import auditor, planner
 from app.agents.conversation import AgentDeps
-from app.agents.models import close, configure, current_access
+from app.agents.models import close, configure
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, Role
 from app.domain.findings import AuditReport
 from app.domain.plan import PlannerAnswer
@@ -16,9 +16,11 @@ from app.replay import ModelServer
 from tests.agents.support import (
     CLAUDE,
     GPT,
+    LIMITS,
     PLAN_ANSWER,
     REPOSITORY,
     MemoryLedger,
+    access_to,
     audit_task,
     deps_of,
     plan_of,
@@ -91,7 +93,7 @@ async def test_next_model_is_built_inside_the_step(
 
 
 async def test_timeout_is_recorded_in_its_step(server: ModelServer, ledger: MemoryLedger) -> None:
-    configure(current_access().model_copy(update={"max_retries": 5}))
+    configure(access_to(server), LIMITS.model_copy(update={"max_retries": 5}))
     turn = {"status": 529, "only_for": "anthropic", "answer": PLAN_ANSWER}
     server.play(REPOSITORY, {"planner": {1: [turn]}})
     plan = plan_of(CLAUDE, GPT).model_copy(update={"timeout_seconds": 0.2})
