@@ -18,6 +18,7 @@ from app.agents.conversation import AgentDeps
 from app.agents.tools import MAX_CHARACTERS, MAX_HITS, MAX_LINES, answering
 from app.domain.budget import Role, RunStopped
 from app.replay import ModelServer
+from app.workspace.trees import delete_tree
 from app.workspace.workspace_errors import GitError
 from app.workspace.worktree import Worktree
 from tests.agents.support import (
@@ -157,6 +158,7 @@ async def test_deep_folders_of_a_command_are_survived(
     await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree, commands_allowed=True))
     assert len(results(server)) == 2
     assert "x.txt" in (await worktree.patch()).paths
+    delete_tree(worktree.path)  # pytest, which clears old folders, cannot
 
 
 @pytest.mark.parametrize(
