@@ -1,4 +1,4 @@
 """What Autopack does about each GitHub event and each slash command: permission, parse, decide.
 
-A handler answers on GitHub where an answer is due and returns the actions that the workflow engine is to take.
+A handler answers on GitHub where an answer is due and returns the actions for the workflow engine.
 """

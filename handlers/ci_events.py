@@ -6,11 +6,13 @@ from app.workflows.services import call_db, services
 from handlers.outcomes import Action, WakeRun
 
 
+def is_relevant(event: CheckRunEvent) -> bool:
+    """Whether it is not our own check run."""
+    github, app = services().github, event.check_run.app
+    return github is None or app is None or app.id != github.settings.app_id
+
+
 async def check_run(event: CheckRunEvent) -> list[Action]:
-    github = services().github
-    app = event.check_run.app
-    if github is not None and app is not None and app.id == github.settings.app_id:
-        return []  # our own check run
     return await _wake(event.repository.full_name, event.check_run.head_sha)
 
 

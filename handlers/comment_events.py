@@ -6,11 +6,15 @@ from handlers.outcomes import Action
 from handlers.permission_and_start import check_permission, repo_of_event
 
 
+def is_relevant(event: IssueCommentEvent) -> bool:
+    """Whether it is a person's new comment."""
+    by_person = event.sender is not None and not event.sender.bot and not event.comment.performed_via_github_app
+    return event.action == "created" and by_person
+
+
 async def handle(event: IssueCommentEvent) -> list[Action]:
-    if event.action != "created" or event.sender is None or event.sender.bot or event.comment.performed_via_github_app:
-        return []
     parsed = parse_comment(event.comment.body or "")
-    if parsed is None:
+    if parsed is None or event.sender is None:
         return []
     repo = await repo_of_event(event)
     if repo is None or not await check_permission(repo, event.sender, event.issue.number):

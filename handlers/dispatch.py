@@ -1,12 +1,13 @@
 """From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbos import DBOS, SetWorkflowID
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import deliveries
+from app.db.engine import Database
 from app.github.events import BadPayload, parse
 from app.github.github_errors import GitHubRefused
 from app.workflows.reconcile import DELIVERY
@@ -18,22 +19,41 @@ from handlers import ci_events, comment_events, installation_events, issue_event
 from handlers.outcomes import Action, StartRun
 
 PAUSES = (1, 10, 30, 60, *[180] * 1440)
-"""Seconds between tries while GitHub or the database is down. Three days in all, because GitHub, which has been told
-that the delivery arrived, will not send it again; and short, because it is to be acted on soon after an outage."""
+"""Seconds between tries while GitHub or the database is down. Three days in all, because GitHub, which knows
+that the delivery arrived, will not send it again; and short, so that it is handled soon after an outage."""
 
-HANDLERS: Mapping[str, Callable[[Any], Awaitable[list[Action]]]] = {
-    "issues": issue_events.handle,
-    "issue_comment": comment_events.handle,
-    "pull_request": pull_events.handle,
-    "push": push_events.handle,
-    "check_run": ci_events.check_run,
-    "check_suite": ci_events.check_suite,
-    "workflow_run": ci_events.workflow_run,
-    "status": ci_events.status,
-    "installation": installation_events.created,
-    "installation_repositories": installation_events.repositories_added,
+
+class Handler(NamedTuple):
+    """What is done about an event."""
+
+    handle: Callable[[Any], Awaitable[list[Action]]]
+    is_relevant: Callable[[Any], bool] = lambda _event: True
+    """Decides by the payload alone. What is not relevant costs no workflow."""
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "issues": Handler(issue_events.handle, issue_events.is_relevant),
+    "issue_comment": Handler(comment_events.handle, comment_events.is_relevant),
+    "pull_request": Handler(pull_events.handle, pull_events.is_relevant),
+    "push": Handler(push_events.handle, push_events.is_relevant),
+    "check_run": Handler(ci_events.check_run, ci_events.is_relevant),
+    "check_suite": Handler(ci_events.check_suite),
+    "workflow_run": Handler(ci_events.workflow_run),
+    "status": Handler(ci_events.status),
+    "installation": Handler(installation_events.created, installation_events.is_relevant),
+    "installation_repositories": Handler(installation_events.repositories_added, installation_events.is_relevant),
 }
-"""Event name → what is done about it."""
+"""By event name."""
+
+
+def is_relevant(db: Database, delivery_id: str) -> bool:
+    """Whether the delivery needs a workflow; also one that cannot be read, since its workflow says so in the log."""
+    delivery = deliveries.load(db, delivery_id)
+    try:
+        event = parse(delivery.event, delivery.payload)
+    except BadPayload:
+        return True
+    return event is not None and HANDLERS[delivery.event].is_relevant(event)
 
 
 @DBOS.workflow(name=DELIVERY)
@@ -52,7 +72,7 @@ async def _decide(delivery_id: str) -> list[Action]:
     delivery = await call_db(deliveries.load, delivery_id)
     try:
         event = parse(delivery.event, delivery.payload)
-        return [] if event is None else await HANDLERS[delivery.event](event)
+        return [] if event is None else await HANDLERS[delivery.event].handle(event)
     except (BadPayload, GitHubRefused) as trouble:
         # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.
         DBOS.logger.warning("delivery %s (%s) came to nothing: %s", delivery_id, delivery.event, trouble)

@@ -3,23 +3,27 @@
 from collections.abc import Iterable
 
 from app.github import issues
-from app.github.events import InstallationEvent, InstallationRepositoriesEvent, RepositoryName
+from app.github.events import InstallationEvent, InstallationRepositoriesEvent, Ref, RepositoryName
 from app.workflows.repositories import repo_of
 from handlers.outcomes import Action
 
 
+def is_relevant(event: InstallationEvent | InstallationRepositoriesEvent) -> bool:
+    """Whether repositories are new."""
+    return event.action in {"created", "added"}
+
+
 async def created(event: InstallationEvent) -> list[Action]:
-    if event.action == "created" and event.installation is not None:
-        await _make_labels(event.installation.id, event.repositories)
-    return []
+    return await _make_labels(event.installation, event.repositories)
 
 
 async def repositories_added(event: InstallationRepositoriesEvent) -> list[Action]:
-    if event.action == "added" and event.installation is not None:
-        await _make_labels(event.installation.id, event.repositories_added)
-    return []
+    return await _make_labels(event.installation, event.repositories_added)
 
 
-async def _make_labels(installation_id: int, repositories: Iterable[RepositoryName]) -> None:
+async def _make_labels(installation: Ref | None, repositories: Iterable[RepositoryName]) -> list[Action]:
+    if installation is None:
+        return []
     for repository in repositories:
-        await issues.ensure_label(await repo_of(repository.full_name, installation_id))
+        await issues.ensure_label(await repo_of(repository.full_name, installation.id))
+    return []

@@ -11,17 +11,16 @@ from handlers.outcomes import Action, WakeRun
 from handlers.permission_and_start import check_permission, create_run, repo_of_event
 
 
+def is_relevant(event: IssuesEvent) -> bool:
+    """Whether a person gave or took the label, or closed the issue."""
+    by_label = event.action in {"labeled", "unlabeled"} and event.label is not None and event.label.name == LABEL
+    return event.sender is not None and not event.sender.bot and (by_label or event.action == "closed")
+
+
 async def handle(event: IssuesEvent) -> list[Action]:
-    if event.sender is None or event.sender.bot:
-        return []
-    label = event.label.name if event.label else None
-    if event.action == "labeled" and label == LABEL:
+    if event.action == "labeled":
         return await _labeled(event)
-    if event.action == "unlabeled" and label == LABEL:
-        return await _cancel(event, "the label was taken away")
-    if event.action == "closed":
-        return await _cancel(event, "the issue was closed")
-    return []
+    return await _cancel(event, "the issue was closed" if event.action == "closed" else "the label was taken away")
 
 
 async def _labeled(event: IssuesEvent) -> list[Action]:
@@ -37,7 +36,7 @@ async def _labeled(event: IssuesEvent) -> list[Action]:
 
 
 async def _cancel(event: IssuesEvent, why: str) -> list[Action]:
-    """Whoever can label or close issues here was given that right by GitHub, so no further one is asked for."""
+    """GitHub gives the right to label or close issues, so no other permission is checked."""
     actions: list[Action] = []
     for intent in ("build", "plan"):
         run = await call_db(run_rows.find_open_run, event.repository.full_name, event.issue.number, intent)

@@ -13,9 +13,11 @@ from handlers.permission_and_start import repo_of_event
 from handlers.push_events import stop_for_foreign_push
 
 
+def is_relevant(event: PullRequestEvent) -> bool:
+    return event.action == "closed"
+
+
 async def handle(event: PullRequestEvent) -> list[Action]:
-    if event.action != "closed":
-        return []
     run = await call_db(run_rows.find_run_by_branch, event.repository.full_name, event.pull_request.head.ref)
     if run is None or run.pull_number != event.number:
         return []

@@ -1,4 +1,4 @@
-"""`push`: somebody else's commit on a run's branch stops the run; it does not build on what it did not make."""
+"""`push`: someone else's commit on a run's branch stops the run; it does not build on what it did not make."""
 
 from app.db import run_rows
 from app.db.run_rows import RunRow
@@ -10,11 +10,13 @@ from handlers.outcomes import Action, WakeRun
 from handlers.permission_and_start import repo_of_event
 
 
+def is_relevant(event: PushEvent) -> bool:
+    """Whether it is a push to a run's branch."""
+    return event.branch is not None and event.branch.startswith("autonomous/")
+
+
 async def handle(event: PushEvent) -> list[Action]:
-    branch = event.branch
-    if branch is None or not branch.startswith("autonomous/"):
-        return []
-    run = await call_db(run_rows.find_run_by_branch, event.repository.full_name, branch)
+    run = await call_db(run_rows.find_run_by_branch, event.repository.full_name, event.branch or "")
     if run is None or run.completed_at is not None:
         return []
     repo = await repo_of_event(event)

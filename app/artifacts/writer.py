@@ -1,4 +1,4 @@
-"""The artifacts: files that say what the database says, written anew whenever that changes, and never read back."""
+"""The artifacts: files that say what the database says, written again whenever that changes, and never read back."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from app.domain.ruleset import Ruleset
 from app.queries import run_archive
 from app.settings import Settings
 
-EVERY_SECONDS = 0.5
+EVERY_SECONDS = 2.0
 """How often what was written since the last time is looked at: a flood of changes is one projection."""
 SLEEP_PER_WRITE = 3
 """Writing takes a quarter of the time at most, however many runs change all the time."""
@@ -46,7 +46,7 @@ class OutsideArtifactsFolder(ValueError):
 
 
 async def run_writer_loop(db: Database, settings: Settings, ruleset: Ruleset) -> None:
-    """Write the files of what has not ended, then of whatever changes, until cancelled."""
+    """Write the files of what has not ended, then of each change, until cancelled."""
     at_start = await asyncio.to_thread(run_archive.list_recent_run_ids, db, MAX_ENDED_AT_START)
     projects = await asyncio.to_thread(run_archive.list_project_ids, db)
     due = ChangedIds(set(at_start), set(projects))
@@ -56,7 +56,7 @@ async def run_writer_loop(db: Database, settings: Settings, ruleset: Ruleset) ->
             written = await _try_to_write(db, settings, ruleset, due)
             took = time.monotonic() - begun
             await asyncio.sleep(max(EVERY_SECONDS, SLEEP_PER_WRITE * took) if written else RETRY_SECONDS)
-    finally:  # what changed since the last time; whatever this leaves out, the next start makes good
+    finally:  # what changed since the last time; the next start writes what this leaves out
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_try_to_write(db, settings, ruleset, due), FINAL_WRITE_SECONDS)
 
@@ -87,7 +87,7 @@ async def _write_all(db: Database, settings: Settings, ruleset: Ruleset, due: Ch
 
 
 def rebuild(settings: Settings, run_id: str | None = None) -> int:
-    """Write all files anew, or those of one run; how many runs they are of. The service may be at work meanwhile.
+    """Write all files again, or those of one run; how many runs they are of. The service may be at work meanwhile.
 
     Raises `NoResultFound` for an unknown run, `DatabaseUnusable` where there is no database, `OSError`.
     """
@@ -107,7 +107,7 @@ def rebuild(settings: Settings, run_id: str | None = None) -> int:
 
 
 def write_run(db: Database, settings: Settings, ruleset: Ruleset, run_id: str) -> None:
-    """Write the files of a run as it stands now, and remove those that it does not have any more."""
+    """Write the files of a run as it is now, and remove those that it no longer has."""
     if not is_identifier(run_id):
         raise NoResultFound(f"{run_id!r} is no run id")
     name, root = run_files.run_folder(run_id), settings.autonomous_runs_dir.absolute()
@@ -130,9 +130,9 @@ def write_projects(db: Database, settings: Settings, ruleset: Ruleset, projects:
 
 @contextlib.contextmanager
 def _exclusive(settings: Settings) -> Generator[None]:
-    """Hold the artifacts' lock: who reads the database later also writes later, in whichever process.
+    """Hold the artifacts' lock: who reads the database later also writes later, in every process.
 
-    It lies beside the database, since the artifacts may be deleted at any time. Raises `TimeoutError`.
+    It is in the folder of the database, since the artifacts may be deleted at any time. Raises `TimeoutError`.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     path = settings.data_dir / "artifacts.lock"
@@ -148,7 +148,7 @@ def _exclusive(settings: Settings) -> Generator[None]:
 
 
 def replace_files(root: Path, files: Mapping[str, str]) -> None:
-    """Bring files up to date, each at once: whoever reads one reads all of it, the old or the new.
+    """Bring files up to date, each at once: a reader sees the whole old file or the whole new one.
 
     `files` holds text by path below `root`. Raises `OutsideTheFolder` for one that leads out of it.
     """
@@ -185,7 +185,7 @@ def _make_folder(root: Path, folder: Path) -> None:
 
 
 def _remove_others(folder: Path, kept: Collection[Path]) -> None:
-    """Remove whatever else lies in the folder of a run, and folders that are empty then; links are not followed."""
+    """Remove all other files of a run's folder, and folders that are empty then; links are not followed."""
     for place, folders, names in os.walk(folder, topdown=False):
         here = Path(place)
         for path in [here / name for name in (*names, *folders)]:

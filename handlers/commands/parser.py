@@ -26,7 +26,7 @@ class Command:
 
 @dataclass(frozen=True)
 class CommandRequest:
-    """Who asked for what, and where; their permission has been checked."""
+    """A command, its sender and its place; the sender's permission has been checked."""
 
     event: IssueCommentEvent
     repo: Repo

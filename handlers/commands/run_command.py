@@ -36,7 +36,7 @@ async def start_from_comment(asked: CommandRequest, *, intent: str) -> list[Acti
 
 
 async def _reply_if_running(asked: CommandRequest, run_id: str) -> None:
-    """A second start of a run that is on changes nothing, which is said; beside the label, a look is answer enough."""
+    """A second start of a run under way changes nothing, and the answer says so; with the label, 👀 is enough."""
     run = await call_db(run_rows.get, run_id)
     comment = asked.event.comment.id
     if run.trigger_comment_id == comment:
