@@ -43,7 +43,7 @@ def _refusal(request: Request) -> str | None:
     if not _from_this_machine(request):
         return "Set AUTOPACK_API_TOKEN to use the API from another machine; without it, only this one may"
     if _by_proxy(request):
-        return "Set AUTOPACK_API_TOKEN to use the API through a proxy: who stands behind it cannot be told"
+        return "Set AUTOPACK_API_TOKEN to use the API through a proxy: Autopack cannot see who is behind it"
     if _by_other_page(request):
         return "Set AUTOPACK_API_TOKEN to use the API from pages of other sites; without it, they may not"
     return None
@@ -60,7 +60,7 @@ def _from_this_machine(request: Request) -> bool:
 
 
 def _by_proxy(request: Request) -> bool:
-    """A proxy on this machine makes everybody local. Those that add no header mostly speak HTTP/1.0 (nginx)."""
+    """A proxy on this machine makes everyone local. Those that add no header mostly speak HTTP/1.0 (nginx)."""
     return request.scope["http_version"] == "1.0" or any(name.startswith(_PROXIED) for name in request.headers)
 
 

@@ -1,4 +1,4 @@
-"""The tasks beside the requests. None may die unnoticed: it is begun anew, and `/health` tells until it has held."""
+"""The background tasks. A task that dies is started again, and `/health` reports it until it has run for a while."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ Work = Callable[[], Awaitable[None]]
 PAUSE_SECONDS = 5.0
 """Between the end of a task and its new beginning."""
 HEALTHY_AFTER_SECONDS = 60.0
-"""A task that was begun anew counts as failing until it has lasted this long."""
+"""A task that was started again counts as failing until it has lasted this long."""
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class Background:
         while True:
             try:
                 await work()
-                log.error("the task %s ended; it begins anew in %s seconds", name, PAUSE_SECONDS)
-            except Exception:  # whatever it was must not end the task for ever
-                log.exception("the task %s failed; it begins anew in %s seconds", name, PAUSE_SECONDS)
+                log.error("the task %s ended; it begins again in %s seconds", name, PAUSE_SECONDS)
+            except Exception:  # no error may end the task for ever
+                log.exception("the task %s failed; it begins again in %s seconds", name, PAUSE_SECONDS)
             self._ended[name] = time.monotonic()
             await asyncio.sleep(PAUSE_SECONDS)

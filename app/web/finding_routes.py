@@ -104,7 +104,7 @@ async def project_backlog(
             description="`owner/name`, or `autopack` for runs without a repository",
         ),
     ] = DEFAULT_PROJECT,
-    status: Annotated[BacklogStatus | None, Query(description="Only issues that stand so")] = None,
+    status: Annotated[BacklogStatus | None, Query(description="Only issues with this status")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> ProjectBacklog:

@@ -1,4 +1,4 @@
-"""`GET /` and `GET /health`: open to everybody, and they tell database, workflow engine and GitHub apart."""
+"""`GET /` and `GET /health`: open to everyone, and they tell database, workflow engine and GitHub apart."""
 
 from typing import Annotated, Any
 

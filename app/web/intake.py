@@ -19,7 +19,7 @@ class _Arrived:
 
 
 class Intake:
-    """One background task per process: whatever has arrived while a transaction was written goes into the next."""
+    """One background task per process: what arrives while a transaction is written goes into the next."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -43,7 +43,7 @@ class Intake:
         by_id = {one.delivery.id: one.delivery for one in reversed(batch)}
         try:
             new = await asyncio.to_thread(deliveries.store, self._db, list(by_id.values()), utcnow())
-        except Exception as error:  # noqa: BLE001  every sender of the batch is told, by the error in its own request
+        except Exception as error:  # noqa: BLE001  every sender of the batch gets the error in its own request
             for one in batch:
                 if not one.stored.done():
                     one.stored.set_exception(error)

@@ -35,7 +35,7 @@ class RunsPage(BaseModel):
     """A page of runs, the newest first."""
 
     total_runs: int = Field(examples=[1])
-    """All that match, on whatever page."""
+    """All that match, on all pages."""
     runs: list[RunMetrics]
 
 

@@ -34,7 +34,7 @@ class FieldProblem(BaseModel):
     """One field of a request that does not fit."""
 
     loc: list[str | int]
-    """Where it stands: `body`, `query` or `path`, then the names that lead to it."""
+    """Its place: `body`, `query` or `path`, then the names that lead to it."""
     msg: str
     type: str
 
@@ -50,7 +50,7 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """An error that the client is told about."""
+    """An error that the client gets as an answer."""
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(status, detail)
@@ -138,12 +138,12 @@ async def _invalid(_request: Request, error: Exception) -> JSONResponse:
 
 async def _database_busy(_request: Request, error: Exception) -> JSONResponse:
     """The database is locked for too long, or cannot be reached."""
-    log.warning("a request failed for want of the database: %s", error)
+    log.warning("a request failed for lack of the database: %s", error)
     return answer(503, "The database does not answer just now; ask again", {"Retry-After": "30"})
 
 
 async def _defect(_request: Request, _error: Exception) -> JSONResponse:
-    """What nobody thought of; the server logs it."""
+    """What no one thought of; the server logs it."""
     return answer(500, "Internal error: the log of the service says more")
 
 

@@ -1,4 +1,4 @@
-"""`GET /reports/…`: what lies open over all runs, where budgets go, and one run as a whole."""
+"""`GET /reports/…`: open issues over all runs, use of budgets, and one run as a whole."""
 
 from typing import Annotated
 

@@ -40,5 +40,5 @@ async def auditor_result(run_id: str, phase_id: str, result: Annotated[AuditorRe
 
 @router.get("/runs/{run_id}/integration_status", responses=problems(404, 503))
 async def get_integration_status(run_id: str) -> IntegrationStatus:
-    """Where the run's branch stands on GitHub."""
+    """The run's branch on GitHub."""
     return await integration_status(run_id)
