@@ -1,22 +1,21 @@
 """Every test has a database of its own, on SQLite and on a real PostgreSQL server."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from app.db.engine import Database
+from app.db.tables import Base
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
 
 PLAIN = {"test_backlog", "test_picture"}
 """What is computed from plain rows is proven on SQLite."""
 PARALLEL = {
     "test_reports_at_the_same_moment_are_all_kept",
-    "test_a_run_that_ends_while_others_report_loses_nothing",
+    "test_end_during_reports_loses_nothing",
 }
-"""Of these modules' tests those with parallel writers, which both databases have to stand."""
+"""Of these modules' tests those with parallel writers, which run on both databases."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,30 +54,20 @@ def url(backend: tuple[str, Server | None], tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def copy_of_migrated(
-    backend: tuple[str, Server | None], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[Path], str]:
-    """Makes databases that have their tables already: migrated once, copied for every test."""
+def kept(backend: tuple[str, Server | None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database that is migrated once for the tests of this process, which use it one after the other."""
     kind, running = backend
-    original = new_database(kind, tmp_path_factory.mktemp("migrated"), running)
-    database = Database(original)
+    database = Database(new_database(kind, tmp_path_factory.mktemp("migrated"), running))
     database.migrate()
+    yield database
     database.close()
-
-    def copy(folder: Path) -> str:
-        if running is None:
-            shutil.copy(original.removeprefix("sqlite:///"), folder / "autopack.db")
-            return f"sqlite:///{folder / 'autopack.db'}"
-        name, template = f"copy_{uuid4().hex}", database.url.database  # the server outlives this fixture
-        running.psql(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return running.get_uri(name)
-
-    return copy
 
 
 @pytest.fixture
-def db(copy_of_migrated: Callable[[Path], str], tmp_path: Path) -> Iterator[Database]:
-    """A database with its tables."""
-    database = Database(copy_of_migrated(tmp_path))
-    yield database
-    database.close()
+def db(kept: Database) -> Iterator[Database]:
+    """A database with its tables, which are empty."""
+    yield kept
+    with kept.storing() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    kept.changes.take()

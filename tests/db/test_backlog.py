@@ -1,4 +1,4 @@
-"""A project remembers what its runs leave open: it ages, needs a clean-up in time, and is resolved by mending."""
+"""A project remembers what its runs leave open: it ages, needs a clean-up in time, and is resolved by fixing."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from app.domain.findings import Finding, Severity
 from app.domain.plan import Plan
 from app.domain.states import PhaseState, RunState
 from app.runs import transitions
-from tests.db.making import PLAN, after, at_once, finding, new_run, phase, strategy_of
+from tests.db.sample_rows import PLAN, after, at_once, finding, new_run, phase, strategy_of
 
 PROJECT = "acme/widgets"
 KEY = finding().issue_key
@@ -91,7 +91,7 @@ def counts_of(db: Database, run_id: str, tier_id: str = "T1") -> tuple[int, int]
 # Aging
 
 
-def test_three_runs_that_leave_it_open_make_it_need_a_clean_up(db: Database) -> None:
+def test_three_runs_age_an_issue(db: Database) -> None:
     seen = []
     for number in (1, 2, 3):
         leave(db, number)
@@ -102,7 +102,7 @@ def test_three_runs_that_leave_it_open_make_it_need_a_clean_up(db: Database) -> 
     assert found.effective_severity is Severity.MAJOR
 
 
-def test_a_run_ages_it_once_however_often_and_wherever_it_sees_it(db: Database) -> None:
+def test_run_ages_an_issue_once(db: Database) -> None:
     run_id = start(db, 1)
     for number, phase_id in enumerate(("P1", "P1", "P2", "P3")):
         see(db, run_id, finding(), finding(path="b.py"), phase_id=phase_id, seen_in=f"audit {number}")
@@ -112,7 +112,7 @@ def test_a_run_ages_it_once_however_often_and_wherever_it_sees_it(db: Database) 
     assert ages(db) == (1, 2, OPEN)
 
 
-def test_two_tiers_of_two_runs_make_it_need_a_clean_up(db: Database) -> None:
+def test_two_tiers_age_an_issue(db: Database) -> None:
     leave(db, 1)
     leave(db, 2, phase_id="P3")
     assert ages(db) == (2, 2, DUE)
@@ -125,7 +125,7 @@ def test_the_runs_own_thresholds_count(db: Database) -> None:
 
 
 @pytest.mark.parametrize("state", [RunState.DONE_CANCELLED, RunState.DONE_FAILED_ENVIRONMENT])
-def test_a_run_that_did_not_succeed_ages_what_it_left(db: Database, state: RunState) -> None:
+def test_failed_run_ages_its_issues(db: Database, state: RunState) -> None:
     run_id = start(db, 1)
     see(db, run_id)
     end(db, run_id, state)
@@ -142,7 +142,7 @@ def test_what_a_run_mends_itself_does_not_age(db: Database) -> None:
     assert ages(db) == (1, 1, OPEN)
 
 
-def test_what_only_one_run_had_and_mended_is_resolved(db: Database) -> None:
+def test_fixed_issue_of_own_run_is_resolved(db: Database) -> None:
     run_id = start(db, 1)
     see(db, run_id)
     finding_rows.resolve(db, run_id, "P1", [finding().fingerprint], "fixed")
@@ -157,7 +157,7 @@ def test_severity_only_rises(db: Database) -> None:
     assert entry(db).base_severity is Severity.MAJOR
 
 
-def test_an_expected_failure_does_not_age_and_is_never_major(db: Database) -> None:
+def test_expected_failure_stays_minor_and_young(db: Database) -> None:
     run_id = start(db, 1)
     with db.writing() as session:
         run, where = session.get_one(Run, run_id), session.get_one(Phase, (run_id, "P1"))
@@ -183,7 +183,7 @@ def test_a_failure_that_nobody_expects_any_more_ages(db: Database) -> None:
 # What a run is judged by
 
 
-def test_what_comes_of_age_in_a_run_is_minor_to_it_and_major_to_the_next(db: Database) -> None:
+def test_aged_issue_is_major_to_next_run(db: Database) -> None:
     leave(db, 1)
     leave(db, 2)
     third, fourth = leave(db, 3), leave(db, 4)
@@ -194,7 +194,7 @@ def test_what_comes_of_age_in_a_run_is_minor_to_it_and_major_to_the_next(db: Dat
     assert told.issue_state is IssueState.HAS_MINOR_ISSUES
 
 
-def test_reported_numbers_are_added_where_no_key_covers_them(db: Database) -> None:
+def test_reported_numbers_add_to_keyed_issues(db: Database) -> None:
     run_id = start(db, 1)
     see(db, run_id)
     run_rows.update_phase(db, run_id, "P1", {"reported_minor": 3, "reported_major": 1})
@@ -220,7 +220,7 @@ def debt_plan(key: str = KEY) -> Plan:
     return Plan(tiers=PLAN.tiers, phases=(*PLAN.phases, mending))
 
 
-def test_a_run_that_was_to_mend_it_and_succeeds_resolves_it(db: Database) -> None:
+def test_successful_cleanup_resolves_the_issue(db: Database) -> None:
     for number in (1, 2, 3):
         leave(db, number)
     run_id = start(db, 4, plan=debt_plan())
@@ -229,7 +229,7 @@ def test_a_run_that_was_to_mend_it_and_succeeds_resolves_it(db: Database) -> Non
     assert entry(db).resolved_by_run_id == run_id
 
 
-def test_what_an_earlier_phase_still_saw_is_closed_by_the_phase_that_mends_it(db: Database) -> None:
+def test_cleanup_phase_closes_earlier_sightings(db: Database) -> None:
     for number in (1, 2, 3):
         leave(db, number)
     run_id = start(db, 4, plan=debt_plan())
@@ -238,10 +238,10 @@ def test_what_an_earlier_phase_still_saw_is_closed_by_the_phase_that_mends_it(db
     end(db, run_id)
     assert ages(db) == (0, 0, RESOLVED)
     (found,) = finding_rows.list_findings(db, run_id)
-    assert (found.open, found.resolution) == (False, "mended by DEBT-1")
+    assert (found.open, found.resolution) == (False, "fixed by DEBT-1")
 
 
-def test_a_mending_phase_that_leaves_the_issue_resolves_nothing_and_is_not_clean(db: Database) -> None:
+def test_failed_cleanup_resolves_nothing(db: Database) -> None:
     for number in (1, 2, 3):
         leave(db, number)
     run_id = start(db, 4, plan=debt_plan())
@@ -258,7 +258,7 @@ def test_a_run_that_did_not_succeed_resolves_nothing(db: Database, state: RunSta
     assert ages(db) == (1, 1, OPEN)
 
 
-def test_a_run_that_touched_its_file_and_did_not_see_it_resolves_it(db: Database) -> None:
+def test_changed_file_without_finding_resolves_issue(db: Database) -> None:
     leave(db, 1)
     run_id = start(db, 2)
     run_rows.record_push(db, run_id, "P2", "1a2b3c4", ["b.py", "a.py"])
@@ -267,7 +267,7 @@ def test_a_run_that_touched_its_file_and_did_not_see_it_resolves_it(db: Database
 
 
 @pytest.mark.parametrize(("paths", "merged"), [(["b.py"], True), ([], True), (["a.py"], False)])
-def test_a_run_that_could_not_see_it_resolves_nothing(db: Database, paths: list[str], merged: bool) -> None:
+def test_blind_run_resolves_nothing(db: Database, paths: list[str], merged: bool) -> None:
     first = start(db, 1)
     see(db, first)
     end(db, first, merged=merged)
@@ -277,7 +277,7 @@ def test_a_run_that_could_not_see_it_resolves_nothing(db: Database, paths: list[
     assert ages(db) == (1, 1, OPEN)
 
 
-def test_a_run_that_began_before_it_was_merged_could_not_see_it(db: Database) -> None:
+def test_run_before_the_merge_resolves_nothing(db: Database) -> None:
     first, second = start(db, 2), start(db, 1)
     see(db, first)
     end(db, first)
@@ -286,7 +286,7 @@ def test_a_run_that_began_before_it_was_merged_could_not_see_it(db: Database) ->
     assert ages(db) == (1, 1, OPEN)
 
 
-def test_what_a_run_at_work_sees_stays_when_another_mends_it(db: Database) -> None:
+def test_open_runs_sighting_survives_anothers_fix(db: Database) -> None:
     leave(db, 1)
     at_work, mending = start(db, 2), start(db, 3, plan=debt_plan())
     see(db, at_work)
@@ -294,7 +294,7 @@ def test_what_a_run_at_work_sees_stays_when_another_mends_it(db: Database) -> No
     assert ages(db) == (1, 1, OPEN)
 
 
-def test_a_resolved_issue_that_comes_back_is_young_again(db: Database) -> None:
+def test_returning_issue_is_young_again(db: Database) -> None:
     for number in (1, 2, 3):
         leave(db, number)
     end(db, start(db, 4, plan=debt_plan()))
@@ -331,7 +331,7 @@ def test_reports_at_the_same_moment_are_all_kept(db: Database) -> None:
     assert ages(db) == (4, 1, DUE)
 
 
-def test_a_run_that_ends_while_others_report_loses_nothing(db: Database) -> None:
+def test_end_during_reports_loses_nothing(db: Database) -> None:
     ids = [leave(db, 1), *(start(db, number) for number in range(2, 9))]
 
     def act(number: int) -> None:

@@ -17,7 +17,7 @@ from app.domain.findings import Recommendation
 from app.domain.plan import Plan
 from app.domain.states import RunState
 from app.domain.strategy import Strategy
-from tests.db.making import NOW, PLAN, finding, planned_run, strategy_of
+from tests.db.sample_rows import NOW, PLAN, finding, planned_run, strategy_of
 
 UNTYPED = re.compile(
     r"model_validate\((run|phase|row|built|audited|waiting)\.(?!\w+\()|(Run|Phase|Tier)State\((run|phase|tier|row)\.|"

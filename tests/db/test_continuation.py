@@ -16,7 +16,7 @@ from app.domain.states import PhaseState, RunState
 from app.domain.status_view import LinkedRun
 from app.queries import run_details, run_view
 from app.runs import api_commands, continuation, transitions
-from tests.db.making import NOW, PLAN, at_once, new_run, posted_run, strategy_of
+from tests.db.sample_rows import NOW, PLAN, at_once, new_run, posted_run, strategy_of
 
 
 def first_of_three(db: Database, run_id: str = "r1", intent: str = "build") -> None:
@@ -60,13 +60,13 @@ def notices(db: Database, run_id: str) -> list[str]:
 
 
 @pytest.mark.parametrize("state", [one for one in RunState if one.terminal and one is not RunState.DONE_SUCCESS])
-def test_nothing_follows_a_run_that_did_not_end_well(db: Database, state: RunState) -> None:
+def test_failed_run_has_no_successor(db: Database, state: RunState) -> None:
     first_of_three(db)
     transitions.end_run(db, "r1", state, "no", NOW)
     assert continuation.create_next(db, "r1", NOW) is None
 
 
-def test_nothing_follows_a_run_that_is_on_or_only_planned(db: Database) -> None:
+def test_open_or_planned_run_has_no_successor(db: Database) -> None:
     first_of_three(db)
     assert continuation.create_next(db, "r1", NOW) is None
     first_of_three(db, "planned", "plan")
@@ -74,7 +74,7 @@ def test_nothing_follows_a_run_that_is_on_or_only_planned(db: Database) -> None:
     assert continuation.create_next(db, "planned", NOW) is None
 
 
-def test_another_run_that_is_on_for_the_issue_goes_first(db: Database) -> None:
+def test_other_open_run_goes_first(db: Database) -> None:
     first_of_three(db)
     succeed(db, "r1")
     run_rows.create(db, new_run("r2"), NOW)
@@ -83,7 +83,7 @@ def test_another_run_that_is_on_for_the_issue_goes_first(db: Database) -> None:
     assert notices(db, "r1") == ["Part 2 of 3 was not started: another run is on for this issue."]
 
 
-def test_a_part_whose_id_was_taken_meanwhile_is_not_begun_and_says_so(db: Database) -> None:
+def test_part_with_taken_id_is_refused(db: Database) -> None:
     first_of_three(db)
     succeed(db, "r1")
     run_rows.create(db, new_run("r1-part-2", issue=8), NOW)
@@ -99,7 +99,7 @@ def test_nothing_is_said_where_no_part_is_missing(db: Database) -> None:
     assert notices(db, "r1") == []
 
 
-def test_a_part_that_is_divided_again_makes_more_parts(db: Database) -> None:
+def test_divided_part_makes_more_parts(db: Database) -> None:
     first_of_three(db)
     succeed(db, "r1")
     continuation.create_next(db, "r1", NOW)
@@ -115,13 +115,13 @@ def test_ids_of_parts_stay_usable(db: Database) -> None:
     assert linked_runs.next_run_id(longest, 1) == "x" * 93 + "-part-2"
 
 
-def test_the_first_runs_id_may_end_like_that_of_a_part() -> None:
+def test_first_id_may_look_like_a_part() -> None:
     assert linked_runs.next_run_id("zz-part-2", 1) == "zz-part-2-part-2"
     assert linked_runs.next_run_id("zz-part-2-part-2", 2) == "zz-part-2-part-3"
 
 
 @given(st.from_regex(r"[a-z][a-z0-9-]{0,90}(-part-[0-9]{1,3})?", fullmatch=True), st.integers(2, 300))
-def test_each_parts_id_is_the_one_that_the_first_run_announced(first: str, parts: int) -> None:
+def test_parts_have_their_announced_ids(first: str, parts: int) -> None:
     announced = [linked_runs.linked_run_id(first, 1, part) for part in range(2, parts + 1)]
     followed = list(itertools.accumulate(range(1, parts), linked_runs.next_run_id, initial=first))[1:]
     assert followed == announced
@@ -138,7 +138,7 @@ def complete(db: Database, run_id: str, *phases: str) -> None:
             api_commands.update_status(db, run_id, phase_id, StatusUpdate(state=state), NOW)
 
 
-def test_the_next_part_of_a_run_without_repository_is_there_with_the_end_of_the_one_before(db: Database) -> None:
+def test_next_part_starts_in_same_transaction(db: Database) -> None:
     posted_run(db, "r1", [["P1", "P2", "P3"]], most=1)
     for run_id, phase_id in (("r1", "P1"), ("r1-part-2", "P2"), ("r1-part-3", "P3")):
         assert run_rows.get(db, run_id).state is RunState.RUN_CREATED
@@ -151,7 +151,7 @@ def test_the_next_part_of_a_run_without_repository_is_there_with_the_end_of_the_
         assert [run.rest_strategies for run in session.scalars(sa.select(Run))] == [[], [], []]
 
 
-def test_a_part_whose_id_is_taken_does_not_hinder_the_end_of_the_one_before(db: Database) -> None:
+def test_taken_part_id_keeps_earlier_end(db: Database) -> None:
     posted_run(db, "r1", [["P1", "P2"]], most=1)
     posted_run(db, "r1-part-2")
     complete(db, "r1", "P1")
@@ -161,7 +161,7 @@ def test_a_part_whose_id_is_taken_does_not_hinder_the_end_of_the_one_before(db: 
     assert continuation.create_next(db, "r1", NOW) is None
 
 
-def test_a_phase_of_a_later_part_is_unknown_and_its_run_is_named(db: Database) -> None:
+def test_phase_of_later_part_names_its_run(db: Database) -> None:
     posted_run(db, "r1", [["P1"], ["P2"], ["P3"]], most=1)
     with pytest.raises(NotFound, match=r"no phase 'P3'; it comes with the run r1-part-3, once .* it has P1"):
         complete(db, "r1", "P3")
@@ -169,7 +169,7 @@ def test_a_phase_of_a_later_part_is_unknown_and_its_run_is_named(db: Database) -
         complete(db, "r1", "P4")
 
 
-def test_a_plan_whose_parts_have_no_free_ids_is_not_begun(db: Database) -> None:
+def test_plan_without_free_part_ids_is_refused(db: Database) -> None:
     posted_run(db, "r1-part-3")
     with pytest.raises(Conflict, match="takes 3 runs, and there is a run r1-part-3 already"):
         posted_run(db, "r1", [["P1", "P2", "P3"]], most=1)
@@ -177,14 +177,14 @@ def test_a_plan_whose_parts_have_no_free_ids_is_not_begun(db: Database) -> None:
     posted_run(db, "r1", [["P1", "P2"]], most=1)
 
 
-def test_a_second_run_on_an_issue_is_refused_by_the_name_of_the_first(db: Database) -> None:
+def test_second_run_is_refused_with_first_name(db: Database) -> None:
     posted_run(db, "r1", issue=7)
     with pytest.raises(Conflict, match="The run r1 is on for the issue acme/widgets#7"):
         posted_run(db, "r2", issue=7)
     posted_run(db, "r3", issue=8)
 
 
-def test_of_two_runs_that_are_started_at_once_one_is_refused(db: Database) -> None:
+def test_one_of_two_parallel_starts_is_refused(db: Database) -> None:
     def start(number: int) -> str:
         try:
             return posted_run(db, f"r{number}", issue=7)

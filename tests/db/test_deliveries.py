@@ -1,4 +1,4 @@
-"""A delivery is stored once, however often and in whatever company it comes."""
+"""A delivery is stored once, alone or in a batch, at every repetition."""
 
 import pytest
 from sqlalchemy.exc import NoResultFound
@@ -6,14 +6,14 @@ from sqlalchemy.exc import NoResultFound
 from app.db import deliveries
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from tests.db.making import NOW, after, at_once
+from tests.db.sample_rows import NOW, after, at_once
 
 
 def delivery(number: int, payload: str = "{}") -> StoredDelivery:
     return StoredDelivery(f"d{number}", "issues", payload)
 
 
-def test_what_is_new_is_told_from_what_is_known(db: Database) -> None:
+def test_new_deliveries_are_separated_from_known(db: Database) -> None:
     assert deliveries.store(db, [delivery(1), delivery(2)], NOW) == {"d1", "d2"}
     assert deliveries.store(db, [delivery(2), delivery(3)], NOW) == {"d3"}
     assert deliveries.store(db, [delivery(1)], NOW) == set()
@@ -30,13 +30,13 @@ def test_the_first_to_come_stays_as_it_is(db: Database) -> None:
     assert deliveries.load(db, "d1") == delivery(1, '{"first": 1}')
 
 
-def test_the_same_batch_from_many_threads_is_stored_once(db: Database) -> None:
+def test_parallel_batches_are_stored_once(db: Database) -> None:
     batch = [delivery(number) for number in range(20)]
     answers = at_once(8, lambda number: deliveries.store(db, batch if number % 2 else batch[::-1], NOW))
     assert sorted(one for answer in answers for one in answer) == sorted(one.id for one in batch)
 
 
-def test_the_oldest_wait_first_and_no_more_than_asked_for(db: Database) -> None:
+def test_oldest_come_first_up_to_limit(db: Database) -> None:
     for number in (3, 1, 2):
         deliveries.store(db, [delivery(number)], after(seconds=number))
     assert deliveries.list_pending(db, 10) == ["d1", "d2", "d3"]

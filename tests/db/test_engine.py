@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from app.db import run_rows
 from app.db.engine import Database, DatabaseUnusable
 from app.db.tables import Base, DeliveryRow, Phase
-from tests.db.making import NOW, at_once, new_run
+from tests.db.sample_rows import NOW, at_once, new_run
 
 
 def differences(db: Database) -> list[object]:
@@ -31,7 +31,7 @@ def test_migrations_make_exactly_the_tables_of_the_models(db: Database) -> None:
     assert tables(db) == {*Base.metadata.tables, "autopack_version"}
 
 
-def test_migrating_again_changes_nothing_and_keeps_what_is_stored(db: Database) -> None:
+def test_second_migration_changes_nothing(db: Database) -> None:
     run_rows.create(db, new_run(), NOW)
     db.migrate()
     assert differences(db) == []
@@ -105,7 +105,7 @@ def test_another_kind_of_database_is_refused_by_name() -> None:
         Database("mysql://u@h/db")
 
 
-def test_a_sqlite_file_is_made_with_its_folder_in_wal_mode(tmp_path: Path) -> None:
+def test_sqlite_file_is_created_in_wal_mode(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "er" / "autopack.db"
     Database(f"sqlite:///{file}").close()
     connection = sqlite3.connect(file)
@@ -115,7 +115,7 @@ def test_a_sqlite_file_is_made_with_its_folder_in_wal_mode(tmp_path: Path) -> No
         connection.close()
 
 
-def test_a_reader_is_not_kept_waiting_by_a_writer(tmp_path: Path) -> None:
+def test_writer_does_not_block_reader(tmp_path: Path) -> None:
     db = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
     db.migrate()
     try:

@@ -24,7 +24,7 @@ from app.domain.strategy import Engine, compile_strategy
 from app.queries import run_details
 from app.runs import api_commands, audits, builder_results, pending_work, phase_moves
 from app.runs.api_commands import RunTarget
-from tests.db.making import NOW, after, at_once
+from tests.db.sample_rows import NOW, after, at_once
 
 PATCH = "--- /dev/null\n+++ b/g.txt\n@@ -0,0 +1 @@\n+hello\n"
 WAYS: dict[PhaseState, tuple[PhaseState, ...]] = {
@@ -120,7 +120,7 @@ def test_a_phase_fails_from_wherever_it_is_open(db: Database, state: PhaseState)
         ),
     ],
 )
-def test_an_audit_leads_from_wherever_the_phase_is_open(
+def test_audit_works_from_every_open_state(
     db: Database, state: PhaseState, verdict: Recommendation, leads: dict[PhaseState, PhaseState]
 ) -> None:
     begin(db)
@@ -129,7 +129,7 @@ def test_an_audit_leads_from_wherever_the_phase_is_open(
 
 
 @pytest.mark.parametrize("state", WAYS)
-def test_a_phase_comes_to_its_gate_from_wherever_it_is_open(db: Database, state: PhaseState) -> None:
+def test_every_open_state_reaches_the_gate(db: Database, state: PhaseState) -> None:
     begin(db)
     bring(db, state)
     assert audits.request_audit(db, "r1", "P1", AuditRequest(), NOW).phase_state is PhaseState.GATE
@@ -138,7 +138,7 @@ def test_a_phase_comes_to_its_gate_from_wherever_it_is_open(db: Database, state:
     assert read.tiers[0].phases[0].awaiting == "audit"
 
 
-def test_a_run_is_led_by_steps_that_its_machine_has(db: Database) -> None:
+def test_run_moves_by_defined_steps(db: Database) -> None:
     begin(db)
     started = len(steps(db))
     for current, target in product(WORKING, WORKING):
@@ -166,7 +166,7 @@ def test_a_step_that_there_is_not_moves_nothing(db: Database) -> None:
     assert card(db).tokens_used == 0
 
 
-def test_a_tier_ends_with_its_last_phase_and_the_run_with_its_last_tier(db: Database) -> None:
+def test_last_phase_ends_tier_and_run(db: Database) -> None:
     begin(db, ("docs",) * 3, tiers=("T1", "T1", "T2"))
     seen: list[tuple[str, list[str]]] = []
     for phase_id in ("P3", "P1", "P2"):
@@ -179,7 +179,7 @@ def test_a_tier_ends_with_its_last_phase_and_the_run_with_its_last_tier(db: Data
     ]
 
 
-def test_the_tokens_of_a_tier_are_capped_where_its_phases_are_not(db: Database) -> None:
+def test_tier_cap_holds_without_phase_caps(db: Database) -> None:
     begin(db)
     with db.writing() as session:
         run = session.get_one(Run, "r1")
@@ -193,7 +193,7 @@ def test_the_tokens_of_a_tier_are_capped_where_its_phases_are_not(db: Database) 
     assert "tier T1: 1,001 of 1,000 tokens used" in (read.failure_reason or "")
 
 
-def test_one_call_that_is_booked_twice_replaces_its_amount(db: Database) -> None:
+def test_second_booking_replaces_the_amount(db: Database) -> None:
     begin(db)
     for amount in (10, 30, 20):
         book(db, amount)
@@ -210,7 +210,7 @@ def test_what_was_never_there_is_unknown(db: Database) -> None:
             api_commands.update_status(db, run_id, phase_id, StatusUpdate(state=PhaseState.EXECUTING), NOW)
 
 
-def test_a_patch_that_cannot_be_used_is_an_issue_and_nothing_else(db: Database) -> None:
+def test_unusable_patch_is_only_an_issue(db: Database) -> None:
     begin(db)
     before = steps(db)
     for misfit in ("", "hunk 1 does not apply"):
@@ -225,7 +225,7 @@ def test_a_patch_that_cannot_be_used_is_an_issue_and_nothing_else(db: Database) 
         assert session.scalars(sa.select(Submission)).all() == []
 
 
-def test_a_newer_result_takes_the_place_of_the_one_at_the_gate(db: Database) -> None:
+def test_newer_result_replaces_the_waiting_one(db: Database) -> None:
     begin(db, ("security_auth_change",))
     assert built(db) is PhaseState.GATE
     assert built(db, builder_attempts=2) is PhaseState.GATE
@@ -235,7 +235,7 @@ def test_a_newer_result_takes_the_place_of_the_one_at_the_gate(db: Database) -> 
     ]
 
 
-def test_a_run_with_a_repository_waits_for_its_workflow(db: Database) -> None:
+def test_repository_run_waits_for_its_workflow(db: Database) -> None:
     begin(db, ("docs",), repository=True)
     result = BuilderResult(run_id="r1", phase_id="P1", status="success", patch_content=PATCH)
     posted = builder_results.post_result(db, "r1", "P1", result, NOW)
@@ -259,7 +259,7 @@ def test_a_late_audit_that_objects_takes_promotion_away(db: Database) -> None:
         assert "late audit of P1" in run.late_objection
 
 
-def test_a_later_audit_that_approves_takes_the_objection_back(db: Database) -> None:
+def test_later_approval_withdraws_the_objection(db: Database) -> None:
     begin(db, ["docs"])
     built(db)
     audited(db, Recommendation.REVISE)
@@ -268,7 +268,7 @@ def test_a_later_audit_that_approves_takes_the_objection_back(db: Database) -> N
     assert run_details.read_run_card(db, "r1").promotion_eligible_to_main
 
 
-def test_an_approval_that_came_before_the_work_is_none(db: Database) -> None:
+def test_early_approval_does_not_count(db: Database) -> None:
     begin(db, ["security_auth_change"])
     audited(db, Recommendation.APPROVE)
     api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.GATE), after(seconds=2))
@@ -276,7 +276,7 @@ def test_an_approval_that_came_before_the_work_is_none(db: Database) -> None:
         api_commands.update_status(db, "r1", "P1", StatusUpdate(state=PhaseState.COMPLETE), after(seconds=3))
 
 
-def test_work_that_something_newer_has_taken_the_place_of_is_left_alone(db: Database) -> None:
+def test_replaced_work_is_ignored(db: Database) -> None:
     begin(db, ["docs"], repository=True)
     built(db)
     first = pending_work.next_work(db, "r1", "P1")

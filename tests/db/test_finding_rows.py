@@ -1,4 +1,4 @@
-"""No problem is silent, none is counted twice, and none gets smaller by being told again."""
+"""No problem is silent, none is counted twice, and none gets smaller by being reported again."""
 
 import pytest
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from app.db.tables import FindingRow, Phase, Run
 from app.domain.api_errors import Conflict
 from app.domain.findings import Finding, Severity
 from app.domain.status_view import FindingView
-from tests.db.making import after, finding, planned_run
+from tests.db.sample_rows import after, finding, planned_run
 
 
 @pytest.fixture
@@ -59,15 +59,13 @@ def test_severity_only_rises(db: Database, run: str) -> None:
 
 
 @pytest.mark.parametrize("order", [(Severity.MINOR, Severity.MAJOR), (Severity.MAJOR, Severity.MINOR)])
-def test_told_twice_in_one_sighting_the_graver_one_holds(
-    db: Database, run: str, order: tuple[Severity, Severity]
-) -> None:
+def test_higher_severity_of_one_sighting_holds(db: Database, run: str, order: tuple[Severity, Severity]) -> None:
     see(db, "audit 1", *(finding(severity=one) for one in order))
     assert only(db).finding.severity is Severity.MAJOR
     assert occurrences(db) == 1
 
 
-def test_the_same_problem_in_two_files_or_phases_is_two_findings(db: Database, run: str) -> None:
+def test_problem_in_two_places_is_two_findings(db: Database, run: str) -> None:
     see(db, "audit 1", finding(), finding(path="b.py"))
     see(db, "audit 1", finding(), phase_id="P2")
     assert len(finding_rows.list_findings(db, "r1")) == 3
@@ -82,7 +80,7 @@ def test_what_is_fixed_is_closed_and_says_how(db: Database, run: str) -> None:
     assert by_key["docs__readme__gap"].open
 
 
-def test_a_resolution_stays_the_first_one_and_in_its_phase(db: Database, run: str) -> None:
+def test_first_resolution_stays(db: Database, run: str) -> None:
     see(db, "audit 1", finding())
     see(db, "audit 1", finding(), phase_id="P2")
     finding_rows.resolve(db, "r1", "P1", [finding().fingerprint], "fixed in 1a2b3c4")
@@ -101,7 +99,7 @@ def test_what_comes_back_is_open_again(db: Database, run: str) -> None:
     assert only(db).resolution == ""
 
 
-def test_the_sighting_before_the_fix_does_not_open_it_again(db: Database, run: str) -> None:
+def test_earlier_sighting_does_not_reopen(db: Database, run: str) -> None:
     see(db, "audit 1", finding())
     finding_rows.resolve(db, "r1", "P1", [finding().fingerprint], "fixed in 1a2b3c4")
     see(db, "audit 1", finding())
@@ -146,7 +144,7 @@ def fill(db: Database, run_id: str, keys: int) -> None:
         )
 
 
-def test_a_run_has_room_for_so_many_distinct_issues(db: Database, run: str) -> None:
+def test_distinct_issues_of_run_are_capped(db: Database, run: str) -> None:
     fill(db, run, finding_rows.MAX_KEYS - 1)
     with db.reading() as session:
         row = session.get_one(Run, run)
@@ -155,7 +153,7 @@ def test_a_run_has_room_for_so_many_distinct_issues(db: Database, run: str) -> N
             finding_rows.check_key_limit(session, row, "docs__new__1", "docs__new__2")
 
 
-def test_in_a_full_run_only_what_it_has_already_is_reported(db: Database, run: str) -> None:
+def test_full_run_accepts_only_known_issues(db: Database, run: str) -> None:
     fill(db, run, finding_rows.MAX_KEYS + 1)  # its own audits are not bounded
     planned_run(db, "r2", issue=8)
     with db.reading() as session:

@@ -12,7 +12,7 @@ from alembic.config import Config
 import app.db
 from app.db.engine import Database
 from app.db.tables import Phase, Submission
-from tests.db.making import NOW
+from tests.db.sample_rows import NOW
 
 RUN = {"run_id": "r1", "repository": "acme/widgets", "engine": "external", "state": "GATE", "token_cap": 1}
 

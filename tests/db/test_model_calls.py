@@ -14,7 +14,7 @@ from app.db.token_sums import read_sums
 from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
 from app.domain.states import RunState
 from app.runs import transitions
-from tests.db.making import NOW, after, at_once, new_run, planned_run
+from tests.db.sample_rows import NOW, after, at_once, new_run, planned_run
 
 
 def reserve(
@@ -46,7 +46,7 @@ def standing(db: Database, run_id: str = "r1") -> tuple[float, int]:
     return cap.used, cap.reserved
 
 
-def test_a_call_is_reserved_and_then_settled_with_what_it_used(db: Database) -> None:
+def test_call_is_reserved_then_settled(db: Database) -> None:
     planned_run(db)
     reserve(db, "c1", 10_000)
     assert standing(db) == (0, 10_000)
@@ -66,7 +66,7 @@ def test_reserving_and_settling_again_changes_nothing(db: Database) -> None:
     assert standing(db) == (101, 0)
 
 
-def test_what_would_cross_the_phases_cap_is_refused_and_not_reserved(db: Database) -> None:
+def test_reservation_over_phase_cap_is_refused(db: Database) -> None:
     planned_run(db)
     reserve(db, "c1", 150_000)
     with pytest.raises(BudgetExhausted, match=r"phase P1: 0 of 200,000 tokens used and 150,000 reserved"):
@@ -76,14 +76,14 @@ def test_what_would_cross_the_phases_cap_is_refused_and_not_reserved(db: Databas
     reserve(db, "c4", 200_000, phase_id="P2")
 
 
-def test_what_a_request_did_not_use_is_free_again(db: Database) -> None:
+def test_unused_reservation_is_released(db: Database) -> None:
     planned_run(db)
     reserve(db, "c1", 200_000)
     model_calls.settle(db, "c1", Usage(input=1_000))
     reserve(db, "c2", 199_000)
 
 
-def test_the_runs_cap_holds_over_all_phases_and_the_planner(db: Database) -> None:
+def test_run_cap_covers_phases_and_planner(db: Database) -> None:
     planned_run(db, tokens=100_000)
     reserve(db, "c0", 30_000, phase_id=None, role=Role.PLANNER)
     reserve(db, "c1", 40_000)
@@ -93,7 +93,7 @@ def test_the_runs_cap_holds_over_all_phases_and_the_planner(db: Database) -> Non
     reserve(db, "c4", 10_000, phase_id="P2")
 
 
-def test_a_phase_that_overran_what_it_reserved_uses_up_its_tier(db: Database) -> None:
+def test_overrun_phase_uses_its_tiers_cap(db: Database) -> None:
     """The provider may report more than was reserved; the tier (three times its two phases) then stops its phases."""
     planned_run(db)
     reserve(db, "c1", 1_000)
@@ -144,7 +144,7 @@ def test_money_adds_up_to_the_cent_and_beyond(db: Database) -> None:
     assert (usage.input, usage.cached, usage.output) == (100, 40, 20)
 
 
-def test_usage_is_told_apart_by_role_and_only_when_settled(db: Database) -> None:
+def test_settled_usage_is_split_by_role(db: Database) -> None:
     planned_run(db)
     reserve(db, "p", 1_000, phase_id=None, role=Role.PLANNER)
     reserve(db, "b", 1_000)
@@ -201,13 +201,13 @@ def test_all_runs_of_an_issue_share_its_cap(db: Database) -> None:
     reserve(db, "c3", 100_000, run_id="r2", phase_id=None, issue_cap=1_000_000)
 
 
-def test_other_issues_and_repositories_have_caps_of_their_own(db: Database) -> None:
+def test_each_issue_has_its_own_cap(db: Database) -> None:
     for run_id, repository, issue in (("a", "acme/one", 7), ("b", "acme/one", 8), ("c", "acme/two", 7)):
         run_rows.create(db, new_run(run_id, repository=repository, issue=issue), NOW)
         reserve(db, f"call-{run_id}", 900_000, run_id=run_id, phase_id=None, issue_cap=1_000_000)
 
 
-def test_runs_of_one_issue_at_once_never_cross_its_cap(db: Database) -> None:
+def test_parallel_runs_keep_the_issue_cap(db: Database) -> None:
     """Each of them has room of its own; only the cap that they share keeps the sum down."""
     for number in range(12):
         run_rows.create(db, new_run(f"r{number}", intent=f"purpose {number}"), NOW)
@@ -233,7 +233,7 @@ def test_the_refusal_names_role_phase_and_try(db: Database) -> None:
     assert pickle.loads(pickle.dumps(refused.value)).exhausted == refused.value.exhausted, "steps are stored"
 
 
-def test_a_request_that_was_cut_off_counts_in_full_when_its_run_ends(db: Database) -> None:
+def test_interrupted_request_counts_in_full(db: Database) -> None:
     planned_run(db)
     spend(db, "r1", 1_000)
     reserve(db, "c1", 30_000)
@@ -243,7 +243,7 @@ def test_a_request_that_was_cut_off_counts_in_full_when_its_run_ends(db: Databas
     assert standing(db) == (31_000, 0)
 
 
-def test_ci_runs_are_counted_once_and_bounded_by_phase_tier_and_run(db: Database) -> None:
+def test_ci_runs_are_counted_and_capped(db: Database) -> None:
     planned_run(db)  # docs: two tries a phase, so the tier of two phases may have four
     for number in (1, 1, 2, 2):
         model_calls.claim_ci_run(db, "r1", "P1", number)

@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 
 
-def test_a_second_one_is_refused_until_the_first_lets_go(url: str) -> None:
+def test_second_claim_waits_for_release(url: str) -> None:
     first, second = Database(url), Database(url)
     try:
         first.claim(0)
@@ -53,7 +53,7 @@ def test_a_killed_process_lets_go(url: str) -> None:
     mine.close()
 
 
-def test_a_claim_that_the_server_ended_is_made_again(url: str) -> None:
+def test_lost_claim_is_claimed_again(url: str) -> None:
     first, second = Database(url), Database(url)
     try:
         first.claim(0)

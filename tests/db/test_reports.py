@@ -21,7 +21,7 @@ from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState, TierState
 from app.queries import backlog_report, budget_report, prometheus_totals, run_metrics
 from app.runs import transitions
-from tests.db.making import NOW, after, finding, new_run, planned_run
+from tests.db.sample_rows import NOW, after, finding, new_run, planned_run
 
 DEFAULTS = default_ruleset().run
 LARGE = 2_000_000_000
@@ -95,14 +95,14 @@ def test_an_empty_database_has_reports_too(db: Database) -> None:
     assert (counted.open_runs, counted.ci_runs, counted.deliveries, counted.oldest_waiting) == (0, 0, 0, None)
 
 
-def test_of_an_unknown_run_there_is_nothing_to_report(db: Database) -> None:
+def test_unknown_run_has_no_report(db: Database) -> None:
     with pytest.raises(NoResultFound):
         run_metrics.tier_metrics(db, "nobody")
     with pytest.raises(NoResultFound):
         run_metrics.read_run_summary(db, "nobody", DEFAULTS)
 
 
-def test_a_run_without_plan_is_reported_with_the_rulesets_caps(db: Database) -> None:
+def test_run_without_plan_shows_ruleset_caps(db: Database) -> None:
     run_rows.create(db, new_run(token_cap=0), NOW)
     total, (run,) = run_metrics.run_metrics(db, DEFAULTS)
     assert (total, run.phase_count, run.tier_count, run.max_phases) == (1, 0, 0, DEFAULTS.phases)
@@ -112,7 +112,7 @@ def test_a_run_without_plan_is_reported_with_the_rulesets_caps(db: Database) -> 
     assert run_metrics.tier_metrics(db, "r1") == []
 
 
-def test_tokens_and_issues_are_summed_at_phase_tier_and_run(db: Database) -> None:
+def test_tokens_and_issues_sum_at_all_levels(db: Database) -> None:
     planned_run(db)
     spend(db, "r1", None, 1_000, Role.PLANNER, cost="0.5")
     spend(db, "r1", "P1", 20_000, cost="0.25")
@@ -149,7 +149,7 @@ def test_calls_under_way_are_not_used_tokens_yet(db: Database) -> None:
     assert run_metrics.run_metrics(db, DEFAULTS)[1][0].tokens_used == 307
 
 
-def test_sums_beyond_an_integer_of_the_database_are_right(db: Database) -> None:
+def test_sums_beyond_database_integers_are_right(db: Database) -> None:
     planned_run(db)
     for _ in range(3):
         spend(db, "r1", None, 2 * LARGE)
@@ -160,7 +160,7 @@ def test_sums_beyond_an_integer_of_the_database_are_right(db: Database) -> None:
     assert prometheus_totals.read_totals(db).roles[Role.BUILDER].usage.input == 3 * LARGE
 
 
-def test_runs_come_newest_first_page_by_page_and_by_state(db: Database) -> None:
+def test_runs_are_paged_newest_first(db: Database) -> None:
     for number in range(5):
         run_rows.create(db, new_run(f"r{number}", issue=number), after(minutes=number))
     transitions.end_run(db, "r3", RunState.DONE_CANCELLED, "cancelled", after(hours=1))
@@ -192,7 +192,7 @@ def test_budget_failures_say_which_cap_and_where(db: Database) -> None:
     assert len(budget_report.budget_analysis(db, DEFAULTS, limit=1).failures) == 1
 
 
-def test_what_spent_most_comes_first_and_audits_are_compared(db: Database) -> None:
+def test_budget_report_is_sorted_by_spending(db: Database) -> None:
     planned_run(db)
     run_rows.update_phase(db, "r1", "P3", {"task_category": "security_auth_change", "complexity": "high"})
     spend(db, "r1", "P1", 100)
@@ -268,7 +268,7 @@ def taken(db: Database) -> ChangedIds:
     return db.changes.take()
 
 
-def test_whatever_writes_a_run_is_noted_once_it_is_committed(db: Database) -> None:
+def test_committed_run_changes_are_recorded(db: Database) -> None:
     planned_run(db)
     planned_run_2 = run_rows.create(db, new_run("r2", issue=9), NOW)
     assert taken(db).runs == {"r1", planned_run_2}
@@ -296,7 +296,7 @@ def test_what_was_rolled_back_is_not_noted(db: Database) -> None:
     assert not taken(db)
 
 
-def test_statements_without_a_condition_and_inserted_rows_are_noted(db: Database) -> None:
+def test_bulk_statements_and_inserts_are_recorded(db: Database) -> None:
     planned_run(db)
     run_rows.create(db, new_run("r2", issue=9), NOW)
     taken(db)
@@ -318,7 +318,7 @@ def test_statements_without_a_condition_and_inserted_rows_are_noted(db: Database
     assert not taken(db), "reading notes nothing"
 
 
-def test_a_page_of_many_runs_takes_as_many_queries_as_of_one(db: Database) -> None:
+def test_page_of_runs_has_constant_queries(db: Database) -> None:
     asked: list[Any] = []
 
     def note(*told: Any) -> None:

@@ -7,7 +7,7 @@ from app.domain.api_requests import StatusUpdate
 from app.domain.states import PhaseState
 from app.queries import run_details
 from app.runs import api_commands
-from tests.db.making import NOW, posted_run
+from tests.db.sample_rows import NOW, posted_run
 
 LARGE = 300
 
@@ -30,7 +30,7 @@ def test_tiers_come_with_their_descriptions_and_phases(db: Database) -> None:
     assert [[phase.phase_id for phase in tier.phases] for tier in tiers] == [["P2", "P1"], ["P3"]]
 
 
-def test_runs_that_are_to_follow_are_named_with_their_phases(db: Database) -> None:
+def test_following_runs_are_named_with_phases(db: Database) -> None:
     posted_run(db, "r1-part-2", [["P1"], ["P2", "P3"], ["P4"]], most=2)
     following = run_details.read_run_card(db, "r1-part-2").linked_runs
     assert [(one.run_id, one.part, one.phase_ids) for one in following] == [
@@ -39,7 +39,7 @@ def test_runs_that_are_to_follow_are_named_with_their_phases(db: Database) -> No
     ]
 
 
-def test_what_is_booked_for_ids_of_the_greatest_length_is_counted(db: Database) -> None:
+def test_bookings_for_longest_ids_are_counted(db: Database) -> None:
     run_id, phase_id = "r" * 100, "p" * 100
     posted_run(db, run_id, [[phase_id]])
     update = StatusUpdate(state=PhaseState.EXECUTING, tokens_used=70)
@@ -47,7 +47,7 @@ def test_what_is_booked_for_ids_of_the_greatest_length_is_counted(db: Database) 
     assert run_details.read_run_card(db, run_id).tokens_used == 70
 
 
-def test_many_tiers_take_little_longer_to_read_than_one(db: Database) -> None:
+def test_many_tiers_need_no_extra_queries(db: Database) -> None:
     phases = [f"P{n}" for n in range(LARGE)]
     posted_run(db, "one", [phases], most=LARGE)
     posted_run(db, "many", [[phase_id] for phase_id in phases], most=LARGE)

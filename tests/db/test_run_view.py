@@ -15,7 +15,7 @@ from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.queries import run_view
 from app.runs import transitions
-from tests.db.making import NOW, after, finding, new_run, planned_run
+from tests.db.sample_rows import NOW, after, finding, new_run, planned_run
 
 SERVER = "https://github.test"
 
@@ -83,7 +83,7 @@ def test_a_finding_that_became_major_counts_as_major(db: Database) -> None:
     assert (first.phases[0].minor_issues, first.phases[0].major_issues) == (0, 1)
 
 
-def test_an_open_run_has_no_blockers_yet_and_a_failed_one_says_why(db: Database) -> None:
+def test_only_failed_run_names_blockers(db: Database) -> None:
     planned_run(db)
     assert run_view.read_run_view(db, "r1", SERVER).promotion_blockers == ()
     transitions.end_run(db, "r1", RunState.DONE_FAILED_ENVIRONMENT, "GitHub is down", NOW)
@@ -92,7 +92,7 @@ def test_an_open_run_has_no_blockers_yet_and_a_failed_one_says_why(db: Database)
     assert "tier T1 (Base) is BLOCKED" in view.promotion_blockers
 
 
-def test_commits_without_ci_block_the_promotion_of_an_ended_run(db: Database) -> None:
+def test_missing_ci_blocks_promotion(db: Database) -> None:
     planned_run(db)
     run_rows.add_notice(db, "r1", "no CI", ci_absent=True)
     run_rows.add_notice(db, "r1", "something else")
@@ -108,6 +108,6 @@ def test_a_merged_run_is_promoted(db: Database) -> None:
     assert run_view.read_run_view(db, "r1", SERVER).promoted
 
 
-def test_there_is_no_picture_of_a_run_that_does_not_exist(db: Database) -> None:
+def test_unknown_run_has_no_view(db: Database) -> None:
     with pytest.raises(NoResultFound):
         run_view.read_run_view(db, "nobody", SERVER)

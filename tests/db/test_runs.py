@@ -11,7 +11,7 @@ from app.domain.plan import Plan
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.queries import run_view
 from app.runs import transitions
-from tests.db.making import NOW, PLAN, after, at_once, new_run, phase, planned_run, strategy_of
+from tests.db.sample_rows import NOW, PLAN, after, at_once, new_run, phase, planned_run, strategy_of
 
 WORK = (
     RunState.RUN_CREATED,
@@ -48,7 +48,7 @@ def history(db: Database, machine: str) -> list[tuple[str, str, str]]:
 # Made once
 
 
-def test_a_run_comes_back_as_it_was_asked_for(db: Database) -> None:
+def test_run_is_stored_as_requested(db: Database) -> None:
     assert run_rows.create(db, new_run(), NOW) == "r1"
     run = run_rows.get(db, "r1")
     assert run.state is RunState.PLAN_BOOTSTRAP
@@ -66,14 +66,14 @@ def test_twenty_threads_asking_at_once_make_one_run(db: Database) -> None:
         assert session.scalar(sa.select(sa.func.count()).select_from(Transition)) == 1
 
 
-def test_while_a_run_is_open_asking_again_finds_it(db: Database) -> None:
+def test_second_request_finds_the_open_run(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
     assert run_rows.create(db, new_run("r2"), NOW) == "r1"
     with pytest.raises(NoResultFound):
         run_rows.get(db, "r2")
 
 
-def test_the_same_run_asked_for_again_after_its_end_is_not_made_anew(db: Database) -> None:
+def test_ended_run_is_not_created_again(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
     transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     assert run_rows.create(db, new_run("r1"), NOW) == "r1"
@@ -99,7 +99,7 @@ def test_other_issues_repositories_and_intents_have_their_own(db: Database) -> N
 # Found again
 
 
-def test_a_run_is_found_by_issue_pull_request_branch_and_head(db: Database) -> None:
+def test_run_is_found_by_every_key(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
     run_rows.update(db, "r1", {"pull_number": 31, "head_sha": "b" * 40})
     repository = "acme/widgets"
@@ -117,7 +117,7 @@ def test_a_run_is_found_by_issue_pull_request_branch_and_head(db: Database) -> N
     assert run_rows.find_run_by_head(db, repository, "c" * 40) is None
 
 
-def test_an_ended_run_is_found_by_its_issue_but_is_not_open(db: Database) -> None:
+def test_ended_run_is_found_by_issue(db: Database) -> None:
     run_rows.create(db, new_run("r1"), NOW)
     run_rows.update(db, "r1", {"head_sha": "b" * 40})
     transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
@@ -140,7 +140,7 @@ def test_plan_and_strategy_are_stored_once_and_whole(db: Database) -> None:
     assert run_rows.get(db, "r1").max_minutes == 120
 
 
-def test_a_phase_that_came_up_later_is_added_once(db: Database) -> None:
+def test_later_phase_is_added_once(db: Database) -> None:
     planned_run(db)
     extra = phase("merge-1", "T2", 3)
     plan = Plan(tiers=PLAN.tiers, phases=(*PLAN.phases, extra))
@@ -160,7 +160,7 @@ def test_a_notice_is_given_once(db: Database) -> None:
 # Moving
 
 
-def test_every_step_is_recorded_with_its_cause_and_time(db: Database) -> None:
+def test_steps_record_cause_and_time(db: Database) -> None:
     planned_run(db)
     transitions.move_run(db, "r1", RunState.PHASE_QUEUEING, "P1 is next", after(minutes=1))
     with db.reading() as session:
@@ -211,7 +211,7 @@ def test_columns_move_with_the_state(db: Database) -> None:
 # Ending
 
 
-def test_a_failing_run_fails_the_phase_at_work_skips_the_rest_and_blocks_its_tiers(db: Database) -> None:
+def test_failing_run_ends_phases_and_tiers(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
     transitions.move_tier(db, "r1", "T1", TierState.RUNNING, "its turn", NOW)
@@ -225,7 +225,7 @@ def test_a_failing_run_fails_the_phase_at_work_skips_the_rest_and_blocks_its_tie
     assert ("P2", "EXECUTING", "FAILED") in history(db, "phase")
 
 
-def test_a_cancelled_run_skips_what_it_had_not_finished(db: Database) -> None:
+def test_cancelled_run_skips_unfinished_phases(db: Database) -> None:
     planned_run(db)
     move(db, *WORK[:3])
     move_phase(db, "P1", PhaseState.EXECUTING, PhaseState.RETRY)
@@ -233,7 +233,7 @@ def test_a_cancelled_run_skips_what_it_had_not_finished(db: Database) -> None:
     assert {states_of(db)[one] for one in ("P1", "P2", "P3")} == {"SKIPPED"}
 
 
-def test_a_clean_run_leaves_its_tiers_as_they_ended(db: Database) -> None:
+def test_clean_run_keeps_tier_states(db: Database) -> None:
     planned_run(db)
     move(db, *WORK)
     for phase_id in ("P1", "P2", "P3"):
@@ -288,7 +288,7 @@ def test_an_ended_run_cannot_be_asked_to_stop(db: Database) -> None:
     assert not transitions.request_stop(db, "r1", RunState.DONE_CANCELLED, "again")
 
 
-def test_after_a_crash_the_open_runs_say_once_that_they_were_resumed(db: Database) -> None:
+def test_resumed_runs_say_so_once(db: Database) -> None:
     planned_run(db)
     run_rows.add_notice(db, "r1", "no CI")
     run_rows.create(db, new_run("r2", issue=8), NOW)
@@ -315,7 +315,7 @@ def test_waiting_is_not_active_work(db: Database) -> None:
     assert run_rows.get(db, "r1").active_minutes(after(minutes=65)) == 15
 
 
-def test_the_time_between_a_crash_and_the_restart_is_not_counted(db: Database) -> None:
+def test_time_between_crash_and_restart_is_free(db: Database) -> None:
     planned_run(db)
     run_rows.create(db, new_run("r2", issue=8), NOW)
     run_rows.update(db, "r1", {"active_since": NOW})

@@ -41,6 +41,7 @@ class Service:
             "HOME": str(folder),
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
             "HOST": "127.0.0.1",
             **environment,
         }
