@@ -22,7 +22,7 @@ SUITABLE = import sqlite3, sys; sys.exit(sys.version_info < (3, 11) or sys.versi
 # Ask for a particular one with `make setup PYTHON=/path/to/python`.
 PYTHON ?= python3 python3.13 python3.12 python3.11
 
-.PHONY: help setup demo serve test test-databases check check-format check-lint check-types check-imports check-dead check-schema format lock clean
+.PHONY: help setup demo serve test test-databases check check-format check-lint check-types check-imports check-dead check-schema check-words format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ test: $(STAMP) ## Run all tests (stories on SQLite, those about order and races 
 test-databases: $(STAMP) ## Run every story on SQLite and on PostgreSQL
 	@$(PYTEST) --all-databases tests/story tests/db
 
-check: check-format check-lint check-types check-imports check-dead check-schema ## Check format, lint, types, room contract, dead code, schemas
+check: check-format check-lint check-types check-imports check-dead check-schema check-words ## Check format, lint, types, room contract, dead code, schemas, words
 
 check-format: $(STAMP)
 	@echo "check: format" && $(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; exit 1; }
@@ -79,6 +79,9 @@ check-dead: $(STAMP)
 
 check-schema: $(STAMP)
 	@echo "check: schemas" && $(BIN)/autopack schema --check
+
+check-words: $(STAMP)
+	@echo "check: words" && $(BIN)/python -m tests.plain_words
 
 format: $(STAMP) ## Format the code and mend what the linter can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -35,7 +35,7 @@ def try_out(
     repo: Annotated[Path, typer.Option(help="A local git repository; its files are not touched.", exists=True)],
     issue: Annotated[Path, typer.Option(help="A Markdown file: `# title`, then the text.", exists=True)],
     model: Annotated[str | None, typer.Option(help="`vendor:name`; by default the ruleset chooses.")] = None,
-    work: Annotated[Path, typer.Option(help="Folder for the trial's state; made anew.")] = Path(".autopack-try"),
+    work: Annotated[Path, typer.Option(help="Folder for the trial's state; made again.")] = Path(".autopack-try"),
 ) -> None:
     """Run Autopack on a local repository, against an embedded GitHub, with real models."""
     from app.trial import Trial
@@ -45,7 +45,7 @@ def try_out(
 
 @cli.command()
 def demo(
-    work: Annotated[Path, typer.Option(help="Folder for the demo's state; made anew.")] = Path(".autopack-demo"),
+    work: Annotated[Path, typer.Option(help="Folder for the demo's state; made again.")] = Path(".autopack-demo"),
     model: Annotated[str | None, typer.Option(help="`vendor:name`; needs a key in the environment.")] = None,
 ) -> None:
     """Run the bundled sample from issue to promotable pull request; recorded answers without a model key."""
@@ -88,7 +88,7 @@ def strategy(
 def schema(
     settings: Annotated[bool, typer.Option("--settings", help="Of .github/autopack.yml, not of a ruleset.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare the published files with the models.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Write the published files anew.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the published files again.")] = False,
 ) -> None:
     """Print the JSON schema of rulesets, or of a repository's settings."""
     from app.config import loader
@@ -119,7 +119,7 @@ def _artifacts() -> None:  # with it, `rebuild` stays a command of its own
 def rebuild(
     run: Annotated[str | None, typer.Option(help="Only the files of this run.")] = None,
 ) -> None:
-    """Write all files anew from the database; the service may be at work meanwhile."""
+    """Write all files again from the database; the service may be at work meanwhile."""
     from sqlalchemy.exc import NoResultFound, SQLAlchemyError
 
     from app.artifacts import writer
@@ -134,7 +134,7 @@ def rebuild(
         sys.exit(f"There is no run {run}")
     except (DatabaseUnusable, SQLAlchemyError, OSError) as trouble:
         sys.exit(f"The files could not be written: {trouble}")
-    print(f"Written anew: the files of {count} run{'' if count == 1 else 's'}, in {settings.autonomous_runs_dir}")
+    print(f"Written again: the files of {count} run{'' if count == 1 else 's'}, in {settings.autonomous_runs_dir}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`autopack strategy`: what a plan would be allowed to spend and how it would be judged, told without running it."""
+"""`autopack strategy`: what a plan would be allowed to spend and how it would be judged, without running it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def options_of(safety: str | None, scope: str | None, amount: str | None) -> Run
 
 
 def dry_run(plan: Path, ruleset: Path | None, settings: Path | None, options: RunOptions) -> DryRun:
-    """Compile a plan. What was asked for outweighs the plan file's `run`, that the settings, and those the ruleset.
+    """Compile a plan. What was requested outweighs the plan file's `run`, that the settings, and those the ruleset.
 
     Raises `BadInput`.
     """
@@ -96,7 +96,7 @@ def _phases(strategy: Strategy, title: str) -> Table:
     for name in ("phase", "category", "tokens", "tries", "CI", "audit", "Builder", "Auditor"):
         table.add_column(name, justify="right" if name == "tokens" else "left", overflow="fold")
     for phase in strategy.phases:
-        when = "beside CI" if phase.auto_apply else "before the push"
+        when = "while CI runs" if phase.auto_apply else "before the push"
         table.add_row(
             escape(phase.phase_id),
             f"{phase.task_category}\n{phase.complexity}{', high risk' if phase.high_risk else ''}",

@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     @field_validator("github_private_key", mode="after")
     @classmethod
     def _key_or_path(cls, value: SecretStr | None) -> SecretStr | None:
-        """A value that is not PEM text is the path of a file that holds it; `\\n` stands for a line break."""
+        """A value that is not PEM text is the path of a file that holds it; `\\n` means a line break."""
         if value is None:
             return None
         text = value.get_secret_value().replace("\\n", "\n")
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     @property
     def data_dir(self) -> Path:
-        """Where mirrors, worktrees and the default database lie: beside the artifacts, which may be deleted."""
+        """The folder of mirrors, worktrees and the default database: outside the artifacts, which may be deleted."""
         return self.autonomous_runs_dir.absolute().parent / ".autopack"
 
     @property

@@ -87,7 +87,7 @@ def test_every_repository_setting_is_documented(key: str) -> None:
     assert key in shown_keys(), f"the README's autopack.yml lacks {key}"
 
 
-def test_the_readmes_repository_settings_are_valid_and_its_blocks_show_the_defaults() -> None:
+def test_readme_settings_are_valid_defaults() -> None:
     shown, rules = parse_settings(settings_example()), default_ruleset()
     assert shown.ci == rules.ci
     assert shown.patch is not None
@@ -109,7 +109,7 @@ def test_every_slash_command_is_documented(command: str) -> None:
     assert f"| `/autopack {command}" in README
 
 
-def test_no_slash_command_is_documented_that_does_not_exist() -> None:
+def test_documented_slash_commands_exist() -> None:
     named = re.findall(
         r"(?<![\w/])/autopack ([a-z]+)", README + "".join(path.read_text(encoding="utf-8") for path in DOCS)
     )
@@ -122,7 +122,7 @@ def test_every_option_of_a_slash_command_is_documented(option: str) -> None:
     assert f"`{option} " in page("settings.md")
 
 
-def test_every_command_and_option_of_the_command_line_is_documented() -> None:
+def test_command_line_is_documented() -> None:
     commands: Mapping[str, Any] = getattr(typer.main.get_command(cli), "commands")  # noqa: B009  of a click group
     assert set(commands) == {"demo", "serve", "try"} | set(re.findall(r"\| `autopack ([a-z]+)", README))
     for name, command in commands.items():
@@ -147,7 +147,7 @@ def test_the_protected_paths_are_listed() -> None:
     assert [glob for glob in ALWAYS_PROTECTED if f"`{glob}`" not in page("security.md")] == []
 
 
-def test_every_tracked_entry_at_the_top_is_in_the_layout() -> None:
+def test_layout_lists_every_top_entry() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     top = {line.partition("/")[0] + ("/" if "/" in line else "") for line in listed.stdout.splitlines()}
     assert {"app/", "README.md"} <= top

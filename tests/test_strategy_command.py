@@ -44,13 +44,13 @@ def compiled(tmp_path: Path, *options: str, plan: str = PLAN) -> list[Strategy]:
     return [Strategy.model_validate(one) for one in json.loads(done.stdout)["runs"]]
 
 
-def test_the_table_says_what_each_phase_tier_and_run_may_spend(tmp_path: Path) -> None:
+def test_table_shows_every_cap(tmp_path: Path) -> None:
     done = strategy(tmp_path)
     assert done.exit_code == 0
     rows = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if line.startswith("│")}
     for said in ("schema_contract_change", "1,000,000", "2 Builder", "strict", "before the push"):
         assert said in rows["P1"]
-    for said in ("docs", "200,000", "2 Builder", "normal", "beside CI"):
+    for said in ("docs", "200,000", "2 Builder", "normal", "while CI runs"):
         assert said in rows["P2"]
     assert "3,000,000" in rows["T1"]
     assert "600,000" in rows["T2"]
@@ -59,7 +59,7 @@ def test_the_table_says_what_each_phase_tier_and_run_may_spend(tmp_path: Path) -
     assert "ages past 3 runs or 2 tiers" in done.stdout
 
 
-def test_without_a_key_every_vendor_is_taken_to_be_there_and_that_is_said(tmp_path: Path) -> None:
+def test_missing_keys_assume_every_vendor(tmp_path: Path) -> None:
     assert "every vendor of the ruleset is taken to be reachable" in strategy(tmp_path).stdout
     (one,) = compiled(tmp_path)
     assert {name.partition(":")[0] for name in one.phases[0].builder.ids} == {"anthropic", "openai", "azure", "local"}
@@ -95,7 +95,7 @@ def test_phase_without_complexity_takes_its_categorys(tmp_path: Path) -> None:
     assert shipped.phases[1].builder != changed.phases[1].builder
 
 
-def test_a_plan_of_several_runs_is_told_run_by_run(tmp_path: Path) -> None:
+def test_plan_of_several_runs_is_listed(tmp_path: Path) -> None:
     first, second = compiled(tmp_path, "--safety", "critical")
     assert [phase.phase_id for phase in (*first.phases, *second.phases)] == ["P1", "P2"]
     assert first.not_clean_fails_run
@@ -104,7 +104,7 @@ def test_a_plan_of_several_runs_is_told_run_by_run(tmp_path: Path) -> None:
     assert "Run 2 of 2" in shown
 
 
-def test_the_body_of_a_start_over_rest_is_governed_as_the_api_would(tmp_path: Path) -> None:
+def test_rest_body_is_governed_like_rest(tmp_path: Path) -> None:
     body: dict[str, Any] = {
         "run": {"run_id": "r", "token_cap": 123_456, "max_duration_minutes": 9},
         "tiers": [{"tier_id": "T1", "tier_index": 0, "name": "Base"}],
@@ -130,9 +130,7 @@ def test_the_body_of_a_start_over_rest_is_governed_as_the_api_would(tmp_path: Pa
         ("plan.yaml", "phases: 3\ntiers: {}\n", "line 1: phases: a list is expected"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_with_its_name_and_line(
-    tmp_path: Path, name: str, text: str, expected: str
-) -> None:
+def test_wrong_file_is_refused_with_line(tmp_path: Path, name: str, text: str, expected: str) -> None:
     done = strategy(tmp_path, plan=text, name=name)
     assert done.exit_code == 2
     assert done.stderr.splitlines()[0].startswith(f"{tmp_path / name}: {expected}")
@@ -140,7 +138,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_name_and_line(
 
 
 @pytest.mark.parametrize("option", ["--settings", "--ruleset"])
-def test_a_settings_or_ruleset_file_that_does_not_fit_is_refused_too(tmp_path: Path, option: str) -> None:
+def test_wrong_settings_or_ruleset_is_refused(tmp_path: Path, option: str) -> None:
     other = tmp_path / "other.yml"
     other.write_text("run:\n  tokns: 5\n", encoding="utf-8")
     done = strategy(tmp_path, option, str(other))
@@ -149,7 +147,7 @@ def test_a_settings_or_ruleset_file_that_does_not_fit_is_refused_too(tmp_path: P
 
 
 @pytest.mark.parametrize("amount", ["0", "999", "lots", "-5", "2000M", "1.5.5M", "1e9"])
-def test_an_amount_of_tokens_that_is_none_is_refused(tmp_path: Path, amount: str) -> None:
+def test_invalid_token_amount_is_refused(tmp_path: Path, amount: str) -> None:
     done = strategy(tmp_path, "--tokens", amount)
     assert done.exit_code == 2
     assert f"--tokens {amount}: give a number from 1k to 1,000M" in done.stderr
@@ -165,7 +163,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     assert strategy(tmp_path, "--safety", "extreme").exit_code == 2
 
 
-def test_the_strategy_of_a_plan_needs_no_client_of_a_model(tmp_path: Path) -> None:
+def test_strategy_needs_no_model_client(tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text(PLAN, encoding="utf-8")
     program = (
@@ -184,9 +182,7 @@ def test_the_schemas_are_printed(tmp_path: Path) -> None:
         assert (done.exit_code, done.stdout) == (0, (FOLDER / name).read_text(encoding="utf-8"))
 
 
-def test_schemas_that_are_out_of_date_are_found_and_written_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outdated_schemas_are_found_and_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.config.loader.FOLDER", tmp_path)
     assert CliRunner().invoke(cli, ["schema", "--check"]).exit_code == 1
     assert CliRunner().invoke(cli, ["schema", "--write"]).exit_code == 0

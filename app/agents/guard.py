@@ -133,7 +133,7 @@ class Guard(AbstractCapability[Any]):
     ) -> ModelResponse:
         deps: Guarded = ctx.deps
         failure = failure_of(error)
-        # Nobody knows how far the answer had come that timed out or could not be used: it counts as if it were whole.
+        # No one knows how far the answer had come that timed out or could not be used: it counts as if it were whole.
         billed = self._open[1] if self._open and failure in {None, ModelFailure.TIMEOUT} else None
         await self._settle(
             deps, Usage(input=billed.input_tokens_estimate, output=billed.max_output_tokens) if billed else Usage()

@@ -33,8 +33,8 @@ class RequestLimits(Frozen):
 class TimeLimitedModel(WrapperModel):
     """A model whose request ends in time, retries and slowly arriving replies included, and whose replies are Unicode.
 
-    The bound lies inside the workflow's step, so that a timeout is recorded there and replay sees it again;
-    pydantic-ai's `request_timeout` lies around the step.
+    The bound is inside the workflow's step, so that a timeout is recorded there and replay sees it again;
+    pydantic-ai's `request_timeout` is around the step.
     """
 
     @override
@@ -101,7 +101,7 @@ def request_timeout_seconds() -> float:
 def build(model_id: str, access: ModelAccess, limits: RequestLimits) -> Model:
     """Make the model named `vendor:name`. Raises `ModelFailed` for a vendor that is unknown or has no key.
 
-    The first call imports the vendors' clients, which takes seconds: call it beside the event loop.
+    The first call imports the vendors' clients, which takes seconds: call it off the event loop.
     """
     vendor, _, name = model_id.partition(":")
     if vendor not in REQUIRED_VARIABLES or not name:
@@ -128,7 +128,7 @@ async def resolve(_: object, model_id: str) -> Model:
 
 
 async def close() -> None:
-    """Close the connections of the models built on the running event loop; a later request builds them anew."""
+    """Close the connections of the models built on the running event loop; a later request builds them again."""
     for model in _process.built.pop(asyncio.get_running_loop(), {}).values():
         from app.agents import vendors
 

@@ -8,7 +8,7 @@ from app.domain.plan import AuditorProfile, PlannedPhase
 
 
 class IssueText(Frozen):
-    """The GitHub issue that asked for the run; for a run without one, the request as text."""
+    """The GitHub issue that requested the run; for a run without one, the request as text."""
 
     number: int | None = None
     title: str

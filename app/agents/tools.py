@@ -66,7 +66,7 @@ def _worktree(ctx: RunContext[AgentDeps]) -> Worktree:
 def answering(
     tool: Callable[Concatenate[RunContext[AgentDeps], P], Awaitable[str]],
 ) -> Callable[Concatenate[RunContext[AgentDeps], P], Awaitable[str]]:
-    """Turn whatever a tool raises into an answer for the model, but what governs the run or the conversation."""
+    """Answer an exception of a tool to the model, unless it governs the run or the conversation."""
 
     @wraps(tool)
     async def guarded(ctx: RunContext[AgentDeps], *args: P.args, **kwargs: P.kwargs) -> str:

@@ -20,12 +20,12 @@ _UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active 
 
 
 def tier_path(tier: TierSummary) -> str:
-    """Where the tier's page lies in the run's folder."""
+    """Path of the tier's page in the run's folder."""
     return f"tiers/tier_{tier.tier_index}_{tier.tier_id}.md"
 
 
 def phase_path(phase: PhaseMetrics) -> str:
-    """Where the phase's page lies in the run's folder."""
+    """Path of the phase's page in the run's folder."""
     return f"phases/phase_{phase.phase_index}_{phase.phase_id}.md"
 
 
@@ -80,7 +80,7 @@ def tier_page(archive: RunArchive, tier: TierSummary) -> str:
 
 
 def phase_page(archive: RunArchive, phase: PhaseMetrics) -> str:
-    """One phase: what it was to do, how it went, what was found."""
+    """One phase: its task, its attempts and its findings."""
     spec = next((one for one in archive.plan.phases if one.phase_id == phase.phase_id), None) if archive.plan else None
     shown = next((one for tier in archive.view.tiers for one in tier.phases if one.phase_id == phase.phase_id), None)
     caps = [cap for cap in archive.summary.budgets.caps if cap.scope is Scope.PHASE and cap.name == phase.phase_id]
@@ -108,7 +108,7 @@ def phase_page(archive: RunArchive, phase: PhaseMetrics) -> str:
 
 
 def incident_page(archive: RunArchive, files: Sequence[str]) -> str:
-    """What failed and what to do; `files` lie beside it."""
+    """What failed and what to do; `files` are in the same folder."""
     still_open = [one for one in archive.view.findings if one.open]
     spent = [cap for cap in archive.summary.budgets.caps if cap.limit > 0 and cap.utilization >= 1]
     return _page(
@@ -122,7 +122,7 @@ def incident_page(archive: RunArchive, files: Sequence[str]) -> str:
         _findings(still_open),
         "## The end of the failing log" if archive.last_log.strip() else "",
         fence(archive.last_log, "text", 12_000) if archive.last_log.strip() else "",
-        "## Files beside this one",
+        "## Files in this folder",
         bullets((code(name) for name in files), MAX_DOCUMENT),
     )
 
@@ -151,7 +151,7 @@ def _facts(archive: RunArchive) -> str:
     return _rows(
         ("Project", code(summary.project_id)),
         ("Issue", _link(archive, f"#{summary.issue_number}", f"issues/{summary.issue_number}") if on_github else ""),
-        ("Asked for", f"{inline(view.issue_title, 400)} by {code(view.requester)}" if view.requester else ""),
+        ("Requested", f"{inline(view.issue_title, 400)} by {code(view.requester)}" if view.requester else ""),
         (
             "Pull request",
             _link(archive, f"#{view.pull_number}", f"pull/{view.pull_number}") if view.pull_number else "",
@@ -264,7 +264,7 @@ def _promotion(archive: RunArchive) -> str:
 
 def _origin(spec: PlannedPhase) -> tuple[str, ...]:
     return (
-        "## What it is to do",
+        "## Task",
         inline(spec.description, 8_000),
         "Done when:" if spec.acceptance_criteria else "",
         bullets((inline(one, 1_000) for one in spec.acceptance_criteria), MAX_DOCUMENT),

@@ -1,4 +1,4 @@
-"""Which files a run and the projects have, and what stands in them: pure functions of what the database says."""
+"""Paths and contents of the files of a run and of the projects: pure functions of what the database says."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def _patches(archive: RunArchive) -> Iterator[tuple[str, PostedPatch]]:
 
 
 def _incident(archive: RunArchive) -> Iterator[tuple[str, str]]:
-    """What lies beside the incident's page."""
+    """The files in the folder of the incident's page."""
     still_open = [one.model_dump(mode="json") for one in archive.view.findings if one.open]
     yield "findings.json", as_json(still_open)
     exhausted = archive.view.exhausted.model_dump(mode="json") if archive.view.exhausted else None

@@ -82,7 +82,7 @@ class PlanFile(Frozen):
 
     @property
     def engine(self) -> Engine:
-        """A run over REST is built by whoever posts results, unless it says otherwise."""
+        """A run over REST is built by the client that posts results, unless the request names Autopack."""
         return self.run.builder if self.run else Engine.AUTOPACK
 
     @property
@@ -109,10 +109,10 @@ def _check_ids(file: PlanFile) -> Iterator[tuple[Location, str]]:
 
 
 def schema_text(name: str) -> str:
-    """The JSON schema as the file of this name in `rulesets/` is to hold it."""
+    """The JSON schema that the file of this name in `rulesets/` must hold."""
     schema = SCHEMAS[name].model_json_schema()
     if name == "schema.json":
-        schema["required"].remove("models")  # they stand in a file of their own
+        schema["required"].remove("models")  # they have a file of their own
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without_null_defaults(schema)}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
@@ -124,7 +124,7 @@ def outdated_schemas() -> list[Path]:
 
 
 def publish_schemas() -> None:
-    """Write the published schemas anew."""
+    """Write the published schemas again."""
     for name in SCHEMAS:
         (FOLDER / name).write_text(schema_text(name), encoding="utf-8")
 

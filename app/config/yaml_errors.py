@@ -1,4 +1,4 @@
-"""Files that people write, read into models; what does not fit is told with its line and what was probably meant."""
+"""Files that people write, read into models; errors name the line and the name that was probably meant."""
 
 import json
 import re
@@ -172,7 +172,7 @@ def _duplicate_key(node: Any) -> Iterator[tuple[int, str]]:
     waiting, seen = [node], set[int]()
     while waiting:
         one = waiting.pop()
-        if id(one) in seen:  # an alias: what it stands for was looked at
+        if id(one) in seen:  # an alias of a value that was checked
             continue
         seen.add(id(one))
         if isinstance(one, yaml.SequenceNode):

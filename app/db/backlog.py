@@ -35,7 +35,7 @@ def list_entries(session: Session, project_id: str) -> tuple[BacklogEntry, ...]:
 def list_page(
     session: Session, project_id: str, status: BacklogStatus | None, limit: int, offset: int = 0
 ) -> tuple[int, tuple[BacklogEntry, ...]]:
-    """How many issues (that stand so, if `status` is given) the project has, and a page of them, by key."""
+    """The number of issues of the project (with `status`, if given), and a page of them, by key."""
     which = (Backlog.project_id == project_id, sa.true() if status is None else Backlog.status == status)
     total = session.scalar(sa.select(sa.func.count()).select_from(Backlog).where(*which)) or 0
     query = sa.select(Backlog).where(*which).order_by(Backlog.issue_key).limit(limit).offset(offset)
@@ -73,7 +73,7 @@ def record_sightings(
 
 
 def close_run_in_backlog(session: Session, run: Run) -> None:
-    """The run has ended: take back its sightings of what it mended itself, and resolve what it mended of earlier runs.
+    """The run has ended: take back its sightings of what it fixed itself, and resolve what it fixed of earlier runs.
 
     Only a run that succeeded resolves what others left.
     """
@@ -145,7 +145,7 @@ def _record_sighting(
 
 
 def _cleanup_phase_ids(run: Run, key: str) -> list[str]:
-    """The phases of the run, and of those that are to follow it, that are there to mend the issue."""
+    """The phases of the run, and of those that follow it, that are there to fix the issue."""
     plans = [*([run.plan] if run.plan else []), *run.rest]
     return [phase.phase_id for plan in plans for phase in plan.phases if key in phase.mends]
 
@@ -231,6 +231,6 @@ def _reachable(earlier: Run, run: Run) -> bool:
 
 
 def _open_run_ids(session: Session, run: Run) -> frozenset[str]:
-    """Runs of the project that have not ended: what they see they may have seen after it was mended."""
+    """Runs of the project that have not ended: what they see they may have seen after it was fixed."""
     query = sa.select(Run.run_id).where(Run.project_id == run.project_id, Run.completed_at.is_(None))
     return frozenset(session.scalars(query)) - {run.run_id}

@@ -1,4 +1,4 @@
-"""All caps of a run, of its phases, tiers and issue: tokens, CI runs and minutes, and what stands against each."""
+"""All caps of a run, of its phases, tiers and issue: tokens, CI runs and minutes, and what is used of each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -60,7 +60,7 @@ def _work_caps(
 
 
 def _issue_caps(session: Session, run: Run, limit: int | None) -> tuple[Cap, ...]:
-    """The cap of the issue over its whole life; none for a run that no issue asked for."""
+    """The cap of the issue over its whole life; none for a run without an issue."""
     if limit is None or not run.repository or not run.issue_number:
         return ()
     of_issue = sa.select(Run.run_id).where(Run.repository == run.repository, Run.issue_number == run.issue_number)

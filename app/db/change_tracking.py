@@ -1,4 +1,4 @@
-"""Which runs and projects were written: noted while a transaction writes, told once it has been committed."""
+"""Which runs and projects were written: recorded while a transaction writes, reported after its commit."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -87,7 +87,7 @@ def _affected_values(session: Session, table: Any, column: str, where: sa.Column
 def _inserted_values(state: ORMExecuteState, table: Any, column: str) -> list[str]:
     """The values of a column in the rows that an INSERT is given.
 
-    Raises `TypeError` when rows of a run stand in the statement's own text, where they cannot be read.
+    Raises `TypeError` when the statement's own text holds rows of a run, which cannot be read there.
     """
     given = state.parameters
     if given is None and column == "run_id" and column in table.c:

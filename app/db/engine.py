@@ -1,7 +1,7 @@
 """The database: one engine per process, sessions for reading and for writing, and migrations at start.
 
 SQLite runs in WAL mode with one writer: a writing session takes the write lock when it begins, so that a transaction
-never fails half-way for want of it. A killed process loses nothing. Against power loss, only deliveries are forced to
+never fails half-way for lack of it. A killed process loses nothing. Against power loss, only deliveries are forced to
 the disk at once: they are acknowledged, while everything else is done again from the last state that is there.
 PostgreSQL needs none of this.
 """

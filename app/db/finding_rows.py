@@ -105,7 +105,7 @@ def resolve_sources(session: Session, run: Run, phase: Phase, sources: Collectio
 
 
 def resolve_cleaned_up(session: Session, phase: Phase) -> None:
-    """The phase is complete: close what others of the run found of the issues it was to mend, unless it did too."""
+    """The phase is complete: close the findings of other phases on the issues that it fixes."""
     run = session.get_one(Run, phase.run_id)
     spec = run.planned_phase(phase.phase_id)
     if spec is None or not spec.mends:
@@ -114,7 +114,7 @@ def resolve_cleaned_up(session: Session, phase: Phase) -> None:
         FindingRow.run_id == run.run_id, FindingRow.phase_id == phase.phase_id, FindingRow.open
     )
     mended = set(spec.mends) - set(session.scalars(own))
-    _close(session, run.run_id, FindingRow.issue_key.in_(mended), how=f"mended by {phase.phase_id}")
+    _close(session, run.run_id, FindingRow.issue_key.in_(mended), how=f"fixed by {phase.phase_id}")
 
 
 def list_findings(db: Database, run_id: str) -> tuple[FindingView, ...]:

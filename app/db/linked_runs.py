@@ -18,7 +18,7 @@ def next_run_id(run_id: str, part: int) -> str:
 def linked_run_id(run_id: str, part: int, other: int) -> str:
     """The id of the run that does the part `other` of the plan of which this run does `part`.
 
-    Derived from the first run's id, whatever that ends with: only a later run's own suffix is taken off.
+    Derived from the first run's id; only a later run's own suffix is removed.
     """
     root = run_id.removesuffix(f"-part-{part}") if part > 1 else run_id
     suffix = f"-part-{other}"
@@ -26,12 +26,12 @@ def linked_run_id(run_id: str, part: int, other: int) -> str:
 
 
 def following_run_ids(run: Run) -> list[str]:
-    """The ids of the runs that are to follow this one, in order."""
+    """The ids of the runs that follow this one, in order."""
     return [linked_run_id(run.run_id, run.part, run.part + number) for number in range(1, len(run.rest) + 1)]
 
 
 def following_run_with_phase(run: Run, phase_id: str) -> str | None:
-    """The id of the run, of those that are to follow this one, that has the phase."""
+    """The id of the run, of those that follow this one, that has the phase."""
     parts = zip(following_run_ids(run), run.rest, strict=True)
     return next((following for following, plan in parts if phase_id in plan.phase_ids), None)
 

@@ -26,7 +26,7 @@ class ProcessLock(Protocol):
 
 
 class FileProcessLock:
-    """SQLite: a lock on a file beside the database. The file stays; only the lock on it counts."""
+    """SQLite: a lock on a file next to the database. The file stays; only the lock on it counts."""
 
     def __init__(self, path: Path) -> None:
         self._lock = FileLock(path, timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)

@@ -19,7 +19,7 @@ from app.domain.strategy import Engine, RunOptions, Strategy
 
 
 class NewRun(Frozen):
-    """What is known when a run is asked for."""
+    """What is known when a run is requested."""
 
     run_id: str
     repository: str
@@ -48,12 +48,12 @@ class RunRow(Frozen):
     plan: Plan | None
     strategy: Strategy | None
     rest: tuple[Plan, ...]
-    """The plans of the runs that are to follow this one."""
+    """The plans of the runs that follow this one."""
     repository: str
     """Empty for a run without one; then there is no installation either."""
     installation_id: int
     issue_number: int
-    """0 for a run that no issue asked for."""
+    """0 for a run without an issue."""
     issue_title: str
     intent: str
     requester: str
@@ -63,7 +63,7 @@ class RunRow(Frozen):
     state: RunState
     base_branch: str
     target_branch: str
-    """Where the work is to land in the end: the base, also of the run that this one follows."""
+    """The branch that the work will be merged into: the base, also of the run that this one follows."""
     base_sha: str | None
     head_sha: str | None
     pull_number: int | None
@@ -118,7 +118,7 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
                 new.run_id,
                 "",
                 RunState.PLAN_BOOTSTRAP,
-                f"asked for by {new.requester}",
+                f"requested by {new.requester}",
                 now,
             )
     except IntegrityError:
@@ -137,7 +137,7 @@ def get(db: Database, run_id: str) -> RunRow:
 
 
 def list_unannounced_runs(db: Database) -> list[RunRow]:
-    """All runs whose end has not been told in full, oldest first; the open ones among them."""
+    """All runs whose end is not fully published, oldest first; the open ones among them."""
     with db.reading() as session:
         query = sa.select(Run).where(Run.told_at.is_(None)).order_by(Run.created_at)
         return [RunRow.model_validate(row) for row in session.scalars(query)]

@@ -67,7 +67,7 @@ class Run(Base):
     part: Mapped[int] = mapped_column(default=1)
     parts: Mapped[int] = mapped_column(default=1)
     rest: Mapped[list[Plan]] = mapped_column(PydanticJson(list[Plan]), default=list)
-    """The plans of the runs that are to follow this one, in order."""
+    """The plans of the runs that follow this one, in order."""
     rest_strategies: Mapped[list[Strategy]] = mapped_column(PydanticJson(list[Strategy]), default=list)
     """Their strategies, where they are frozen already: for runs without a repository, until the next one has them."""
     repository: Mapped[str | None] = mapped_column(String(200))
@@ -87,7 +87,7 @@ class Run(Base):
     strategy: Mapped[Strategy | None] = mapped_column(PydanticJson(Strategy))
     base_branch: Mapped[str] = mapped_column(String(255), default="")
     target_branch: Mapped[str] = mapped_column(String(255), default="")
-    """Where the work is to land in the end, and whose settings govern: the base, also of the run that this follows."""
+    """The branch that the work will be merged into; its settings govern. For a linked run too."""
     base_sha: Mapped[str | None] = mapped_column(String(64))
     head_sha: Mapped[str | None] = mapped_column(String(64))
     pull_number: Mapped[int | None]
@@ -108,7 +108,7 @@ class Run(Base):
     exhausted: Mapped[Exhausted | None] = mapped_column(PydanticJson(Exhausted))
     """The cap that ended it."""
     merge_ci_runs: Mapped[int] = mapped_column(default=0)
-    """CI runs of merges with the base, beside those of its phases."""
+    """CI runs of merges with the base, in addition to those of its phases."""
     active_seconds: Mapped[float] = mapped_column(default=0.0)
     active_since: Mapped[datetime | None]
     max_minutes: Mapped[float | None]
@@ -253,9 +253,9 @@ class Sighting(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), primary_key=True)
     tiers: Mapped[list[str]]
     left_open: Mapped[bool] = mapped_column(default=True)
-    """False once the run itself mended it, or a later one did: then it does not count any more."""
+    """False once the run itself fixed it, or a later one did: then it does not count any more."""
     aged_before: Mapped[bool] = mapped_column(default=False)
-    """Earlier runs had left it past the aging threshold, and the run has no phase that is yet to mend it."""
+    """Earlier runs had left it past the aging threshold, and the run has no phase that is yet to fix it."""
     aged: Mapped[bool] = mapped_column(default=False)
     """It needs one, this sighting included."""
 

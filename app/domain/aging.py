@@ -11,7 +11,7 @@ from app.domain.frozen import Frozen
 class BacklogStatus(StrEnum):
     OPEN = "open"
     NEEDS_CLEANUP = "needs_cleanup"
-    """Aged past the threshold: it counts as major, and the next run of the project gets a phase that mends it."""
+    """Aged past the threshold: it counts as major, and the next run of the project gets a phase that fixes it."""
     RESOLVED = "resolved"
 
 
@@ -47,7 +47,7 @@ class AgingThresholds(Frozen):
 
 
 class SightingFacts(Frozen):
-    """That a run saw an issue in these tiers; `left_open` until that run, or a later one, mended it."""
+    """That a run saw an issue in these tiers; `left_open` until that run, or a later one, fixed it."""
 
     run_id: str
     tiers: tuple[str, ...]
@@ -96,7 +96,7 @@ class FindingPlace(Frozen):
 
 
 class CompletedPhase(Frozen):
-    """A phase that a run brought to its end, with what it was to mend and the files that its commits changed."""
+    """A phase that a run completed, with the issues that it should fix and the files that its commits changed."""
 
     tier_id: str
     task_category: str
@@ -110,9 +110,9 @@ def resolved_by(
     """Whether a run that succeeded, and does not leave the issue open itself, has resolved it.
 
     `left` are the findings that earlier runs left, `mended` the fingerprints of those that this run saw and closed. It
-    has, if one of its phases was there to mend the issue, or if it touched every finding that is left: it closed that
+    has, if one of its phases was there to fix the issue, or if it touched every finding that is left: it closed that
     very finding, or completed a phase of the same category that changed the finding's file, or, where no file is known,
-    one of the same category in the same tier. Whatever it could not have seen stays open.
+    one of the same category in the same tier. What it could not have seen stays open.
     """
     if any(key in phase.mends for phase in completed):
         return True

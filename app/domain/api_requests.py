@@ -201,7 +201,7 @@ class StatusUpdate(Body):
     state: PhaseState
     builder_attempts: Annotated[int, Field(ge=0, le=1000), BeforeValidator(_number)] | None = None
     tokens_used: Count | None = None
-    """All tokens of the phase that are reported this way; beside those of results and audits."""
+    """All tokens of the phase that are reported this way, in addition to those of results and audits."""
     minor_issues_count: IssueCount | None = None
     major_issues_count: IssueCount | None = None
 
@@ -302,7 +302,7 @@ class BuilderResult(Body):
 
 
 class AuditRequest(Body):
-    """Whose audit is asked for, and what it should look at."""
+    """Whose audit is requested, and what it should look at."""
 
     model_config = example(
         phase_id="P1.1", run_id="run-001", tier_id="T1", review_focus="security", auditor_profile="schema_review"

@@ -10,7 +10,7 @@ from app.domain.states import PhaseState
 class _Receipt(Frozen):
     message: str
     phase_state: PhaseState
-    """Where the phase stands after its gate."""
+    """The phase's status after its gate."""
 
 
 class BuilderReceipt(_Receipt):
@@ -53,7 +53,7 @@ class AuditRequestReceipt(_Receipt):
         json_schema_extra={
             "examples": [
                 {
-                    "message": "An audit of P1.1 is asked for; post it to auditor_result",
+                    "message": "An audit of P1.1 is requested; post it to auditor_result",
                     "review_focus": "general",
                     "auditor_profile": "security_review",
                     "phase_state": "GATE",

@@ -102,7 +102,7 @@ class RunCard(Frozen):
     parts: int
     follows: str | None
     linked_runs: list[FollowingRun]
-    """The runs that are to follow this one."""
+    """The runs that follow this one."""
     strategy: dict[str, Any] | None
     """The frozen rules of the run; null until there is a plan."""
     tiers: list[TierCard]

@@ -68,7 +68,7 @@ class Usage(Frozen):
 
 
 class Cap(Frozen):
-    """One cap and what stands against it: what is used, and what is reserved for requests under way."""
+    """One cap and what counts towards it: what is used, and what is reserved for requests under way."""
 
     scope: Scope
     name: str
@@ -117,7 +117,7 @@ class Exhausted(Frozen):
     used: int | float
     reserved: int = 0
     needs: int
-    """What was asked for on top; 0 where the cap was full already."""
+    """What was requested on top; 0 where the cap was full already."""
     role: Role | None = None
     phase_id: str | None = None
     attempt: int | None = None
@@ -139,7 +139,7 @@ class Exhausted(Frozen):
 
 
 class BudgetExhausted(Exception):
-    """What was to be spent next could not fit under a cap, so it was not: no request was sent, nothing was pushed."""
+    """The next expense does not fit under a cap: no request was sent, nothing was pushed."""
 
     def __init__(self, exhausted: Exhausted) -> None:
         super().__init__(exhausted)

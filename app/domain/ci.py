@@ -59,7 +59,7 @@ class CiWait(Frozen):
     """From then on, zero runs in a repository without workflows means that it has no CI."""
     deadline_seconds: float
     workflows_present: bool
-    """Whether the head tree holds workflow files, so that runs are to be expected."""
+    """Whether the head tree holds workflow files, so that workflow runs are expected."""
 
 
 PASSING = frozenset({"success", "neutral", "skipped"})
@@ -104,7 +104,7 @@ def workflow_runs_to_rerun(facts: CiFacts, verdict: CiVerdict) -> dict[int, int]
 
 
 def what_ci_waits_for(facts: CiFacts, seen_attempts: Mapping[int, int]) -> CiFacts:
-    """The facts while a run that was asked for again may still show its earlier attempt: it counts as queued."""
+    """The facts while a run that was requested again may still show its earlier attempt: it counts as queued."""
     stale = {c.id for c in facts.checks if c.source == "workflow_run" and c.attempt <= seen_attempts.get(c.id, 0)}
     checks = tuple(
         c.model_copy(update={"status": "queued", "conclusion": None}) if c.workflow_run_id in stale else c

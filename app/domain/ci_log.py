@@ -1,4 +1,4 @@
-"""CI logs, trimmed to the failure: what the Builder's next try needs and no more."""
+"""CI logs, trimmed to the failure: only what the Builder's next try needs."""
 
 import re
 

@@ -23,7 +23,7 @@ MEANINGS: Mapping[CommandName, str] = {
         "start a run for this issue; `--safety critical`, `--scope single_tier`, `--tokens 2M`, `--model NAME`"
     ),
     CommandName.PLAN: "post the plan and build nothing",
-    CommandName.STATUS: "say where the run stands",
+    CommandName.STATUS: "show the run's status",
     CommandName.CANCEL: "end the run; its branch stays",
     CommandName.HELP: "this list",
 }

@@ -35,13 +35,13 @@ class IssueRecord(Frozen):
     first_seen_run: str
     run_id: str
     aged_before: bool = False
-    """Earlier runs had left it past the aging threshold, and the run has no phase that is yet to mend it."""
+    """Earlier runs had left it past the aging threshold, and the run has no phase that is yet to fix it."""
     aged: bool = False
     """It is past the aging threshold, this run's sighting included."""
 
     @property
     def counts_as(self) -> Severity:
-        """How the run is judged for it. What only came of age in this very run is still what it was; a failure that
+        """The severity for judging the run. An issue that ages in this very run keeps its severity; a failure that
         was expected is never major."""
         if self.expected_fail:
             return Severity.MINOR
@@ -49,7 +49,7 @@ class IssueRecord(Frozen):
 
     @property
     def effective_severity(self) -> Severity:
-        """How grave it is to the project by now."""
+        """Its severity for the project, which age raises."""
         return Severity.MAJOR if self.aged else self.severity
 
 
@@ -82,7 +82,7 @@ class PhaseIssues(Frozen):
 
 
 class IndexEntry(Frozen):
-    """An issue of a run, by its key; open or mended."""
+    """An issue of a run, by its key; open or fixed."""
 
     category: str
     severity: Severity

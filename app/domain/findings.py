@@ -131,7 +131,7 @@ class BuilderAnswer(Frozen):
 
 
 def slug(text: str) -> str:
-    """Lower-case words joined by `_`, at most 60 characters. What has no such word is told apart by a hash."""
+    """Lower-case words joined by `_`, at most 60 characters. Text without such a word gets a hash."""
     words = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60].rstrip("_")
     if words or not text.strip():
         return words or "unnamed"

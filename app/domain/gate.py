@@ -142,7 +142,7 @@ def after_audit(
         note = f"audit {number} asks for changes: {review[:200]}"
         if rejections <= rules.auditor_tries:
             return NextStep(move=Move.BUILD, note=note)
-        times = f"the Auditor asked for changes {rejections} times, {rules.auditor_tries} are allowed"
+        times = f"the Auditor requested changes {rejections} times, {rules.auditor_tries} are allowed"
         return NextStep(move=Move.FAIL, note=f"{times}; at last: {note}")
     if state is PhaseState.GATE and not rules.pushes:
         return NextStep(move=Move.COMPLETE, note=f"audit {number} approved")

@@ -98,7 +98,7 @@ class PhaseMetrics(Report):
 
 
 class CapUse(Report):
-    """One cap of a run and what stands against it."""
+    """One cap of a run and what counts towards it."""
 
     scope: Scope = Field(examples=[Scope.TIER])
     name: str = Field(examples=["T1"])
@@ -137,7 +137,7 @@ class RunIssues(Report):
     major_count: int = Field(examples=[0])
     max_minor_total: int = Field(examples=[27])
     distinct_issues: int = Field(examples=[4])
-    """Mended ones included."""
+    """Fixed ones included."""
 
 
 class TierSummary(Report):
@@ -261,7 +261,7 @@ class AgingIssue(Report):
     category: str = Field(examples=["test_failure"])
     base_severity: Severity = Field(examples=[Severity.MINOR])
     effective_severity: Severity = Field(examples=[Severity.MAJOR])
-    """Major for whatever needs a clean-up."""
+    """Major for all that need a clean-up."""
     problem: str = Field(examples=["The token's audience is not checked."])
     age_in_runs: int = Field(examples=[3])
     age_in_tiers: int = Field(examples=[4])
@@ -274,10 +274,10 @@ class AgingIssue(Report):
 
 
 class BacklogSummary(Report):
-    """What lies open in a project, or in all of them."""
+    """The open issues of a project, or of all projects."""
 
     project_id: str | None = Field(examples=[None])
-    """None: all projects. Each of their issues stands for itself, also where two projects have the same key."""
+    """None: all projects. Issues of two projects are counted apart, also under the same key."""
     total_issues: int = Field(examples=[13])
     """Resolved ones included."""
     open_count: int = Field(examples=[8])

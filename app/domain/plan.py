@@ -72,7 +72,7 @@ class PlannedPhase(Frozen):
     complexity: Complexity = Complexity.MEDIUM
     builder_mode: BuilderMode = BuilderMode.COMPOSE
     mends: tuple[str, ...] = ()
-    """Keys of the backlog's issues that the phase is there to mend."""
+    """Keys of the backlog's issues that the phase is there to fix."""
 
 
 class AuditorProfile(StrEnum):

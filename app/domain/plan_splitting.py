@@ -16,9 +16,9 @@ MAX_CLEANUP_PHASES = 5
 
 
 def with_debt_cleanup(plan: Plan, backlog: Sequence[BacklogEntry], rules: EffectiveRules) -> Plan:
-    """The plan with a last tier that mends what has aged past its threshold, oldest first, one phase an issue.
+    """The plan with a last tier that fixes what has aged past its threshold, oldest first, one phase an issue.
 
-    An issue that a phase of the plan is there to mend already gets no second one.
+    An issue that a phase of the plan is there to fix already gets no second one.
     """
     cared_for = {key for phase in plan.phases for key in phase.mends}
     room = max(0, MAX_CLEANUP_PHASES - sum(bool(phase.mends) for phase in plan.phases))
@@ -104,7 +104,7 @@ def _cleanup_phase(entry: BacklogEntry, phase_id: str, index: int, complexity: C
         f"It is a {entry.base_severity} issue of category {entry.category}, found {entry.occurrences} times, "
         f"{entry.age_in_runs} runs and {entry.age_in_tiers} tiers old.",
         f"{seen}, in tiers {', '.join(entry.seen_in_tiers) or 'unknown'}.",
-        "Mend its cause with the smallest change that does. Change nothing else.",
+        "Fix its cause with the smallest change that does. Change nothing else.",
     )
     return PlannedPhase(
         phase_id=phase_id,

@@ -85,14 +85,14 @@ class CategoryRules(Rules):
     incident_token_cap: Tokens | None = None
     """None: by the phase's complexity."""
     auto_apply: bool
-    """True: pushed first and audited beside CI. False: audited before it is pushed."""
+    """True: pushed first and audited while CI runs. False: audited before it is pushed."""
     auditor_profile: AuditorProfile | None = None
     default_severity: Severity
     """Of an issue that is reported without a severity."""
     model: ModelName | None = None
     """Overrides the model that complexity would choose."""
     high_risk: bool = False
-    """Whatever the complexity, the strongest models build and audit it."""
+    """The strongest models build and audit it, at every complexity."""
 
 
 class RunCaps(Rules):
@@ -134,7 +134,7 @@ class PatchRules(Rules):
     max_lines: int = Field(default=5_000, ge=1)
     max_file_bytes: int = Field(default=1_000_000, ge=1)
     protected_paths: tuple[Annotated[str, AfterValidator(_protects)], ...] = ()
-    """Globs, beside those that are always protected. A repository can add to them and take none away."""
+    """Globs, in addition to those that are always protected. A repository can add to them and remove none."""
 
 
 class ProfileRules(Rules):
@@ -142,7 +142,7 @@ class ProfileRules(Rules):
 
     strict_ci_everywhere: bool = False
     single_tier: bool = False
-    """Every run has the scope `single_tier`, whatever was asked for."""
+    """Every run has the scope `single_tier`, also when another one was requested."""
     tier_minor_issues_per_phase: float = Field(ge=0, le=1000)
     not_clean_fails_run: bool = False
     aging_runs: int = Field(ge=1, le=1000)
@@ -156,11 +156,11 @@ class Thresholds(Rules):
     warn_at: float = Field(gt=0, le=1)
     """Share of a cap from which the status comment warns."""
     repeats_before_escalation: int = Field(ge=2, le=10)
-    """The same patch, or the same failure, this many times: the Auditor is asked for a minimal patch."""
+    """The same patch, or the same failure, this many times: the Auditor writes a minimal patch."""
 
 
 class PromotionRules(Rules):
-    """What keeps a run from being promoted, beside what always does: not DONE_SUCCESS, a tier that is not clean."""
+    """What keeps a run from promotion, apart from what always does: not DONE_SUCCESS, a tier that is not clean."""
 
     require_ci: bool
     """No CI judged the commits. Where `ci.when_absent` is `allow`, the strategy says False."""
@@ -214,7 +214,7 @@ class Ruleset(Rules):
     tier: TierCaps
     issue: IssueCaps
     scope: RunScope = RunScope.MULTI_TIER
-    """Of runs for which nobody asked for another."""
+    """Of runs that name no other."""
     profiles: Annotated[dict[SafetyProfile, ProfileRules], AfterValidator(_whole(SafetyProfile))]
     thresholds: Thresholds
     ci: CiRules = CiRules()

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class RunState(StrEnum):
-    """Where a run stands. The value is the text shown on GitHub and in the API."""
+    """The state of a run. The value is the text shown on GitHub and in the API."""
 
     PLAN_BOOTSTRAP = "PLAN_BOOTSTRAP"
     """Settings, instructions and rulesets are read and the plan is made."""

@@ -42,7 +42,7 @@ class PhaseView(Frozen):
     minor_issues: int = 0
     major_issues: int = 0
     note: str = ""
-    """One line on why it stands where it does, such as the failed job's name."""
+    """The reason for its state in one line, such as the failed job's name."""
 
 
 class TierView(Frozen):
@@ -117,4 +117,4 @@ class RunView(Frozen):
     server_url: str
     """GitHub's web address, for links."""
     notices: tuple[str, ...] = ()
-    """Things said once to whoever reads: no CI found, resumed after a crash, the auditor is of the builder's vendor."""
+    """Remarks for the reader: no CI found, resumed after a crash, the auditor is of the builder's vendor."""

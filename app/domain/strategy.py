@@ -31,7 +31,7 @@ class Engine(StrEnum):
 
 
 class RunOptions(Frozen):
-    """What the person who asked for the run chose; None keeps the repository's and the ruleset's figures."""
+    """What the person who requested the run chose; None keeps the repository's and the ruleset's figures."""
 
     tokens: int | None = None
     phases: int | None = None
@@ -69,7 +69,7 @@ class PhaseStrategy(Frozen):
     max_ci_runs: int
     """One for each of the Builder's tries; re-runs of jobs that infrastructure failed are not counted."""
     escalate_after: int
-    """The same patch or the same failure this often: the Auditor is asked for a minimal patch."""
+    """The same patch or the same failure this often: the Auditor writes a minimal patch."""
     ci_profile: CiProfile
     auto_apply: bool
     auditor_profile: str | None
@@ -287,14 +287,14 @@ def _auditor(candidates: tuple[str, ...], builder: ModelChoice, vendors: frozens
 
 
 _OTHER_VENDOR_HINT = ModelChoice(ids=("external",))
-"""Whoever posts results to the REST API uses a model that Autopack does not know."""
+"""A client that posts results to the REST API uses a model that Autopack does not know."""
 
 
 def _choose(candidates: tuple[str, ...], wanted: str | None, vendors: frozenset[str]) -> ModelChoice:
     names = ((wanted,) if wanted else ()) + tuple(name for name in candidates if name != wanted)
     reachable = tuple(name for name in names if _vendor(name) in vendors)
     if wanted is not None and wanted not in reachable:
-        raise NoModel(f"the model {wanted} was asked for, but no key for {_vendor(wanted)} is configured")
+        raise NoModel(f"the model {wanted} was requested, but no key for {_vendor(wanted)} is configured")
     if not reachable:
         raise NoModel("no model key is configured for " + ", ".join(sorted({_vendor(name) for name in candidates})))
     return ModelChoice(ids=reachable)

@@ -84,7 +84,7 @@ async def create_once(
         try:
             return await make()
         except RequestFailed as error:
-            # "already exists": made by an earlier try that the look did not see yet, or by somebody else meanwhile
+            # "already exists": made by an earlier try that the look did not see yet, or by someone else meanwhile
             if error.response.status_code in {409, 422}:
                 found = await look()
                 if found is not None:

@@ -1,4 +1,4 @@
-"""What GitHub knows of a head commit's CI: all of it, read anew every time."""
+"""What GitHub knows of a head commit's CI: all of it, read again every time."""
 
 from typing import Literal
 from urllib.parse import quote

@@ -9,7 +9,7 @@ from app.github.github_errors import GitHubRefused
 
 LOG_TAIL_BYTES = 200_000
 LOG_READ_BYTES = 100_000_000
-"""A log is read no further than this; what stands behind it is lost."""
+"""A log is read no further than this; the rest is lost."""
 
 
 class JobLog(ApiModel):

@@ -211,7 +211,7 @@ class GitHubApp:
         return self._repos.setdefault((installation_id, full_name), repo)
 
     async def installation_of(self, full_name: str) -> Repo:
-        """The repository `owner/name`, its installation asked for. Raises `GitHubRefused` (404) if there is none."""
+        """The repository `owner/name`; reads its installation. Raises `GitHubRefused` (404) if there is none."""
         owner, _, name = full_name.partition("/")
         response = await self.call(
             lambda: self.rest.apps.async_get_repo_installation(quote(owner, safe=""), quote(name, safe=""))
@@ -232,7 +232,7 @@ class GitHubApp:
         return token
 
     async def renewing(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do `work`; if GitHub no longer takes the kept tokens (401), forget them and do it once more."""
+        """Do `work`; if GitHub no longer takes the kept tokens (401), forget them and do it again."""
         try:
             return await work()
         except GitHubRefused as refusal:

@@ -75,7 +75,7 @@ class Merge(Frozen):
 
 
 class Comparison(ApiModel):
-    """How `head` stands to `base`: GitHub's `status` is ahead, behind, diverged or identical."""
+    """GitHub's comparison of `head` with `base`: its `status` is ahead, behind, diverged or identical."""
 
     status: str
     ahead_by: int

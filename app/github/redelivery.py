@@ -1,4 +1,4 @@
-"""Webhook deliveries that failed: GitHub does not send them again by itself, so they are asked for."""
+"""Webhook deliveries that failed: GitHub does not send them again by itself, so they are requested."""
 
 from collections import Counter
 from datetime import datetime

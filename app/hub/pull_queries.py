@@ -1,4 +1,4 @@
-"""Pull requests as rows: shown, told to the App, and following their branches."""
+"""Pull requests as rows: shown, sent to the App as events, and following their branches."""
 
 from githubkit_schemas.v2026_03_10 import models as m
 

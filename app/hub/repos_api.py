@@ -118,7 +118,7 @@ def get_commit(call: Call) -> Json:
 
 @routes.add("POST", f"{REPO}/merges", "contents:write", "write")
 def merge(call: Call) -> tuple[int, Json | None]:
-    """Merge `head` into the branch `base`: 201 with the commit, 204 when nothing is to merge, 409 on a conflict."""
+    """Merge `head` into the branch `base`: 201 with the commit, 204 when nothing changes, 409 on a conflict."""
     body, hub = call.body(m.ReposOwnerRepoMergesPostBody), call.hub
     ref = f"refs/heads/{body['base']}"
     base, head = call.git.refs().get(ref), call.git.resolve(body["head"])

@@ -248,7 +248,7 @@ class Hub:
     def commit_files(
         self, full_name: str, branch: str, files: dict[str, str | None], message: str, *, as_user: str
     ) -> str:
-        """Somebody pushes a commit to a branch (made from the default branch if new); its sha. None deletes a file."""
+        """Someone pushes a commit to a branch (made from the default branch if new); its sha. None deletes a file."""
         with self._repository(full_name) as repo:
             return setup.commit_files(self.state, repo, branch, files, message, as_user)
 

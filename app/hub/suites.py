@@ -1,4 +1,4 @@
-"""Check suites and check runs as rows: made, brought up to date, shown, and told to the App."""
+"""Check suites and check runs as rows: created, updated, shown, and sent to the App as events."""
 
 from githubkit_schemas.v2026_03_10 import models as m
 
@@ -46,7 +46,7 @@ def latest_runs(hub: HubState, suite_id: int) -> list[Row]:
 
 
 def settle_suite(hub: HubState, repo: Row, actor: Actor, suite_id: int) -> None:
-    """Derive a suite's state from its newest runs; a suite that becomes completed is told to the App."""
+    """Derive a suite's state from its newest runs; a suite that becomes completed sends an event to the App."""
     runs = latest_runs(hub, suite_id)
     before = hub.store.get("check_suites", suite_id)["status"]
     if runs and all(run["status"] == "completed" for run in runs):

@@ -77,7 +77,7 @@ def store(hub: HubState, installation: Row, event: str, payload: Json, repo_id: 
 
 
 def redeliver(hub: HubState, delivery_id: int) -> int:
-    """Queue the same payload under the same guid once more; the id of the new delivery."""
+    """Queue the same payload under the same guid again; the id of the new delivery."""
     with hub.store.transaction():
         row = hub.store.row("SELECT * FROM deliveries WHERE id = ?", delivery_id)
         if row is None:

@@ -1,4 +1,4 @@
-"""The backlog in short: how much lies open, and what has lain open longest."""
+"""The backlog in short: the number of open issues, and those open longest."""
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session

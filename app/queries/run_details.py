@@ -20,7 +20,7 @@ from app.queries.run_view import promotion_blockers
 
 
 class RunLocation(Frozen):
-    """Where a run works, for decisions that need no more of it."""
+    """A run's repository and branches, for decisions that need only these."""
 
     repository: str | None
     installation_id: int

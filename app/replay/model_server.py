@@ -19,7 +19,7 @@ from app.replay.refusals import BadRequest, check_azure_version
 from app.replay.wire import Conversation, Vendor, read_request, write_error, write_reply
 
 HEADERS = {"x-autopack-recorded": "true"}
-"""On every response, so that nobody takes a recorded answer for a model's."""
+"""On every response, so that no one takes a recorded answer for a model's."""
 
 _START_SECONDS = 10.0
 _HOLD_SECONDS = 120.0

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 ANY = "*"
-"""Stands for every repository, phase or attempt that has no entry of its own."""
+"""The entry for every repository, phase or attempt that has none of its own."""
 
 
 class _Strict(BaseModel):

@@ -1,4 +1,4 @@
-"""What clients of the REST API do with runs beside posting results: start one, step a phase, report an issue."""
+"""What clients of the REST API do with runs apart from posting results: start one, step a phase, report an issue."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -62,7 +62,7 @@ def create_run(
             _require_free_ids(session, run)
             session.add(run)
             session.flush()
-            record_transition(session, run.run_id, "run", run.run_id, "", run.state, "asked for over the API", now)
+            record_transition(session, run.run_id, "run", run.run_id, "", run.state, "requested over the API", now)
             transitions.store_plan_and_strategy(session, run, parts[0], strategies[0], now)
     except IntegrityError as error:  # a run that came at the same moment was first
         with db.reading() as session:
@@ -174,7 +174,7 @@ def _move_phase(session: Session, run: Run, phase: Phase, target: PhaseState, no
 
 
 def _require_free_ids(session: Session, run: Run) -> None:
-    """Raise `Conflict` unless the run, and those that are to follow it, may have their ids, and the run its issue."""
+    """Raise `Conflict` unless the run, and those that follow it, may have their ids, and the run its issue."""
     if session.get(Run, run.run_id) is not None:
         raise Conflict(_id_taken_message(run.run_id))
     wanted = linked_runs.following_run_ids(run)

@@ -1,4 +1,4 @@
-"""Audits that are asked for and posted, by others or our own Auditor; welcome also after the end of phase or run."""
+"""Audits that are requested and posted, by others or our own Auditor; welcome also after the end of phase or run."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -36,10 +36,10 @@ def request_audit(db: Database, run_id: str, phase_id: str, asked: AuditRequest,
         if asked.tier_id is not None and asked.tier_id != phase.tier_id:
             raise Unprocessable(f"{phase_id} belongs to tier {phase.tier_id}, not to {asked.tier_id}")
         if not _late(run, phase):
-            phase_moves.move_to_gate(session, run, phase, "an audit is asked for", now)
+            phase_moves.move_to_gate(session, run, phase, "an audit is requested", now)
         own = phase_moves.strategy_of(run).of_phase(phase_id).auditor_profile if run.strategy else None
         return AuditRequestReceipt(
-            message=f"An audit of {phase_id} is asked for; its result goes to auditor_result",
+            message=f"An audit of {phase_id} is requested; its result goes to auditor_result",
             phase_state=phase.state,
             review_focus=asked.review_focus,
             auditor_profile=asked.auditor_profile or own,
@@ -56,7 +56,7 @@ def post_audit(
     found: Sequence[Finding] = (),
     misfit: str = "",
 ) -> PostOutcome[AuditReceipt]:
-    """Take in an audit; `found` are findings of our own Auditor, which know their places, beside those in `result`.
+    """Record an audit; `found` are our own Auditor's findings, with their places, in addition to those in `result`.
 
     Raises `Unknown`, and `Unusable` for a suggested patch that cannot be read or does not apply (`misfit` says why),
     which is recorded as an issue first.
@@ -91,7 +91,7 @@ def apply_recommendation(session: Session, run: Run, phase: Phase, result: Audit
 
 
 def audit_subject(db: Database, run_id: str, phase_id: str) -> str | None:
-    """What our own Auditor would review, told apart by how often it gave no answer; None without a posted patch."""
+    """Key of the patch to review; changes after each failed audit, so that a retry is a new workflow."""
     with db.reading() as session:
         built = newest_submission(session, run_id, phase_id, Role.BUILDER)
         if built is None or not built.builder_result.patch_content:

@@ -144,7 +144,7 @@ def _gate_findings(
 
 
 def _receipt_message(phase: Phase, number: int, status: PhaseStatus) -> str:
-    waits = "waits for its audit" if status is PhaseStatus.AWAITS_AUDIT else "is to be pushed"
+    waits = "waits for its audit" if status is PhaseStatus.AWAITS_AUDIT else "will be pushed"
     told = {
         PhaseState.COMPLETE: "passed its gate",
         PhaseState.GATE: f"passed its gate and {waits}",

@@ -67,7 +67,7 @@ def _why_not_continued(session: Session, run: Run) -> str:
 
 
 def _has_next_part(run: Run) -> bool:
-    """Whether the next part of the plan is to begin."""
+    """Whether the next part of the plan can begin."""
     return bool(run.rest) and run.state == RunState.DONE_SUCCESS and run.intent == "build"
 
 

@@ -1,4 +1,4 @@
-"""What a run's workflow does with posted work that is to land on a branch: what there is to do, what came of it."""
+"""Pending work of externally built runs with a repository, and its results."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ NOTHING_POSTED = "no result was posted in time; start another run to go on"
 
 
 class PendingPhases(Frozen):
-    """How an externally built run stands, as its workflow sees it."""
+    """The status of an externally built run, as its workflow sees it."""
 
     state: RunState
     reason: str
@@ -42,7 +42,7 @@ class PendingPhases(Frozen):
 
 
 class PendingWork(Frozen):
-    """What is to be done for one phase."""
+    """The pending work of one phase."""
 
     submission: int
     """The builder's result that is meant: what is done for it holds for no later one."""
@@ -67,7 +67,7 @@ class CompletionResult(StrEnum):
 
 
 def read_pending(db: Database, run_id: str) -> PendingPhases:
-    """Read the run anew."""
+    """Read the run again."""
     with db.reading() as session:
         run = session.get_one(Run, run_id)
         phases = session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index))
@@ -86,7 +86,7 @@ def read_pending(db: Database, run_id: str) -> PendingPhases:
 
 
 def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
-    """What is to be done for a phase; None when no result was posted for it."""
+    """The pending work of a phase; None when no result was posted for it."""
     with db.reading() as session:
         phase = session.get_one(Phase, (run_id, phase_id))
         built = newest_submission(session, run_id, phase_id, Role.BUILDER)
@@ -106,7 +106,7 @@ def next_work(db: Database, run_id: str, phase_id: str) -> PendingWork | None:
 def record_work_findings(
     db: Database, run_id: str, phase_id: str, found: Sequence[Finding], seen_in: str, now: datetime
 ) -> None:
-    """Record findings that send nobody back: of suggestions that could not be used."""
+    """Record findings that send no one back: of suggestions that could not be used."""
     with db.writing() as session:
         run = phase_moves.lock_run(session, run_id)
         submissions.record_findings(session, run, phase_moves.get_phase(session, run, phase_id), found, seen_in, now)
@@ -132,7 +132,7 @@ def send_back_work(
 def record_pushed(
     db: Database, run_id: str, phase_id: str, work: PendingWork, sha: str, suggested: int, now: datetime
 ) -> None:
-    """The work is on the branch, with so many of the auditor's suggestions; CI judges it, and the client is told."""
+    """The work is on the branch, with so many of the auditor's suggestions. CI judges it; the client is answered."""
     with db.writing() as session:
         run = phase_moves.lock_run(session, run_id)
         phase = phase_moves.get_phase(session, run, phase_id)
@@ -170,7 +170,7 @@ def complete_work(
 
 
 def is_superseded(db: Database, run_id: str, phase_id: str, work: PendingWork) -> bool:
-    """Whether the verdict on this work matters no more: something newer was posted, or the phase was taken back."""
+    """Whether the verdict on this work is obsolete: a newer result was posted, or the phase was reset."""
     with db.reading() as session:
         return not _is_current(session, session.get_one(Run, run_id), session.get_one(Phase, (run_id, phase_id)), work)
 

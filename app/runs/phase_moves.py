@@ -22,7 +22,7 @@ from app.queries import phase_status, run_details
 from app.runs import continuation, submissions, tier_outcome, transitions
 
 EXTERNAL_MODEL = "external"
-"""Stands for the model in the ledger: which one an external agent uses is its own affair."""
+"""The model's name in the ledger: Autopack does not know which one an external agent uses."""
 
 _RUN_STATE_AFTER = {
     PhaseState.EXECUTING: RunState.PHASE_EXECUTION,
@@ -99,7 +99,7 @@ def advance_run_to(session: Session, run: Run, target: RunState, cause: str, at:
 
 
 def move_to_gate(session: Session, run: Run, phase: Phase, cause: str, at: datetime) -> None:
-    """Bring a phase to its gate from wherever an attempt or an audit finds it."""
+    """Bring a phase to its gate from any state that an attempt or an audit finds it in."""
     if phase.state in {PhaseState.QUEUED, PhaseState.RETRY}:
         move_phase(session, run, phase, PhaseState.EXECUTING, cause, at)
     if phase.state != PhaseState.GATE:

@@ -75,7 +75,7 @@ def end_run(
 ) -> tuple[RunState, str]:
     """End the run and everything of it that is still open; return the state it ended in, and why.
 
-    Somebody who asked it to stop before it succeeded is heard. Ended already: nothing changes. A request that was cut
+    A stop request recorded before success wins. Ended already: nothing changes. A request that was cut
     off may have been answered and billed, so its whole reservation counts as used.
     """
     with db.writing() as session:
@@ -119,7 +119,7 @@ def end_run_in(
 
 
 def request_stop(db: Database, run_id: str, state: RunState, reason: str) -> bool:
-    """Ask an open run to end in `state`; who asks first is heard. False when it has ended or was asked before."""
+    """Ask an open run to end in `state`; the first request wins. False when it has ended or was asked before."""
     with db.writing() as session:
         asked = session.scalar(
             sa.update(Run)

@@ -12,7 +12,7 @@ _waiting: defaultdict[str, set[tuple[asyncio.AbstractEventLoop, asyncio.Event]]]
 
 
 def announce_answers(run_id: str) -> None:
-    """Wake the requests that wait for answers of this run; from whichever thread runs its workflow."""
+    """Wake the requests that wait for answers of this run; callable from every thread."""
     for loop, event in tuple(_waiting.get(run_id, ())):
         loop.call_soon_threadsafe(event.set)
 

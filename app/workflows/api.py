@@ -1,4 +1,4 @@
-"""What clients of the REST API post: stored with all it causes; the run's workflow is told, and its answer awaited.
+"""What clients of the REST API post: stored with all it causes; the run's workflow is notified, and its answer awaited.
 
 Everything that a client may read back at once (states, counts, findings) is in the database when the answer is sent.
 """
@@ -43,7 +43,7 @@ from app.workspace.workspace_errors import PatchError, PathError, WorkspaceError
 R = TypeVar("R", BuilderReceipt, AuditReceipt)
 
 ANSWER_SECONDS = 25.0
-"""How long a posted result waits for the run's workflow; after that the client is told where the phase stands."""
+"""How long a posted result waits for the run's workflow; after that the client gets the phase's status."""
 
 
 async def start_run(asked: RunStart) -> RunCard:
@@ -110,7 +110,7 @@ async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> Au
     receipt = await call_db(audits.request_audit, run_id, phase_id, request, utcnow())
     begun = await on_demand_audit.start_audit(run_id, phase_id, request)
     how = "Autopack's own Auditor is at work" if begun else "post its result to auditor_result"
-    return receipt.model_copy(update={"message": f"An audit of {phase_id} is asked for: {how}"})
+    return receipt.model_copy(update={"message": f"An audit of {phase_id} is requested: {how}"})
 
 
 def _strategy_without_repository(rules: EffectiveRules, plan: Plan, options: RunOptions) -> Strategy:
@@ -205,7 +205,7 @@ async def _recheck_promotion(run_id: str) -> None:
 
 
 async def _await_answer(run_id: str, posted: PostOutcome[R]) -> R:
-    """The receipt, once the run's workflow has worked with what was posted; after a while, where it stands."""
+    """The receipt, once the run's workflow has processed what was posted; after a while, the phase's status."""
     await notify_run(run_id)
     if posted.at_work is None:
         return posted.receipt

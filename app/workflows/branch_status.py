@@ -1,4 +1,4 @@
-"""Where a run's branch stands on GitHub, for clients of the REST API."""
+"""A run's branch on GitHub, for clients of the REST API."""
 
 from pydantic import BaseModel, ConfigDict
 

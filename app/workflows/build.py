@@ -1,4 +1,4 @@
-"""The Builder's attempt at a phase, and what stands in its way before anything is pushed."""
+"""The Builder's attempt at a phase, and what refuses it before anything is pushed."""
 
 from dbos import DBOS
 
@@ -24,7 +24,7 @@ class AttemptStart(Frozen):
 
     head_sha: str
     merging: str | None = None
-    """The base commit being merged, when the attempt is to solve its conflicts."""
+    """The base commit being merged, when the attempt solves its conflicts."""
     unread_since: str | None = None
     """The commit after which something was pushed that no Auditor read whole: the next audit starts there."""
     carried: tuple[FileChange, ...] = ()
@@ -38,7 +38,7 @@ class AttemptResult(Frozen):
     conflicts: tuple[str, ...] = ()
     """Paths in which the merge at the attempt's start left conflict markers."""
     refused: tuple[Finding, ...] = ()
-    """Why it cannot pass its gate, whatever its patch is."""
+    """Why it cannot pass its gate, with any patch."""
     pushed_sha: str | None = None
     """Its commit, where nothing is left to push."""
 

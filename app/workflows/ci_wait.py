@@ -55,10 +55,10 @@ async def await_verdict(
 
     Raises `RunStopped` when the run is asked to end, and `RunEnded` at the deadline.
 
-    Once the step `superseded` says that the verdict matters no more, it stays at WAITING.
+    Once the step `superseded` says that the verdict is obsolete, it stays at WAITING.
     """
     since, reruns = await now(), 0
-    attempts: dict[int, int] = {}  # of workflow runs that were asked for again: the attempt seen to fail
+    attempts: dict[int, int] = {}  # of workflow runs that were requested again: the attempt seen to fail
     workflows = await _expects_ci(context, head_sha)
     while True:
         reading = await _read_ci_state(context, head_sha, rules, since, workflows, attempts)

@@ -1,4 +1,4 @@
-"""The upkeep, beside the workflows: what nobody needs any more is thrown away."""
+"""The upkeep, a background task: deletes what is no longer needed."""
 
 import asyncio
 import functools
@@ -25,7 +25,7 @@ REPACK_AFTER = timedelta(days=1)
 BATCH = 200
 """Workflows deleted in one transaction, at most: SQLite has one writer."""
 _STARTED_DIRECTLY = ("run", "end_stranded", "reconsider_promotion", "audit_posted_patch")
-"""Names of the workflows that are no part of another one, beside deliveries."""
+"""Names of the workflows that are no part of another one, except deliveries."""
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ async def _delete_workflows() -> None:
 
 
 async def delete_workflows(before: datetime) -> None:
-    """Delete the engine's records of whatever ended before then; of all but deliveries, with the child workflows."""
+    """Delete the engine's records of workflows that ended before then, with child workflows, except deliveries."""
     # To the engine a run is the child of the delivery that started it, so deliveries go without their children.
     for name, with_children in ((DELIVERY, False), *((begun, True) for begun in _STARTED_DIRECTLY)):
         await contained(f"workflows {name}", functools.partial(_forget, name, before, with_children=with_children))

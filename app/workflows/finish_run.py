@@ -19,14 +19,14 @@ from app.workspace.workspace_errors import WorkspaceError
 
 @DBOS.workflow(name="end_stranded")
 async def end_orphaned_run(run_id: str) -> None:
-    """End a run whose workflow is over though the run is not, so that nobody waits for it and its issue is free."""
+    """End a run whose workflow is over though the run is not, so that no one waits for it and its issue is free."""
     await finish_run(run_id, None, RunEnded(RunState.DONE_FAILED_ENVIRONMENT, "internal error: the run was cut off"))
 
 
 async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> str | None:
     """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us.
 
-    The id of the run that is to do the plan's next part, which is not started yet; None when there is none.
+    The id of the run for the plan's next part, which is not started yet; None when there is none.
     """
     state, reason = await db_steps.end_run(run_id, end.state, end.reason, end.exhausted)
     following = await db_steps.create_next(run_id)
@@ -51,11 +51,11 @@ _show_promotion = effect(github_status.show_promotion)
 
 
 async def _publish(run_id: str, telling: Awaitable[None]) -> None:
-    """Tell one thing; what GitHub refuses (the issue is gone, or the permission) keeps nothing else from being told."""
+    """Publish one text; when GitHub refuses it (no issue, no permission), the others are still published."""
     try:
         await telling
     except (GitHubRefused, GitHubUnavailable, WorkspaceError) as trouble:
-        DBOS.logger.warning("the end of %s could not be told in full: %s", run_id, trouble)
+        DBOS.logger.warning("the end of %s could not be published in full: %s", run_id, trouble)
 
 
 async def _show_final_headline(run_id: str, state: RunState, reason: str) -> None:

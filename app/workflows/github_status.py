@@ -74,12 +74,12 @@ async def supersede_check(context: RunContext, older_sha: str, newer_sha: str) -
 
 
 async def read_view(run_id: str) -> RunView:
-    """The picture of the run as it stands now."""
+    """The run's status view as of now."""
     return await call_db(run_view.read_run_view, run_id, services().server_url)
 
 
 async def show_promotion(run_id: str) -> None:
-    """Set the promotion check of the head commit: success when nothing stands against merging, else the reasons."""
+    """Set the promotion check of the head commit: success when nothing prevents merging, else the reasons."""
     run = await call_db(run_rows.get, run_id)
     if run.head_sha is None:
         return

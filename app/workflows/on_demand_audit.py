@@ -31,7 +31,7 @@ class _AuditRequest(Frozen):
 async def start_audit(run_id: str, phase_id: str, request: AuditRequest) -> bool:
     """Set our Auditor to work on the phase's newest patch, unless there is no model or no patch; whether it was.
 
-    Asked for again while it works, nothing happens; after it gave no answer, it tries again.
+    Requested again while it works, nothing happens; after it gave no answer, it tries again.
     """
     if not services().vendors:
         return False

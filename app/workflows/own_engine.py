@@ -90,7 +90,7 @@ class OwnEngine:
             if self.head_sha:
                 return
             if self.progress.rejections > rules.auditor_tries:
-                asked = f"the Auditor asked for changes {self.progress.rejections} times"
+                asked = f"the Auditor requested changes {self.progress.rejections} times"
                 self.progress = self.progress.model_copy(update={"note": f"{asked}, at last: {self.progress.note}"})
                 break
             if number == rules.builder_tries - 1:
@@ -133,7 +133,7 @@ class OwnEngine:
         await db_steps.move_to_ci(attempt.phase.run_id, attempt.phase.phase_id)
 
     async def audit_commit(self, attempt: Attempt, head_sha: str, early: Audit | None) -> Audit | None:
-        """Audit the commit beside CI, unless its patch was audited, and show the audit as a review."""
+        """Audit the commit while CI runs, unless its patch was audited, and show the audit as a review."""
         done = early
         if done is None:
             diff = await publish.diff_since(attempt.phase.context, _audited_from(attempt.start), head_sha)

@@ -1,4 +1,4 @@
-"""The playbook of a phase: build, gate, audit, push, audit, CI, snapshot, whatever engine builds and audits."""
+"""The playbook of a phase: build, gate, audit, push, audit, CI, snapshot, for every engine."""
 
 from app.domain.ci import CiState
 from app.workflows import ci_wait, db_steps, github_status, publish

@@ -74,7 +74,7 @@ class PhaseEngine(Protocol):
         ...
 
     async def superseded(self, attempt: Attempt) -> bool:
-        """Whether the verdict on this attempt matters no more."""
+        """Whether the verdict on this attempt is obsolete."""
         ...
 
     async def send_back(self, attempt: Attempt, outcome: AttemptOutcome) -> None:

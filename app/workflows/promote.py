@@ -1,4 +1,4 @@
-"""Promotion: the base is merged into the branch, CI judges once more, and the pull request is offered to a person."""
+"""Promotion: the base is merged into the branch, CI judges again, and the pull request is offered to a person."""
 
 from app.agents.tasks import Feedback
 from app.domain.budget import MAX_MERGES
@@ -81,7 +81,7 @@ async def _is_behind(context: RunContext, base_sha: str, head_sha: str) -> bool:
 async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
     """Merge on top of `head_sha` alone: GitHub's merge compares nothing, so what it merged is looked at.
 
-    Raises `RunEnded` when somebody else's commit was on the branch: it is never offered for merging.
+    Raises `RunEnded` when someone else's commit was on the branch: it is never offered for merging.
     """
     repo = await repo_of(context.repository, context.installation_id)
     message = text.merge_message(context.run_id, f"{context.base_branch} ({base_sha[:7]})")
@@ -91,7 +91,7 @@ async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
     else:
         built_on = await commits.branch_head(repo, context.branch)
     if built_on != head_sha:
-        reason = f"somebody else wrote to the run's branch: {BranchMoved(context.branch, head_sha, built_on)}"
+        reason = f"someone else wrote to the run's branch: {BranchMoved(context.branch, head_sha, built_on)}"
         raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
     return merge
 
@@ -142,7 +142,7 @@ def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Pla
 
 @effect
 async def offer_promotion(context: RunContext) -> None:
-    """Set the promotion check; where nothing stands against it, take the pull request out of draft."""
+    """Set the promotion check; where nothing prevents promotion, take the pull request out of draft."""
     view = await github_status.read_view(context.run_id)
     await github_status.show_promotion(context.run_id)
     if view.promotion_blockers or view.pull_number is None:

@@ -41,7 +41,7 @@ def gate_patch(phase: PhaseContext, built: AttemptResult) -> GatedPatch | tuple[
 async def push(phase: PhaseContext, attempt: int, start: AttemptStart, gated: GatedPatch, summary: str) -> str:
     """Commit the patch on top of the attempt's start and return the commit's sha.
 
-    Raises `RunEnded` when somebody else wrote to the branch: the run does not build on what it did not make.
+    Raises `RunEnded` when someone else wrote to the branch: the run does not build on what it did not make.
     """
     context = phase.context
     repo = await repo_of(context.repository, context.installation_id)
@@ -59,7 +59,7 @@ async def push(phase: PhaseContext, attempt: int, start: AttemptStart, gated: Ga
         commit = await commits.push_commit(repo, branch, start.head_sha, changes, message, merging=start.merging)
     except BranchMoved as moved:
         raise RunEnded(
-            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"somebody else wrote to the run's branch: {moved}"
+            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
         ) from moved
     return commit.sha
 

@@ -1,9 +1,9 @@
-"""The reconciler, beside the workflows: what was lost is found again.
+"""The reconciler, a background task: finds what was lost.
 
-GitHub does not send a failed delivery again by itself, so those are asked for: at the start, after an outage perhaps,
+GitHub does not send a failed delivery again by itself, so those are requested: at the start, after an outage perhaps,
 and every few minutes. It never hears of a delivery that came in and was then failed by a defect of ours: its workflow
-is begun again. Open runs need no events: each reads its CI anew every minute, whatever was delivered. Only one whose
-workflow was cut off is ended here.
+is started again. Open runs need no events: each reads its CI again every minute, with or without a delivery. Only a run
+whose workflow was cut off is ended here.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ async def run_reconcile_loop() -> None:
             await start_lost_runs()
             await end_overdue_runs()
             if (github := services().github) is not None and (asked := await request_redeliveries(github)):
-                log.warning("%s failed deliveries were asked for again", asked)
+                log.warning("%s failed deliveries were requested again", asked)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
             log.warning("not reconciled, the next try is in %s seconds: %s", EVERY_SECONDS, trouble)
         await asyncio.sleep(EVERY_SECONDS)

@@ -26,7 +26,7 @@ RUNS_QUEUE = "runs"
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
 async def run(run_id: str) -> None:
-    """Lead a run with a repository to a terminal state, whatever fails on the way."""
+    """Lead a run with a repository to a terminal state, also when something fails on the way."""
     context: RunContext | None = None
     try:
         await start_run.acknowledge(run_id)
@@ -38,7 +38,7 @@ async def run(run_id: str) -> None:
         context = await start_run.read_context(run_id)
         await _playbook(context, governed)
         end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
-    except Exception as error:  # the run ends here, by whatever ended it
+    except Exception as error:  # every error ends the run here
         if stopping():
             raise
         end = await _end_of(run_id, error)

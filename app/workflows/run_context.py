@@ -22,7 +22,7 @@ class RunContext(Frozen):
     options: RunOptions
     base_branch: str
     target_branch: str
-    """Where the work is to land in the end: the base, also of the run that this one builds on."""
+    """The branch that the work will be merged into: the base, also of the run that this one builds on."""
     base_sha: str
     settings: RepositorySettings
     notes: str

@@ -65,5 +65,5 @@ def services() -> Services:
 
 
 async def call_db(function: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a function of the database beside the event loop, which no query may block."""
+    """Call a function of the database off the event loop, which no query may block."""
     return await asyncio.to_thread(function, services().db, *args, **kwargs)

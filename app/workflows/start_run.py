@@ -42,7 +42,7 @@ MAX_OUTLINE_LINES = 400
 
 @optional_effect
 async def acknowledge(run_id: str) -> None:
-    """👀 on what asked for the run."""
+    """👀 on what requested the run."""
     run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
         return
@@ -95,7 +95,7 @@ async def read_context(run_id: str) -> RunContext:
 
 
 async def _read_issue(repo: Repo, run: run_rows.RunRow) -> IssueText:
-    """The issue that asked for the run, as the models see it; of a run without one, its title is all there is."""
+    """The issue that requested the run, as the models see it; of a run without one, its title is all there is."""
     if not run.issue_number:
         return IssueText(title=run.issue_title)
     issue = await issues.read_issue(repo, run.issue_number)

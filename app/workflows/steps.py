@@ -46,7 +46,7 @@ def db_step(function: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
 
 
 def blocking_step(function: Callable[P, R]) -> Callable[P, Awaitable[R]]:
-    """Make a plain function a step that runs beside the event loop: for the database, which must not block it."""
+    """Make a plain function a step that runs off the event loop: for the database, which must not block it."""
 
     @functools.wraps(function)
     async def beside(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -107,7 +107,7 @@ async def retry_durably(
         except GitHubUnavailable as trouble:
             why, at_least = str(trouble), trouble.retry_after or 0
         except database_failure as trouble:
-            # Of other errors the text may hold what was to be stored.
+            # The text of other errors may hold the values of the statement.
             detail = trouble.orig if isinstance(trouble, OperationalError) else type(trouble).__name__
             why, at_least = f"database: {detail}", 0
         DBOS.logger.warning("%s: %s; next try in %s seconds", DBOS.workflow_id, why, pause)

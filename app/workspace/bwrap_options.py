@@ -7,7 +7,7 @@ WORKSPACE: Final = "/workspace"
 _MIB = 1024 * 1024
 _TMP = "/tmp"  # noqa: S108 - a private one inside the sandbox
 _SHM = "/dev/shm"  # noqa: S108 - likewise
-# What programs need of /etc; names, hosts and resolvers are stubs, so nothing about this machine is told.
+# What programs need of /etc; names, hosts and resolvers are stubs that tell nothing about this machine.
 _ETC = ("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "ssl/certs")
 STUBS: Final = {
     "/etc/passwd": "builder:x:1000:1000::/tmp:/bin/sh\n",

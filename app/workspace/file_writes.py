@@ -63,7 +63,7 @@ def _remove_if_empty(root: Path, path: str) -> bool:
 
 
 def apply_change(root: Path, change: FileChange) -> None:
-    """Bring one path to the recorded state, whatever is there now. Raises PathError for a path outside the tree."""
+    """Bring one path to the recorded state. Raises PathError for a path outside the tree."""
     path = safe_path(change.path)
     if change.kind is ChangeKind.DELETED:
         if kind_of(root, path) in (stat.S_IFREG, stat.S_IFLNK):

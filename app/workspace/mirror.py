@@ -78,7 +78,7 @@ class Mirror:
             except GitError as error:
                 if not refs or not _LOCKED.search(error.stderr):
                     raise
-                # A deleted branch `a` stands in the way of a new `a/b`: learn about deletions first.
+                # A deleted branch `a` blocks a new `a/b`: learn about deletions first.
                 await self._fetch(remote, "--prune", "--filter=blob:none", "origin", _ALL_BRANCHES)
                 await self._fetch(remote, "--filter=blob:none", "origin", *specs)
 
@@ -204,7 +204,7 @@ class Mirror:
         return output.text.splitlines() == ["true", "."]
 
     async def _create(self) -> None:
-        """Make the repository beside its place and move it there, so that it is never seen half made."""
+        """Make the repository in a temporary place and move it, so that no reader sees it half made."""
         new = self.root / "mirrors" / ".new" / self.path.relative_to(self.root / "mirrors")
         if new.exists():
             delete_tree(new)  # a killed process's: this one holds the lock

@@ -74,7 +74,9 @@ def _explain(files: list[unified.FileDiff], stderr: str) -> str:
     hunk = _FAILED_HUNK.search(stderr)
     if hunk:
         path, line = hunk["path"], int(hunk["line"])
-        return f"{path}: {_hunk_name(files, path, line)} does not match the file; read it again and make the patch anew"
+        return (
+            f"{path}: {_hunk_name(files, path, line)} does not match the file; read it again and make the patch again"
+        )
     file = _FAILED_FILE.search(stderr)
     if file:
         return f"{file['path']}: {file['reason']}"

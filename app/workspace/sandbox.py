@@ -33,7 +33,7 @@ TIMEOUT_EXIT_CODE = 124  # that of timeout(1)
 _MIB = 1024 * 1024
 _TICK_SECONDS = 0.05
 _NICENESS = 10
-_UMASK = 0o022  # that of most machines, whatever the service's: tests of projects look at modes
+_UMASK = 0o022  # that of most machines, not the service's own: tests of projects look at modes
 _START_SECONDS = 20.0
 _END_SECONDS = 30.0
 _CHUNK = 64 * 1024
@@ -268,7 +268,7 @@ async def _end(process: Process, namespace: PidNamespace, draining: asyncio.Task
 
 
 def _kill(process: Process) -> None:
-    """End bubblewrap, and with it the sandbox. Nobody waits: `wait` would also wait for output that nobody reads."""
+    """End bubblewrap, and with it the sandbox. No one waits: `wait` would also wait for output that no one reads."""
     if process.returncode is None:
         with suppress(ProcessLookupError):  # it ended by itself in between
             os.killpg(process.pid, signal.SIGKILL)

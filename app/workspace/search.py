@@ -1,4 +1,4 @@
-"""Search in a worktree with `git grep`: bounded in time and size, whatever the expression."""
+"""Search in a worktree with `git grep`: bounded in time and size, for every expression."""
 
 import re
 from dataclasses import dataclass

@@ -93,7 +93,7 @@ def _entries(folder: int) -> list[os.DirEntry[str]]:
 
 @contextmanager
 def _opened(name: str, parent: int | None) -> Generator[int]:
-    """Open a folder for reading and writing, whatever its mode was."""
+    """Open a folder for reading and writing, also without permission bits."""
     with _handle(name, parent) as handle:
         _chmod(handle, stat.S_IMODE(os.fstat(handle).st_mode) | stat.S_IRWXU)
         folder = os.open(".", os.O_RDONLY | _FOLDER, dir_fd=handle)

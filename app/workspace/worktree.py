@@ -63,7 +63,7 @@ class Worktree:
 
     @classmethod
     async def open(cls, mirror: Mirror, run_id: str, base_sha: str) -> "Worktree":
-        """Return the run's worktree at exactly `base_sha` with nothing else in it, whatever was there before.
+        """Return the run's worktree at exactly `base_sha` with nothing else in it; what was there before is removed.
 
         The mirror must hold the commit with its contents (`Mirror.hydrate`). Raises GitError otherwise.
         """
@@ -105,7 +105,7 @@ class Worktree:
         return await search(self._git, regex, glob)
 
     async def write_file(self, path: str, content: str | bytes, *, executable: bool | None = None) -> None:
-        """Make or replace a file, with the directories it needs. A file that exists keeps its mode unless told.
+        """Make or replace a file and its directories. An existing file keeps its mode unless `executable` is given.
 
         Raises PathError for a path outside, through a symlink, or of a directory; EditError over MAX_WRITE_BYTES.
         """
@@ -190,7 +190,7 @@ class Worktree:
         move_to_trash(self.mirror.root, self._git_dir)
 
     async def _reset(self) -> bool:
-        """Bring an existing worktree back to the base commit; False when it cannot be done and must be made anew."""
+        """Bring an existing worktree back to the base commit; False when it cannot be done and must be made again."""
         if not self.path.is_dir() or not (self._git_dir / "HEAD").is_file():
             return False
         for stale in self._git_dir.glob("*.lock"):  # left by a killed process: the run's lock is held here
@@ -201,7 +201,7 @@ class Worktree:
             await self._git("reset", "--hard", "--quiet", self.base_sha, deadline=OPEN_DEADLINE)
             await self._git("clean", "-ffdxq", deadline=OPEN_DEADLINE)
         except GitError:
-            return False  # whatever is wrong with it, a new one is right; an error of the mirror shows up there
+            return False  # a new one is right in every case; an error of the mirror shows up there
         return True
 
     async def _create(self) -> None:
@@ -229,7 +229,7 @@ class Worktree:
         deadline: float = 60.0,
         max_output: int | None = None,
     ) -> GitOutput:
-        """Run git here. The repository is named outright: the `.git` file lies where commands may have been."""
+        """Run git here. The repository is named explicitly: commands may have changed the `.git` file."""
         variables = {
             "GIT_DIR": str(self._git_dir.absolute()),
             "GIT_WORK_TREE": str(self.path.absolute()),

@@ -231,9 +231,7 @@ async def test_broken_unicode_does_not_end_the_attempt(
     assert (await worktree.read_file("a.txt")).text == "x?y"
 
 
-async def test_calls_that_fit_no_tool_are_asked_for_again(
-    server: ModelServer, ledger: MemoryLedger, worktree: Worktree
-) -> None:
+async def test_calls_without_a_tool_are_repeated(server: ModelServer, ledger: MemoryLedger, worktree: Worktree) -> None:
     play(server, [call("read_file")], [call("read_file", file="slug.py")], [call("no_such_tool")])
     answer = await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
     assert answer.status == "done"
@@ -266,7 +264,7 @@ async def test_commands_run_in_the_sandbox(server: ModelServer, ledger: MemoryLe
     assert (await worktree.patch()).paths == ("made.txt",)
 
 
-async def test_commands_are_not_offered_where_they_are_not_allowed(
+async def test_forbidden_commands_are_not_offered(
     server: ModelServer, ledger: MemoryLedger, worktree: Worktree
 ) -> None:
     play(server)

@@ -170,9 +170,7 @@ async def test_malformed_answer_is_asked_for_again(server: ModelServer, ledger: 
 
 
 @pytest.mark.parametrize("model", [CLAUDE, GPT])
-async def test_malformed_answers_end_in_a_failure_and_are_paid(
-    server: ModelServer, ledger: MemoryLedger, model: str
-) -> None:
+async def test_malformed_answers_fail_and_are_paid(server: ModelServer, ledger: MemoryLedger, model: str) -> None:
     server.play(REPOSITORY, {"planner": {1: [{"malformed": True}] * 3}})
     with pytest.raises(ModelFailed, match="summary") as failed:
         await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of(model)))
@@ -181,9 +179,7 @@ async def test_malformed_answers_end_in_a_failure_and_are_paid(
     assert all(usage.input > 0 for usage in ledger.settled)
 
 
-async def test_system_prompt_stays_the_same_when_a_model_must_be_asked_again(
-    server: ModelServer, ledger: MemoryLedger
-) -> None:
+async def test_system_prompt_stays_the_same_at_retries(server: ModelServer, ledger: MemoryLedger) -> None:
     server.play(REPOSITORY, {"planner": {1: [{"text": "Here is my plan."}, {"answer": PLAN_ANSWER}]}})
     await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger))
     first, second = server.requests()
@@ -222,11 +218,11 @@ async def test_stopped_run_sends_nothing(server: ModelServer, ledger: MemoryLedg
     assert server.requests() == []
 
 
-async def test_vendor_without_a_key_says_which_variable_to_set(server: ModelServer, ledger: MemoryLedger) -> None:
+async def test_missing_key_names_its_variable(server: ModelServer, ledger: MemoryLedger) -> None:
     no_azure(server)
     with pytest.raises(ModelFailed, match="AZURE_OPENAI_API_KEY") as failed:
         await planner.plan(planner_task(), deps_of(Role.PLANNER, ledger, plan_of("azure:deployment")))
-    assert failed.value.failure is ModelFailure.UNAVAILABLE, "setting it may mend the run while it waits"
+    assert failed.value.failure is ModelFailure.UNAVAILABLE, "setting it may fix the run while it waits"
 
 
 async def test_prompt_cache_is_marked_on_the_wire(server: ModelServer, ledger: MemoryLedger) -> None:

@@ -40,7 +40,7 @@ async def until_held(server: ModelServer, process: ForkServerProcess, seconds: f
         await asyncio.sleep(0.02)
 
 
-async def test_killed_builder_repeats_one_request_and_rebuilds_its_tree(tmp_path: Path) -> None:
+async def test_killed_builder_repeats_only_one_request(tmp_path: Path) -> None:
     sha = make_repository(tmp_path)
     with ModelServer() as server:
         server.play(REPOSITORY, {"builder": {"P1": {1: TURNS}}})

@@ -54,7 +54,7 @@ def price(model: str) -> Decimal:
 
 
 @pytest.mark.parametrize("strength", STRENGTHS)
-def test_models_of_the_table_exist_and_have_a_price(strength: str) -> None:
+def test_listed_models_exist_with_prices(strength: str) -> None:
     known = set(get_args(KnownModelName.__value__))
     named = [model for model in TABLE[strength] if model.startswith(("anthropic:", "openai:"))]
     assert {model.partition(":")[0] for model in named} == {"anthropic", "openai"}

@@ -28,7 +28,7 @@ def test_request_begins_with_the_header_lines() -> None:
     ]
 
 
-def test_planner_has_no_phase_and_a_run_may_have_no_issue() -> None:
+def test_planner_needs_neither_phase_nor_issue() -> None:
     task = planner_task(issue=IssueText(title="Do it"))
     assert prompts.header(task) == "Repository: acme/slug\nRun: issue-7-ab12cd\nAttempt: 1"
 
@@ -78,7 +78,7 @@ def test_diff_cannot_close_its_fence() -> None:
 
 
 def assert_fenced(text: str) -> None:
-    """All marks pair up, and nothing of the hostile text stands outside them."""
+    """All marks pair up, and the hostile text is inside them."""
     marks = re.findall(r"<\s*(/?)\s*untrusted", text, re.IGNORECASE)
     assert marks == ["", "/"] * (len(marks) // 2)
     outside = re.sub(r'<untrusted name="[a-z ]+">\n.*?\n</untrusted>', "", text, flags=re.DOTALL)

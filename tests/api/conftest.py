@@ -1,4 +1,4 @@
-"""A live service for each test process, begun by the README's command, with nothing configured but its database."""
+"""A live service for each test process, started by the README's command, with nothing configured but its database."""
 
 from collections.abc import Iterator
 from pathlib import Path

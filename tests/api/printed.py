@@ -17,7 +17,7 @@ _FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 
 def send_curl(command: str, address: str, folder: Path) -> httpx.Response:
-    """Send what `curl` would send: the same method, address, headers and body. `folder` is where `@file` lies."""
+    """Send what `curl` would send: the same method, address, headers and body. `folder` holds `@file`."""
     words = shlex.split(command.replace("\\\n", " "))
     words = words[: words.index("|")] if "|" in words else words
     assert words[0] == "curl"
@@ -82,7 +82,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _body(data: str, folder: Path) -> bytes:
-    """As `-d` has it: a file's line ends are left out, other text is sent as it stands."""
+    """As `-d` has it: a file's line ends are left out, other text is sent as it is."""
     if not data.startswith("@"):
         return data.encode()
     return (folder / data[1:]).read_bytes().replace(b"\r", b"").replace(b"\n", b"")

@@ -58,7 +58,7 @@ class Api:
         self.http = httpx.Client(base_url=url, timeout=SECONDS, limits=limits, verify=False)
 
     def begin(self, *tiers: Sequence[str], **run: Any) -> "Run":
-        """Start a run; one tier with one phase of documentation unless told otherwise."""
+        """Start a run; one tier with one phase of documentation unless given."""
         asked = Run(self, run.pop("run_id", None) or new_id())
         answer = asked.start(plan(tiers or [["docs"]]), **run)
         assert answer.status_code == 201, answer.text
@@ -89,7 +89,7 @@ class Run:
         return next(phase for phase in phases if phase["phase_id"] == phase_id)
 
     def states(self) -> tuple[str, list[str], list[str]]:
-        """Where the run stands, its tiers, its phases."""
+        """The states of the run, its tiers, its phases."""
         run = self.read()
         phases = [phase["state"] for tier in run["tiers"] for phase in tier["phases"]]
         return run["state"], [tier["state"] for tier in run["tiers"]], phases
@@ -154,7 +154,7 @@ def said(answer: httpx.Response, status: int) -> str:
 
 
 def done(answer: httpx.Response, phase_state: str | None = None) -> dict[str, Any]:
-    """The body of a success; a receipt's phase stands in `phase_state`."""
+    """The body of a success; a receipt's phase is in `phase_state`."""
     assert answer.status_code == 200, answer.text
     body = answer.json()
     if phase_state is not None:

@@ -1,4 +1,4 @@
-"""Who may use the API, and the form of every refusal: problem details, whatever goes wrong."""
+"""Who may use the API, and the form of every refusal: problem details in every case."""
 
 import http.client
 import json
@@ -37,7 +37,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def protected(api: Api) -> list[tuple[str, str]]:
-    """Every documented operation that is not open to everybody."""
+    """Every documented operation that is not open to everyone."""
     paths: dict[str, dict[str, Any]] = api.read("/openapi.json")["paths"]
     return [
         (method, re.sub(r"\{\w+\}", "x", path))
@@ -61,7 +61,7 @@ def test_with_a_token_every_operation_asks_for_it(guarded: Api) -> None:
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_with_the_token_the_api_answers_whatever_the_host_is_called(guarded: Api) -> None:
+def test_token_opens_the_api_under_every_host(guarded: Api) -> None:
     body = {"run": {"run_id": new_id()}, **plan([["docs"]])}
     headers = bearer(TOKEN) | {b"Host": b"autopack.example"}
     assert guarded.http.post("/runs/start", json=body, headers=headers).status_code == 201
@@ -105,13 +105,13 @@ OTHER_PAGES = (
 
 
 @pytest.mark.parametrize(("name", "value"), PROXIES)
-def test_without_a_token_what_comes_through_a_proxy_is_refused(api: Api, name: str, value: str) -> None:
+def test_proxied_requests_need_a_token(api: Api, name: str, value: str) -> None:
     for method, path in protected(api):
         assert "AUTOPACK_API_TOKEN" in said(api.http.request(method, path, headers={name: value}), 403)
     assert api.http.get("/health", headers={name: value}).status_code == 200
 
 
-def test_without_a_token_a_proxy_that_adds_nothing_is_known_by_its_old_http(api: Api) -> None:
+def test_silent_proxy_is_known_by_http_1_0(api: Api) -> None:
     host, _, port = urlsplit(str(api.http.base_url)).netloc.partition(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(f"GET /metrics/runs HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode())
@@ -121,7 +121,7 @@ def test_without_a_token_a_proxy_that_adds_nothing_is_known_by_its_old_http(api:
 
 
 @pytest.mark.parametrize("headers", OTHER_PAGES)
-def test_without_a_token_pages_of_other_sites_are_refused(api: Api, headers: dict[str, str]) -> None:
+def test_pages_of_other_sites_need_a_token(api: Api, headers: dict[str, str]) -> None:
     for method, path in protected(api):
         assert "AUTOPACK_API_TOKEN" in said(api.http.request(method, path, headers=headers), 403)
     assert api.http.get("/health", headers=headers).status_code == 200
@@ -153,14 +153,14 @@ def test_what_is_no_json_is_refused(api: Api) -> None:
 @pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
 )
-def test_a_body_that_says_it_is_no_json_is_refused(api: Api, kind: str) -> None:
+def test_body_of_another_type_is_refused(api: Api, kind: str) -> None:
     body = json.dumps({"run": {"run_id": new_id()}, **plan([["docs"]])})
     answer = api.http.post("/runs/start", content=body, headers={"Content-Type": kind} if kind else {})
     assert answer.status_code in {415, 422}
     said(answer, answer.status_code)
 
 
-def test_a_path_or_method_that_there_is_not_is_a_problem(api: Api) -> None:
+def test_unknown_path_or_method_is_a_problem(api: Api) -> None:
     said(api.http.get("/nothing"), 404)
     said(api.http.get("/runs/a/b/c"), 404)
     answer = api.http.get("/runs/start/phases/x/update_status")
@@ -176,7 +176,7 @@ def test_a_field_that_does_not_fit_is_named(api: Api) -> None:
     assert error["loc"] == ["body", "run", "token_cap"]
 
 
-def test_a_body_over_the_limit_is_refused_when_it_is_announced(api: Api) -> None:
+def test_announced_large_body_is_refused(api: Api) -> None:
     connection = http.client.HTTPConnection(urlsplit(str(api.http.base_url)).netloc, timeout=60)
     connection.putrequest("POST", "/runs/start")
     connection.putheader("Content-Type", "application/json")
@@ -188,7 +188,7 @@ def test_a_body_over_the_limit_is_refused_when_it_is_announced(api: Api) -> None
     connection.close()
 
 
-def test_a_body_over_the_limit_is_refused_when_it_comes_in_chunks(api: Api) -> None:
+def test_chunked_large_body_is_refused(api: Api) -> None:
     def chunks() -> Iterator[bytes]:
         yield b'{"notes": "'
         for _ in range(LIMIT_BYTES // 1_000_000 + 2):

@@ -1,4 +1,4 @@
-"""Audits over REST: asked for, posted, repeated, late; and what never completes without one."""
+"""Audits over REST: requested, posted, repeated, late; and what never completes without one."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def api(service: Service) -> Iterator[Api]:
     client.http.close()
 
 
-def test_an_audit_can_be_asked_for_without_a_body(api: Api) -> None:
+def test_audit_request_needs_no_body(api: Api) -> None:
     run = api.begin(["security_auth_change"])
     done(run.result(), "GATE")
     asked = done(run.post("P1", "auditor_request"), "GATE")
@@ -30,7 +30,7 @@ def test_unknown_auditor_profile_is_refused(api: Api) -> None:
 
 
 @pytest.mark.parametrize("before", ["QUEUED", "EXECUTING", "RETRY"])
-def test_an_audit_that_is_asked_for_takes_the_phase_to_its_gate(api: Api, before: str) -> None:
+def test_requested_audit_moves_phase_to_gate(api: Api, before: str) -> None:
     run = api.begin()
     run.reach(before)
     done(run.post("P1", "auditor_request"), "GATE")
@@ -38,7 +38,7 @@ def test_an_audit_that_is_asked_for_takes_the_phase_to_its_gate(api: Api, before
 
 
 @pytest.mark.parametrize("category", HIGH_RISK)
-def test_a_high_risk_phase_never_completes_without_an_approving_audit(api: Api, category: str) -> None:
+def test_high_risk_phase_needs_an_approving_audit(api: Api, category: str) -> None:
     run = api.begin([category])
     done(run.result(), "GATE")
     assert "approving auditor_result" in said(run.status("COMPLETE"), 409)
@@ -49,7 +49,7 @@ def test_a_high_risk_phase_never_completes_without_an_approving_audit(api: Api, 
     assert run.states()[0] == "DONE_SUCCESS"
 
 
-def test_an_approval_of_earlier_work_does_not_cover_a_newer_result(api: Api) -> None:
+def test_approval_covers_only_its_own_result(api: Api) -> None:
     run = api.begin(["security_auth_change"])
     done(run.audit(), "EXECUTING")
     done(run.result(), "GATE")
@@ -57,7 +57,7 @@ def test_an_approval_of_earlier_work_does_not_cover_a_newer_result(api: Api) -> 
     done(run.audit(auditor_attempts=2), "COMPLETE")
 
 
-def test_only_an_approval_at_the_gate_completes_a_high_risk_phase(api: Api) -> None:
+def test_high_risk_phase_completes_only_at_gate(api: Api) -> None:
     run = api.begin(["security_auth_change"])
     run.reach("EXECUTING")
     done(run.audit(), "EXECUTING")
@@ -67,7 +67,7 @@ def test_only_an_approval_at_the_gate_completes_a_high_risk_phase(api: Api) -> N
     assert run.states()[0] == "DONE_SUCCESS"
 
 
-def test_an_auditor_who_asks_for_changes_too_often_fails_the_phase(api: Api) -> None:
+def test_too_many_rejections_fail_the_phase(api: Api) -> None:
     run = api.begin(["docs", "docs"])  # whose Auditor may send the work back once
     done(run.result(), "COMPLETE")
     done(run.result("P2", status="needs_review"), "GATE")
@@ -83,7 +83,7 @@ def test_an_auditor_who_escalates_fails_the_phase(api: Api) -> None:
     assert run.states()[0] == "DONE_FAILED_REQUIRES_HUMAN_REVIEW"
 
 
-def test_a_repeated_audit_is_answered_the_same_and_counts_once(api: Api) -> None:
+def test_repeated_audit_counts_once(api: Api) -> None:
     run = api.begin(["security_auth_change"])
     done(run.result(), "GATE")
     first = run.audit("revise", tokens_used=30)
@@ -105,7 +105,7 @@ def test_suggested_patches_are_counted_unless_they_are_forbidden(api: Api) -> No
     assert done(run.audit(auditor_attempts=2, suggested_patches=good), "COMPLETE")["patches_applied"] == 2
 
 
-def test_a_late_audit_is_recorded_counts_and_takes_promotion_away(api: Api) -> None:
+def test_late_rejection_withdraws_promotion(api: Api) -> None:
     run = api.begin()
     done(run.result(), "COMPLETE")
     assert run.read()["promotion_eligible_to_main"] is True
@@ -121,7 +121,7 @@ def test_a_late_audit_is_recorded_counts_and_takes_promotion_away(api: Api) -> N
     assert key in api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
 
 
-def test_a_late_audit_that_approves_leaves_promotion_as_it_is(api: Api) -> None:
+def test_late_approval_keeps_promotion(api: Api) -> None:
     run = api.begin()
     done(run.result(), "COMPLETE")
     done(run.audit(), "COMPLETE")

@@ -59,7 +59,7 @@ def _named(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def require_valid(document: Mapping[str, Any], media: Mapping[str, Any], what: str) -> None:
-    """There is an example, and each fits the schema beside it."""
+    """There is an example, and each fits its schema."""
     schema = {**media["schema"], "components": document["components"]}
     validator = jsonschema_rs.Draft202012Validator(schema)
     shown = examples_of(document, media)
@@ -74,7 +74,7 @@ def test_the_endpoints_are_those_of_the_contract(document: Mapping[str, Any]) ->
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_an_endpoint_is_explained_and_shown_by_valid_examples(document: Mapping[str, Any], endpoint: str) -> None:
+def test_endpoint_has_description_and_valid_examples(document: Mapping[str, Any], endpoint: str) -> None:
     operation = operation_of(document, endpoint)
     assert operation["summary"]
     assert len(operation["description"]) > 10
@@ -99,7 +99,7 @@ def test_the_errors_of_an_endpoint_are_problem_details(document: Mapping[str, An
         assert media["example"]["status"] == status
 
 
-def test_what_the_example_of_a_start_asks_for_can_be_sent(service: Service, document: Mapping[str, Any]) -> None:
+def test_start_example_can_be_sent(service: Service, document: Mapping[str, Any]) -> None:
     """And so can the result, with the ids that it names; the answers have the fields of their examples."""
     steps = (
         "POST /runs/start",

@@ -54,7 +54,7 @@ def test_it_drives_a_run_to_its_success(service: Service, tmp_path: Path) -> Non
     assert run["promotion_eligible_to_main"]
 
 
-def test_it_builds_again_what_comes_back_and_what_does_not_fit(service: Service, tmp_path: Path) -> None:
+def test_it_rebuilds_rejected_and_unreadable_work(service: Service, tmp_path: Path) -> None:
     """Its builder is replaced as its docstring says: first no diff, then a failure, then the work."""
     careless = tmp_path / "careless.py"
     asked = 'if not feedback: return {"status": "success", "patch_content": "diff --git..."}\n'
@@ -69,8 +69,8 @@ def test_it_builds_again_what_comes_back_and_what_does_not_fit(service: Service,
 
 
 @pytest.mark.parametrize("world", ["sqlite"], indirect=True)
-def test_in_a_repository_it_waits_for_ci_and_for_autopacks_own_auditor(story: Story, tmp_path: Path) -> None:
-    """Its auditor is replaced by nobody."""
+def test_it_waits_for_ci_and_auditor(story: Story, tmp_path: Path) -> None:
+    """Its auditor is replaced by no one."""
     nobody = tmp_path / "nobody.py"
     text = PROGRAM.read_text(encoding="utf-8")
     assert text.count('    return {"recommendation"') == 1

@@ -21,7 +21,7 @@ def answers(service: Service) -> list[httpx.Response]:
     return [send_curl(command, service.url, ROOT) for _, command in WALK]
 
 
-def test_every_command_of_the_walk_through_gets_the_status_that_it_tells(answers: list[httpx.Response]) -> None:
+def test_walkthrough_commands_get_their_printed_status(answers: list[httpx.Response]) -> None:
     assert len(WALK) == PAGE.count("\ncurl ") >= 10
     assert [answer.status_code for answer in answers] == [status for status, _ in WALK]
 
@@ -35,7 +35,7 @@ def test_the_walk_through_ends_a_run(answers: list[httpx.Response]) -> None:
     assert "test_missing__greeting__unicode" in index["issues_by_key"]
 
 
-def test_a_run_can_be_polled_as_the_page_says(service: Service, answers: list[httpx.Response]) -> None:
+def test_run_can_be_polled_as_documented(service: Service, answers: list[httpx.Response]) -> None:
     first = httpx.get(f"{service.url}/runs/walk-001")
     again = httpx.get(f"{service.url}/runs/walk-001", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.content) == (304, b"")

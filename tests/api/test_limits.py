@@ -3,11 +3,11 @@
 Of what the earlier server got wrong:
 
 - caps stored and never enforced: `test_tokens_over_the_cap_of_…`, `test_minutes_…`, `test_more_attempts_…`
-- run ids such as `../../x`: `test_a_hostile_run_id_is_refused_and_leaves_no_trace`
+- run ids such as `../../x`: `test_hostile_run_id_leaves_no_trace`
 - duplicate phase ids accepted: `test_an_inconsistent_plan_is_refused_whole`
 - negative, huge and NaN numbers: `test_a_number_that_is_none_is_refused`
 - a half-made run left behind by a failed start: `test_a_start_that_failed_leaves_nothing`
-- folders made for unknown runs on a GET: `test_a_hostile_id_in_an_address_finds_nothing_and_makes_nothing`
+- folders made for unknown runs on a GET: `test_hostile_id_in_address_does_nothing`
 """
 
 import time
@@ -27,7 +27,7 @@ HOSTILE = (
     *(".x", "-x", "a..b", "x.lock", "x.", "x" * 101, "é", "\u0661", "\u202ex", "\U0001f600", "~", "a^b", "a:b", "@{"),
 )
 NUMBERS = ("-1", "1e400", "NaN", "Infinity", "-Infinity", "true", '"5"', "1.5", "9" * 30, "9" * 5000, "[1]", "{}")
-"""As they stand in the JSON text."""
+"""As they are in the JSON text."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def api(service: Service) -> Iterator[Api]:
 
 
 class Files:
-    """What lies below the folder of the service and beside it."""
+    """The files below the folder of the service and next to it."""
 
     def __init__(self, folder: Path, api: Api) -> None:
         self._root = folder.parent
@@ -46,14 +46,14 @@ class Files:
         self._api = api
 
     def folders(self) -> set[str]:
-        """Folders, but for those of runs that there are, of whatever test: they may be written at any time."""
+        """Folders, without those of existing runs of any test: they may be written at any time."""
         found = [path for path in self._root.rglob("*") if path.is_dir()]
         own = {self._runs / one.relative_to(self._runs).parts[0] for one in found if self._runs in one.parents}
         there = {one for one in own if self._api.http.get(f"/runs/{quote(one.name, safe='')}").status_code == 200}
         return {str(one.relative_to(self._root)) for one in found if not there & {one, *one.parents}}
 
     def wait_for(self, run: Run) -> None:
-        """Until the run has its folder: what was asked for before it has had the time for one, too."""
+        """Until the run has its folder: what was requested before it has had the time for one, too."""
         deadline = time.monotonic() + 30
         while not (self._runs / run.run_id).is_dir():
             assert time.monotonic() < deadline
@@ -68,7 +68,7 @@ def files(service: Service, api: Api) -> Files:
 # Ids
 
 
-def test_a_hostile_run_id_is_refused_and_leaves_no_trace(api: Api, files: Files) -> None:
+def test_hostile_run_id_leaves_no_trace(api: Api, files: Files) -> None:
     files.wait_for(api.begin())
     before = files.folders()
     for hostile in HOSTILE:
@@ -86,7 +86,7 @@ def test_a_hostile_tier_or_phase_id_is_refused(api: Api) -> None:
     said(api.http.get(f"/runs/{run.run_id}"), 404)
 
 
-def test_a_hostile_id_in_an_address_finds_nothing_and_makes_nothing(api: Api, files: Files) -> None:
+def test_hostile_id_in_address_does_nothing(api: Api, files: Files) -> None:
     run = api.begin()
     files.wait_for(run)
     before = files.folders()
@@ -100,7 +100,7 @@ def test_a_hostile_id_in_an_address_finds_nothing_and_makes_nothing(api: Api, fi
     assert files.folders() == before
 
 
-def test_the_longest_id_and_every_character_that_is_allowed_are_taken(api: Api) -> None:
+def test_longest_id_and_allowed_characters_pass(api: Api) -> None:
     for run_id in (new_id("run-") + "x" * 82, new_id("_A.z-9")):
         run = api.begin(run_id=run_id[:100])
         done(run.result(), "COMPLETE")
@@ -184,7 +184,7 @@ def test_a_cap_that_is_none_is_refused(api: Api, field: str, number: str) -> Non
     said(answer, 400 if len(number) > 4300 else 422)
 
 
-def test_text_that_no_database_stores_is_refused_or_made_harmless(api: Api) -> None:
+def test_unstorable_text_is_refused_or_cleaned(api: Api) -> None:
     run = api.begin()
     address, header = f"/runs/{run.run_id}/phases/P1/builder_result", {"Content-Type": "application/json"}
     body = f'{{"phase_id": "P1", "run_id": "{run.run_id}", "status": "failed", "notes": "@"}}'
@@ -196,14 +196,14 @@ def test_text_that_no_database_stores_is_refused_or_made_harmless(api: Api) -> N
 # Caps
 
 
-def test_tokens_over_the_cap_of_a_run_end_it_and_the_cap_is_named(api: Api) -> None:
+def test_tokens_over_run_cap_end_it(api: Api) -> None:
     run = api.begin(["docs", "docs"], token_cap=1000)
     done(run.result(tokens_used=1000), "COMPLETE")
     done(run.result("P2", tokens_used=1), "FAILED")
     _expect_exhausted(run, f"run {run.run_id}: 1,001 of 1,000 tokens used")
 
 
-def test_tokens_over_the_cap_of_a_phase_end_the_run_and_the_cap_is_named(api: Api) -> None:
+def test_tokens_over_phase_cap_end_run(api: Api) -> None:
     run = api.begin(["docs", "docs"])  # of 200,000 tokens each
     assert done(run.status("EXECUTING", tokens_used=200_000))["phase"]["state"] == "EXECUTING"
     done(run.result(tokens_used=1), "FAILED")
@@ -211,7 +211,7 @@ def test_tokens_over_the_cap_of_a_phase_end_the_run_and_the_cap_is_named(api: Ap
 
 
 @pytest.mark.parametrize("way", ["update_status", "auditor_result", "late auditor_result"])
-def test_tokens_over_a_cap_end_the_run_whichever_way_they_came_in(api: Api, way: str) -> None:
+def test_tokens_of_every_source_count(api: Api, way: str) -> None:
     run = api.begin(["docs", "docs"], token_cap=500)
     if way == "update_status":
         assert run.status("EXECUTING", tokens_used=501).status_code == 200
@@ -223,7 +223,7 @@ def test_tokens_over_a_cap_end_the_run_whichever_way_they_came_in(api: Api, way:
     _expect_exhausted(run, f"run {run.run_id}: 501 of 500 tokens used")
 
 
-def test_minutes_over_the_cap_end_the_run_and_the_cap_is_named(api: Api) -> None:
+def test_minutes_over_cap_end_run(api: Api) -> None:
     run = api.begin(["docs", "docs"], max_duration_minutes=10)
     done(run.result(duration_minutes=9.5), "COMPLETE")
     assert run.read()["active_minutes"] == 9.5
@@ -247,7 +247,7 @@ def test_more_attempts_than_are_allowed_fail_the_phase(api: Api, way: str) -> No
     assert "3 attempts, 2 are allowed" in run.read()["failure_reason"]
 
 
-def test_an_issue_cap_that_is_crossed_makes_the_tier_not_clean(api: Api) -> None:
+def test_crossed_issue_cap_makes_tier_unclean(api: Api) -> None:
     run = api.begin()  # of two minor issues
     assert run.status("EXECUTING", minor_issues_count=2).json()["phase"]["minor_issues_count"] == 2
     assert run.read()["tiers"][0]["cleanliness"] == "clean"
@@ -258,14 +258,14 @@ def test_an_issue_cap_that_is_crossed_makes_the_tier_not_clean(api: Api) -> None
     assert run.read()["promotion_eligible_to_main"] is False
 
 
-def test_a_tier_that_is_not_clean_fails_a_safety_critical_run(api: Api) -> None:
+def test_unclean_tier_fails_safety_critical_run(api: Api) -> None:
     run = api.begin(safety_profile="safety_critical")
     done(run.issue(new_id("docs__grave"), severity="major"))
     done(run.result(), "COMPLETE")
     assert run.states()[0] == "DONE_FAILED_REQUIRES_HUMAN_REVIEW"
 
 
-def test_a_patch_that_is_too_large_is_sent_back(api: Api) -> None:
+def test_large_patch_is_sent_back(api: Api) -> None:
     run = api.begin()
     lines = 5001
     large = PATCH.replace("+1 @@\n+hello\n", f"+1,{lines} @@\n" + "+x\n" * lines)

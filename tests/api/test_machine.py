@@ -1,4 +1,4 @@
-"""Clients that do whatever comes to their mind never lead a run, tier or phase out of SPEC's machines.
+"""Clients that send any sequence of requests never lead a run, tier or phase out of SPEC's machines.
 
 The machines are written out here from SPEC §2; the stored transitions are read behind the service's back.
 """

@@ -54,7 +54,7 @@ def at_once(api: Api, count: int, act: Callable[[Api, int], T]) -> list[T]:
         return list(pool.map(one, range(count), timeout=100))
 
 
-def test_one_of_many_who_create_the_same_run_is_told_that_it_did(api: Api) -> None:
+def test_one_of_many_creators_gets_201(api: Api) -> None:
     run_id, body = new_id(), plan([["docs"], ["docs"]])
     answers = at_once(api, 16, lambda mine, _: Run(mine, run_id).start(body))
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 15}
@@ -102,7 +102,7 @@ def test_reports_of_different_issues_are_all_kept(api: Api) -> None:
     assert set(keys) <= set(api.read("/project/issues/backlog")["issues_by_key"])
 
 
-def test_results_of_different_phases_of_one_run_are_all_taken(api: Api) -> None:
+def test_parallel_results_of_phases_are_stored(api: Api) -> None:
     run = api.begin(["docs"] * 6, ["docs"] * 6)
     answers = at_once(api, 12, lambda mine, n: Run(mine, run.run_id).result(f"P{n + 1}", tokens_used=10**n % 99_999))
     for answer in answers:
@@ -125,7 +125,7 @@ def test_results_of_different_runs_are_all_taken(api: Api) -> None:
         assert (read["state"], read["tokens_used"]) == ("DONE_SUCCESS", 1001 + n)
 
 
-def test_one_result_that_comes_many_times_at_once_counts_once(api: Api) -> None:
+def test_parallel_copies_of_result_count_once(api: Api) -> None:
     run, key = api.begin(["docs", "docs"]), new_id("docs__again")
     issue = {"issue_key": key, "severity": "minor", "category": "docs"}
     answers = at_once(api, 12, lambda mine, _: Run(mine, run.run_id).result(tokens_used=7, suggested_issues=[issue]))
@@ -135,7 +135,7 @@ def test_one_result_that_comes_many_times_at_once_counts_once(api: Api) -> None:
     assert api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"][key]["occurrence_count"] == 1
 
 
-def test_one_audit_that_comes_many_times_at_once_counts_once(api: Api) -> None:
+def test_parallel_copies_of_audit_count_once(api: Api) -> None:
     run = api.begin(["security_auth_change", "docs"])
     done(run.result(tokens_used=7), "GATE")
     answers = at_once(api, 12, lambda mine, _: Run(mine, run.run_id).audit("revise", tokens_used=5))

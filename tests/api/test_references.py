@@ -265,7 +265,7 @@ curl -X POST http://localhost:8000/runs/my-run/phases/P1/auditor_result \
         holds={"run_id": "my-run", "tier_count": 1},
     ),
     Printed(
-        "run_summary of a run that nobody made",
+        "run_summary of a run that no one made",
         "curl http://localhost:8000/reports/run_summary/demo-run-002",
         404,
         says="demo-run-002",
@@ -334,7 +334,7 @@ requests.post(
 
 
 class Readers:
-    """Somebody who follows a guide from its first command to its last, once."""
+    """Someone who follows a guide from its first command to its last, once."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -360,7 +360,7 @@ def readers(service: Service) -> Readers:
         for number, printed in enumerate(commands)
     ],
 )
-def test_a_printed_command_gets_the_answer_that_its_reader_expects(readers: Readers, guide: str, number: int) -> None:
+def test_printed_command_gets_its_answer(readers: Readers, guide: str, number: int) -> None:
     printed, answer = GUIDES[guide][number], readers.answers(guide)[number]
     if printed.reads is None:
         assert re.search(printed.says, problem(answer, printed.status))
@@ -372,7 +372,7 @@ def test_a_printed_command_gets_the_answer_that_its_reader_expects(readers: Read
         assert said[key] == value
 
 
-def test_what_the_commands_of_the_deployment_guide_caused_can_be_read(readers: Readers) -> None:
+def test_deployment_guides_effects_can_be_read(readers: Readers) -> None:
     by_name = dict(zip((one.name for one in DEPLOYMENT_GUIDE), readers.answers("DEPLOYMENT_GUIDE"), strict=True))
     recorded = contract.RecordedIssue.model_validate_json(by_name["record_issue"].content)
     assert recorded.phase_file.issues[0].evidence_refs == ["tests/test_auth.py::test_jwt_validation"]
@@ -390,7 +390,7 @@ def test_what_the_commands_of_the_deployment_guide_caused_can_be_read(readers: R
     assert {one.state for one in successes.runs} <= {"DONE_SUCCESS"}
 
 
-def test_the_python_calls_of_the_deployment_guide_build_and_audit_its_phase(
+def test_deployment_guides_python_builds_and_audits(
     service: Service, readers: Readers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readers.answers("DEPLOYMENT_GUIDE")
@@ -415,7 +415,7 @@ def test_the_python_calls_of_the_deployment_guide_build_and_audit_its_phase(
     assert "run-001" in [one["run_id"] for one in ended["runs"]]
 
 
-def test_the_endpoints_that_the_guides_only_list_answer_with_their_fields(service: Service) -> None:
+def test_listed_endpoints_answer_with_fields(service: Service) -> None:
     """The index, the backlog and a phase's steps have no printed request."""
     plan = {
         "run": {"run_id": "listed-only"},

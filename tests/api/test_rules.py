@@ -2,32 +2,32 @@
 
 What the earlier server got wrong, and where it is proven:
 
-- `auditor_request` without a body refused: `test_an_audit_can_be_asked_for_without_a_body` (`test_audits.py`)
+- `auditor_request` without a body refused: `test_audit_request_needs_no_body` (`test_audits.py`)
 - `record_issue` with the documented JSON body refused: `test_an_issue_is_recorded_with_the_documented_body`
 - `budget_analysis` 500 as soon as a run existed: `test_budget_analysis_answers_when_there_are_runs`
-- patches that do not apply 500: `test_a_patch_that_cannot_be_read_is_a_422_and_an_issue_and_costs_no_attempt`
-- run and tier states never moved: `test_a_phase_takes_its_tier_and_its_run_along` (`test_steps.py`)
+- patches that do not apply 500: `test_unreadable_patch_costs_no_attempt`
+- run and tier states never moved: `test_phase_moves_tier_and_run` (`test_steps.py`)
 - run-level tokens stayed 0: `test_tokens_are_sums_whichever_way_they_came_in`
-- a repeated submission 500: `test_a_repeated_result_is_answered_the_same_and_counts_once`
+- a repeated submission 500: `test_repeated_result_counts_once`
 - high-risk phases completed without an audit:
-  `test_a_high_risk_phase_never_completes_without_an_approving_audit` (`test_audits.py`)
-- ids in the body that differ from the URL ignored: `test_ids_in_the_body_that_differ_from_the_address_are_refused`
-- any state could follow any other: `test_every_step_that_the_machine_does_not_have_is_a_conflict` (`test_steps.py`)
+  `test_high_risk_phase_needs_an_approving_audit` (`test_audits.py`)
+- ids in the body that differ from the URL ignored: `test_body_ids_must_match_address`
+- any state could follow any other: `test_undefined_step_is_a_conflict` (`test_steps.py`)
 - caps stored and never enforced, hostile ids, numbers and plans, half-made runs: `test_limits.py`
-- the same key counted once per phase: `test_the_same_key_in_several_phases_counts_once_in_the_run`
-- two sightings in one run aged an issue: `test_two_sightings_in_one_run_age_an_issue_once`
+- the same key counted once per phase: `test_key_of_several_phases_counts_once`
+- two sightings in one run aged an issue: `test_two_sightings_in_run_age_once`
 - unknown runs 200 on the issue index: `test_an_unknown_run_is_a_404_everywhere`
-- workflow files patched: `test_a_patch_of_a_protected_path_is_sent_back_and_at_last_a_policy_violation`
+- workflow files patched: `test_protected_path_ends_as_policy_violation`
 - one shared work tree, parallel reports lost, parallel creation 500: `test_parallel.py`
 
 The rules:
 
 - a repeat answers as the first did and counts once: `test_a_repeated_result_…`, `test_a_repeated_audit_…`, also many
   at once (`test_parallel.py`)
-- audits are welcome after the end: `test_a_late_audit_is_recorded_counts_and_takes_promotion_away` and its neighbors
+- audits are welcome after the end: `test_late_rejection_withdraws_promotion` and its neighbors
 - `builder_result` answers with the state after the gate: `test_a_good_result_…`, `test_a_failed_builder_…`,
-  `test_a_failed_probe_…`, `test_a_result_that_needs_review_waits_for_its_audit`
-- moves only by SPEC's machines: `test_steps.py`, and whatever clients do: `test_machine.py`
+  `test_a_failed_probe_…`, `test_result_for_review_waits_for_audit`
+- moves only by SPEC's machines: `test_steps.py`, and any sequence of requests: `test_machine.py`
 - counters are sums and distinct keys: `test_tokens_are_sums_…`, `test_the_same_key_…`, `test_machine.py`
 - a start is all or nothing, ids are plain: `test_limits.py`
 - `examples/test_run.json` is what the quick start posts: `test_references.py`
@@ -57,7 +57,7 @@ def api(service: Service) -> Iterator[Api]:
 # Results
 
 
-def test_a_good_result_completes_its_phase_tier_and_run(api: Api) -> None:
+def test_good_result_completes_phase_tier_run(api: Api) -> None:
     run = api.begin(["docs", "tests"])
     receipt = done(run.result(tokens_used=10), "COMPLETE")
     assert receipt["commit_sha"] is None
@@ -78,9 +78,7 @@ def test_a_good_result_completes_its_phase_tier_and_run(api: Api) -> None:
     ],
     ids=["truncated", "hunk-ends-early", "no-hunk", "empty", "prose"],
 )
-def test_a_patch_that_cannot_be_read_is_a_422_and_an_issue_and_costs_no_attempt(
-    api: Api, patch: str, says: str
-) -> None:
+def test_unreadable_patch_costs_no_attempt(api: Api, patch: str, says: str) -> None:
     run = api.begin()
     assert says in said(run.result(patch_content=patch, tokens_used=70), 422)
     index = api.read(f"/runs/{run.run_id}/issues/index")["issues_by_key"]
@@ -90,7 +88,7 @@ def test_a_patch_that_cannot_be_read_is_a_422_and_an_issue_and_costs_no_attempt(
     assert run.read()["minor_issues_count"] == 0
 
 
-def test_a_repeated_result_is_answered_the_same_and_counts_once(api: Api) -> None:
+def test_repeated_result_counts_once(api: Api) -> None:
     run = api.begin(["docs"], ["docs"])
     issue = {"issue_key": new_id("docs__a"), "severity": "minor", "category": "docs"}
     first = run.result(tokens_used=40, suggested_issues=[issue])
@@ -104,7 +102,7 @@ def test_a_repeated_result_is_answered_the_same_and_counts_once(api: Api) -> Non
     assert run.result(tokens_used=40).json() == first.json(), "also after the run's end"
 
 
-def test_a_result_of_another_attempt_after_the_end_is_a_conflict(api: Api) -> None:
+def test_late_result_of_new_attempt_conflicts(api: Api) -> None:
     run = api.begin(["docs", "docs"])
     done(run.result(), "COMPLETE")
     assert "has ended" in said(run.result(builder_attempts=2), 409)
@@ -112,7 +110,7 @@ def test_a_result_of_another_attempt_after_the_end_is_a_conflict(api: Api) -> No
     assert "has ended" in said(run.result("P2", builder_attempts=2), 409)
 
 
-def test_a_failed_builder_is_sent_back_and_fails_at_its_last_try(api: Api) -> None:
+def test_failed_builder_fails_at_last_try(api: Api) -> None:
     run = api.begin(["docs", "docs"])
     assert "no idea" in done(run.result(status="failed", notes="no idea"), "RETRY")["message"]
     assert run.states()[0] == "PHASE_QUEUEING"
@@ -121,7 +119,7 @@ def test_a_failed_builder_is_sent_back_and_fails_at_its_last_try(api: Api) -> No
     assert "P1" in run.read()["failure_reason"]
 
 
-def test_a_failed_probe_sends_the_work_back_and_is_an_issue_until_it_passes(api: Api) -> None:
+def test_failed_probe_is_issue_until_passed(api: Api) -> None:
     run = api.begin(["tests"])
     probe = {"probe_type": "pytest", "exit_code": 1, "stdout": "1 failed", "stderr": "", "duration_seconds": 0.5}
     done(run.result(probe_results=[probe]), "RETRY")
@@ -132,7 +130,7 @@ def test_a_failed_probe_sends_the_work_back_and_is_an_issue_until_it_passes(api:
     assert run.states()[0] == "DONE_SUCCESS"
 
 
-def test_a_result_that_needs_review_waits_for_its_audit(api: Api) -> None:
+def test_result_for_review_waits_for_audit(api: Api) -> None:
     run = api.begin()
     done(run.result(status="needs_review"), "GATE")
     done(run.audit(), "COMPLETE")
@@ -141,7 +139,7 @@ def test_a_result_that_needs_review_waits_for_its_audit(api: Api) -> None:
 @pytest.mark.parametrize(
     "path", [".github/workflows/ci.yml", ".github/CODEOWNERS", ".gitmodules", "../x", ".git/config"]
 )
-def test_a_patch_of_a_protected_path_is_sent_back_and_at_last_a_policy_violation(api: Api, path: str) -> None:
+def test_protected_path_ends_as_policy_violation(api: Api, path: str) -> None:
     run = api.begin()
     patch = WORKFLOW_PATCH.replace(".github/workflows/ci.yml", path)
     assert path in done(run.result(patch_content=patch), "RETRY")["message"]
@@ -187,7 +185,7 @@ def test_an_issue_is_recorded_with_the_documented_body(api: Api) -> None:
     assert receipt["project_backlog_entry"]["age_in_runs"] == 1
 
 
-def test_the_same_key_in_several_phases_counts_once_in_the_run(api: Api) -> None:
+def test_key_of_several_phases_counts_once(api: Api) -> None:
     run, key = api.begin(["docs", "docs"], ["docs"]), new_id("docs__same")
     for phase_id in ("P1", "P2", "P3", "P1"):
         done(run.issue(key, phase_id))
@@ -200,7 +198,7 @@ def test_the_same_key_in_several_phases_counts_once_in_the_run(api: Api) -> None
     assert api.read(f"/reports/run_summary/{run.run_id}")["issues"]["distinct_issues"] == 1
 
 
-def test_two_sightings_in_one_run_age_an_issue_once(api: Api) -> None:
+def test_two_sightings_in_run_age_once(api: Api) -> None:
     key = new_id("docs__aging")
     for runs in (1, 2):
         run = api.begin()
@@ -244,7 +242,7 @@ def test_an_issue_is_recorded_after_the_end_too(api: Api) -> None:
 # Addresses
 
 
-def test_ids_in_the_body_that_differ_from_the_address_are_refused(api: Api) -> None:
+def test_body_ids_must_match_address(api: Api) -> None:
     run, other = api.begin(["docs", "docs"]), api.begin()
     right = {"run_id": run.run_id, "phase_id": "P1"}
     audit = {"review_notes": "", "recommendation": "approve"}
@@ -267,7 +265,7 @@ def test_an_unknown_run_is_a_404_everywhere(api: Api) -> None:
         said(answer, 404)
 
 
-def test_an_unknown_phase_is_a_404_that_names_those_there_are(api: Api) -> None:
+def test_unknown_phase_gets_404_with_names(api: Api) -> None:
     run = api.begin(["docs", "docs"])
     for answer in _every_post(api, run.run_id, "P9"):
         assert "P1, P2" in said(answer, 404)
@@ -297,7 +295,7 @@ def test_budget_analysis_answers_when_there_are_runs(api: Api) -> None:
     assert run.run_id in [failure["run_id"] for failure in analysis["failures"]]
 
 
-def test_a_run_that_has_not_changed_is_a_304(api: Api) -> None:
+def test_unchanged_run_gets_304(api: Api) -> None:
     run = api.begin(["docs", "docs"])
     address = f"/runs/{run.run_id}"
     tag = api.http.get(address).headers["etag"]

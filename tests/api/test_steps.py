@@ -17,7 +17,7 @@ def api(service: Service) -> Iterator[Api]:
     client.http.close()
 
 
-def test_a_phase_takes_its_tier_and_its_run_along(api: Api) -> None:
+def test_phase_moves_tier_and_run(api: Api) -> None:
     run = api.begin(["docs"], ["docs"])
     assert run.states() == ("RUN_CREATED", ["PENDING", "PENDING"], ["QUEUED", "QUEUED"])
     assert run.status("EXECUTING").status_code == 200
@@ -37,7 +37,7 @@ def test_a_phase_that_fails_ends_its_run(api: Api) -> None:
 
 
 @pytest.mark.parametrize("state", PHASE_STATES)
-def test_every_step_that_the_machine_does_not_have_is_a_conflict(api: Api, state: str) -> None:
+def test_undefined_step_is_a_conflict(api: Api, state: str) -> None:
     run = api.begin(["docs", "docs"])
     run.reach(state)
     before = run.states()
@@ -70,7 +70,7 @@ def test_an_unknown_state_is_a_422(api: Api) -> None:
         said(run.status(state), 422)
 
 
-def test_a_plan_of_60_phases_runs_as_three_linked_runs(api: Api) -> None:
+def test_plan_of_60_phases_is_three_runs(api: Api) -> None:
     run = api.begin(["docs"] * 35, ["docs"] * 25)
     parts = [(run.run_id, run.read())]
     assert [one["part"] for one in parts[0][1]["linked_runs"]] == [2, 3]
@@ -93,7 +93,7 @@ def test_a_plan_of_60_phases_runs_as_three_linked_runs(api: Api) -> None:
     said(api.http.get(f"/runs/{run.run_id}-part-4"), 404)
 
 
-def test_the_next_linked_run_takes_results_as_soon_as_the_one_before_has_ended(api: Api) -> None:
+def test_next_linked_run_accepts_results_immediately(api: Api) -> None:
     run = api.begin(["docs", "docs", "docs"], max_phases=1)
     for number, name in enumerate((run.run_id, f"{run.run_id}-part-2", f"{run.run_id}-part-3"), 1):
         done(Run(api, name).result(phase_id=f"P{number}"), "COMPLETE")
@@ -101,7 +101,7 @@ def test_the_next_linked_run_takes_results_as_soon_as_the_one_before_has_ended(a
 
 
 @pytest.mark.parametrize("asked", [{"run_scope": "single_tier"}, {"safety_profile": "safety_critical"}])
-def test_a_run_of_a_single_tier_leaves_the_other_tiers_to_linked_runs(api: Api, asked: dict[str, str]) -> None:
+def test_single_tier_run_links_other_tiers(api: Api, asked: dict[str, str]) -> None:
     run = api.begin(["docs", "docs"], ["docs"], **asked)
     following = f"{run.run_id}-part-2"
     assert run.read()["linked_runs"] == [{"run_id": following, "part": 2, "phase_ids": ["P3"]}]
@@ -114,7 +114,7 @@ def test_a_run_of_a_single_tier_leaves_the_other_tiers_to_linked_runs(api: Api, 
     done(Run(api, following).result(phase_id="P3"), "COMPLETE")
 
 
-def test_a_run_whose_linked_runs_have_no_free_ids_is_refused(api: Api) -> None:
+def test_run_without_free_linked_ids_is_refused(api: Api) -> None:
     first = new_id()
     api.begin(run_id=f"{first}-part-2")
     refused = Run(api, first).start(plan([["docs", "docs"]]), max_phases=1)
@@ -132,7 +132,7 @@ def _phases(run: dict[str, Any]) -> list[str]:
 
 
 def _linked(api: Api, run_id: str) -> dict[str, Any]:
-    """The run, once the one before has begun it."""
+    """The run, once the one before has started it."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         answer = api.http.get(f"/runs/{run_id}")
@@ -140,4 +140,4 @@ def _linked(api: Api, run_id: str) -> dict[str, Any]:
             return answer.json()
         assert answer.status_code in {200, 404}
         time.sleep(0.05)
-    raise AssertionError(f"{run_id} was not begun")
+    raise AssertionError(f"{run_id} was not started")

@@ -27,7 +27,7 @@ from app.queries import run_archive
 from app.runs import transitions
 from app.settings import Settings
 from app.workflows.services import configure
-from tests.db.making import NOW, after, finding, new_run, planned_run
+from tests.db.sample_rows import NOW, after, finding, new_run, planned_run
 
 RULESET = default_ruleset()
 PAGES = {
@@ -91,7 +91,7 @@ def test_a_run_without_plan_has_its_summary_only(db: Database, settings: Setting
     assert "https://github.example/acme/widgets/issues/7" in page
 
 
-def test_a_planned_run_has_a_page_for_each_part_and_its_issues_at_both_levels(db: Database, settings: Settings) -> None:
+def test_planned_run_has_all_pages(db: Database, settings: Settings) -> None:
     planned_run(db)
     finding_rows.record(db, "r1", "P2", [finding("typo")], "audit 1", NOW)
     folder = write(db, settings)
@@ -139,14 +139,14 @@ def test_a_failure_leaves_an_incident_pack(db: Database, settings: Settings) -> 
     assert (folder.parent / "patches/phase_0_P1_builder_2_1.patch").read_bytes() == found["last.patch"]
 
 
-def test_what_is_written_again_is_equal_to_the_byte(db: Database, settings: Settings) -> None:
+def test_rewritten_files_are_byte_equal(db: Database, settings: Settings) -> None:
     failed_run(db)
     first = contents(write(db, settings))
     shutil.rmtree(settings.autonomous_runs_dir)
     assert contents(write(db, settings)) == first
 
 
-def test_files_that_a_run_does_not_have_any_more_are_removed(db: Database, settings: Settings) -> None:
+def test_obsolete_files_are_removed(db: Database, settings: Settings) -> None:
     planned_run(db)
     folder = write(db, settings)
     expected = contents(folder)
@@ -193,9 +193,7 @@ def test_what_is_no_run_id_is_never_written(db: Database, settings: Settings, ru
     assert not settings.autonomous_runs_dir.exists()
 
 
-def test_a_run_that_is_named_like_a_file_of_the_projects_does_not_stand_in_its_way(
-    db: Database, settings: Settings
-) -> None:
+def test_run_named_like_project_file_coexists(db: Database, settings: Settings) -> None:
     run_rows.create(db, new_run("project_issue_backlog.json"), NOW)
     writer.write_run(db, settings, RULESET, "project_issue_backlog.json")
     writer.write_projects(db, settings, RULESET, run_archive.list_project_ids(db))
@@ -207,7 +205,7 @@ def test_a_run_that_is_named_like_a_file_of_the_projects_does_not_stand_in_its_w
     }
 
 
-def test_the_backlog_and_the_rules_of_every_project_lie_beside_the_runs(db: Database, settings: Settings) -> None:
+def test_projects_have_backlog_and_rules_files(db: Database, settings: Settings) -> None:
     planned_run(db)
     finding_rows.record(db, "r1", "P1", [finding("typo")], "audit 1", NOW)
     with db.writing() as session:
@@ -302,9 +300,7 @@ def rebuild(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_command_writes_every_run_and_project_while_the_database_is_claimed(
-    db: Database, settings: Settings
-) -> None:
+def test_rebuild_works_while_service_runs(db: Database, settings: Settings) -> None:
     db.claim()
     failed_run(db)
     run_rows.create(db, new_run("r2", issue=8), NOW)
@@ -354,7 +350,7 @@ def test_a_path_that_leads_out_is_refused(tmp_path: Path, name: str) -> None:
     assert list(tmp_path.rglob("x")) == []
 
 
-def test_a_run_keeps_its_folder_unless_it_is_named_like_a_file_of_the_projects() -> None:
+def test_run_folder_keeps_its_name() -> None:
     assert run_files.run_folder("run-1") == "run-1"
     assert run_files.run_folder("project_x") == "project_x"
     assert run_files.run_folder("Project_ruleset_a.json") == "Project_ruleset_a.json~"

@@ -1,4 +1,4 @@
-"""A settings file that does not fit is refused with the line to mend; what ships fits."""
+"""A settings file that does not fit is refused with the line to fix; what ships fits."""
 
 import json
 
@@ -132,7 +132,7 @@ commands: {allowed: false}
         ("profiles:\n  normal: 3\n", "line 2: profiles.normal: a block of keys is expected (strict_ci_everywhere, "),
     ],
 )
-def test_a_value_that_does_not_fit_is_named_with_its_line(text: str, start: str) -> None:
+def test_wrong_value_is_named_with_line(text: str, start: str) -> None:
     (only,) = problems(text)
     assert only.startswith(start)
 
@@ -150,13 +150,13 @@ def test_every_problem_is_told_at_once() -> None:
         ("tokens: 5\n\tphases: 3\n", "line 2: not valid YAML: "),
         ("a: 1\n---\nb: 2\n", "line 2: not valid YAML: "),
         ("tokens: 5\nmodel: !!python/object/apply:os.getcwd []\n", "line 2: not valid YAML: "),
-        ("model: *nobody\n", "line 1: not valid YAML: "),
+        ("model: *nothing\n", "line 1: not valid YAML: "),
         ("model: a\x00b\n", "not valid YAML: "),
         ("tokens: 5\nmodel: 2026-99-99\n", "not valid YAML: "),
         ("[" * 5_000, "not valid YAML: "),
     ],
 )
-def test_what_is_not_yaml_is_named_with_its_line(text: str, start: str) -> None:
+def test_invalid_yaml_is_named_with_line(text: str, start: str) -> None:
     assert problems(text)[0].startswith(start)
 
 
@@ -166,12 +166,12 @@ def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
     assert only.startswith("line 1: ")
 
 
-def test_a_file_may_be_json_or_yaml_that_looks_like_it() -> None:
+def test_file_may_be_json() -> None:
     for text in ('{"tokens": 5}', "{tokens: 5}", '{"tokens": 5, }', '{\n\t"tokens": 5\n}'):
         assert parse_settings(text) == RepositorySettings(tokens=5)
 
 
-def test_what_an_alias_stands_for_is_looked_at_once() -> None:
+def test_aliased_value_is_checked_once() -> None:
     found = problems("run: &a {tokens: 1, tokens: 2}\ncategories: {docs: *a, tests: *a}\n")
     assert [line for line in found if "given twice" in line] == ["line 1: tokens: given twice"]
 
@@ -194,7 +194,7 @@ def test_a_ruleset_may_leave_out_its_models() -> None:
     assert own.models.vendors == {"local"}
 
 
-def test_a_ruleset_that_lacks_something_is_refused_by_name() -> None:
+def test_incomplete_ruleset_is_refused_by_name() -> None:
     with pytest.raises(SettingsError) as refused:
         parse_ruleset("run:\n  tokens: 5\n")
     assert "line 1: run.phases: missing" in str(refused.value)
@@ -231,7 +231,7 @@ def test_settings_that_fit_the_model_fit_the_schema(text: str) -> None:
     "text",
     ["tokns: 5", "tokens: 0", "categories: {docs: {tries: 1}}", "categories: {x: {}}", "safety: none", "model: m"],
 )
-def test_settings_that_do_not_fit_the_model_do_not_fit_the_schema(text: str) -> None:
+def test_model_and_schema_refuse_the_same(text: str) -> None:
     assert problems(text)
     assert not jsonschema_rs.is_valid(json.loads(schema_text("settings.schema.json")), yaml.safe_load(text))
 
@@ -250,7 +250,7 @@ BODY = """\
 """
 
 
-def test_the_body_of_a_start_over_rest_is_a_plan() -> None:
+def test_rest_start_body_is_a_plan() -> None:
     file = parse_plan(BODY)
     assert file.engine is Engine.EXTERNAL
     assert file.options == RunOptions(
@@ -307,6 +307,6 @@ def test_a_plan_by_hand_needs_no_indexes() -> None:
         ("- a\n", "line 1: a block of keys is expected (run, tiers, phases)"),
     ],
 )
-def test_a_plan_that_does_not_fit_is_named_with_its_line(text: str, expected: str) -> None:
+def test_wrong_plan_is_named_with_line(text: str, expected: str) -> None:
     (only,) = plan_problems(text)
     assert only.startswith(expected)

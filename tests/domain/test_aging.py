@@ -28,7 +28,7 @@ def seen(run_id: str, *tiers: str) -> SightingFacts:
 
 
 @given(SIGHTINGS)
-def test_the_age_is_the_runs_and_tiers_that_left_it_open(sightings: list[SightingFacts]) -> None:
+def test_age_counts_runs_and_tiers(sightings: list[SightingFacts]) -> None:
     runs = {one.run_id for one in sightings if one.left_open}
     tiers = {tier for one in sightings if one.left_open for tier in one.tiers}
     assert age(sightings) == Age(runs=len(runs), tiers=len(tiers))
@@ -43,9 +43,7 @@ def test_what_is_seen_again_never_gets_younger(sightings: list[SightingFacts], f
 
 
 @given(SIGHTINGS, RUNS, st.lists(TIERS, min_size=1))
-def test_a_run_ages_an_issue_once_however_often_it_sees_it(
-    sightings: list[SightingFacts], run_id: str, tiers: list[tuple[str, ...]]
-) -> None:
+def test_run_ages_an_issue_once(sightings: list[SightingFacts], run_id: str, tiers: list[tuple[str, ...]]) -> None:
     often = [SightingFacts(run_id=run_id, tiers=one) for one in tiers]
     assert age([*sightings, *often]).runs <= age(sightings).runs + 1
 
@@ -69,12 +67,12 @@ def test_when_a_clean_up_is_due(sightings: list[SightingFacts], thresholds: Agin
 
 
 @pytest.mark.parametrize("before", [None, BacklogStatus.OPEN])
-def test_it_needs_a_clean_up_from_the_threshold_on(before: BacklogStatus | None) -> None:
+def test_cleanup_starts_at_the_threshold(before: BacklogStatus | None) -> None:
     assert status_after_sighting(before, Age(runs=2, tiers=1), NORMAL) is BacklogStatus.OPEN
     assert status_after_sighting(before, Age(runs=3, tiers=1), NORMAL) is BacklogStatus.NEEDS_CLEANUP
 
 
-def test_what_one_profile_found_too_old_is_not_young_to_another() -> None:
+def test_aged_issue_is_old_under_every_profile() -> None:
     status = status_after_sighting(BacklogStatus.NEEDS_CLEANUP, Age(runs=1, tiers=1), NORMAL)
     assert status is BacklogStatus.NEEDS_CLEANUP
 

@@ -124,7 +124,7 @@ def _numbers(schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9._-]{1,101}", fullmatch=True))
-def test_an_id_is_taken_exactly_when_it_may_name_a_branch_and_a_folder(text: str) -> None:
+def test_id_must_name_branch_and_folder(text: str) -> None:
     try:
         taken = RunStart.model_validate(with_run(run_id=text)).run.run_id == text
     except ValidationError:
@@ -160,7 +160,7 @@ def test_a_plan_is_no_longer_than_documented(listed: str) -> None:
     assert "at most 300 items" in refused(RunStart, {**RUN, **plan, listed: more})
 
 
-def test_a_plan_is_put_in_the_order_of_its_indexes() -> None:
+def test_plan_is_sorted_by_index() -> None:
     tiers = [{"tier_id": f"T{n}", "tier_index": n, "name": "x"} for n in (2, 1)]
     phases = [{"phase_id": f"P{n}", "phase_index": n, "tier_id": "T1", "name": "x"} for n in (3, 1, 2)]
     plan = RunStart.model_validate({**RUN, "tiers": tiers, "phases": phases}).plan(COMPLEXITIES)

@@ -33,12 +33,12 @@ def cap(limit: int, used: int, reserved: int = 0, scope: Scope = Scope.RUN, name
 
 
 @given(caps)
-def test_what_is_left_is_never_negative_nor_more_than_the_cap(one: Cap) -> None:
+def test_remainder_is_between_zero_and_cap(one: Cap) -> None:
     assert 0 <= one.left <= one.limit
 
 
 @given(st.lists(caps, max_size=4), amounts)
-def test_what_fits_stays_below_every_cap_and_what_does_not_would_cross_one(listed: list[Cap], tokens: int) -> None:
+def test_fitting_request_stays_below_every_cap(listed: list[Cap], tokens: int) -> None:
     crossed = [one for one in listed if tokens > 0 and one.used + one.reserved + tokens > one.limit]
     try:
         check_fit(tokens, listed)
@@ -48,7 +48,7 @@ def test_what_fits_stays_below_every_cap_and_what_does_not_would_cross_one(liste
         assert not crossed
 
 
-def test_the_last_token_may_be_spent_and_no_more() -> None:
+def test_last_token_may_be_spent() -> None:
     check_fit(100, [cap(1000, 700, 200)])
     with pytest.raises(BudgetExhausted):
         check_fit(101, [cap(1000, 700, 200)])
@@ -97,7 +97,7 @@ def test_a_failed_model_says_how_and_why() -> None:
     assert str(failed) == "model timeout: no answer in 180 s"
 
 
-def test_each_kind_of_cap_is_told_in_its_own_words() -> None:
+def test_each_cap_has_its_own_text() -> None:
     builder = Purpose(role=Role.BUILDER, phase_id="P1", attempt=2)
     minutes = Cap(scope=Scope.RUN, name="r1", kind=Kind.MINUTES, limit=120.0, used=120.25)
     told = "run r1: 120.2 of 120 active minutes used before the next builder request (P1, attempt 2)"
@@ -107,7 +107,7 @@ def test_each_kind_of_cap_is_told_in_its_own_words() -> None:
     assert str(exhausted(pushes, 1, Purpose(phase_id="P1"))) == told
 
 
-def test_a_request_is_bounded_by_the_caps_of_its_own_phase_and_tier_only() -> None:
+def test_request_counts_against_own_caps_only() -> None:
     names = {Scope.PHASE: ("P1", "P2"), Scope.TIER: ("T1", "T2"), Scope.RUN: ("r1",), Scope.ISSUE: ("#7",)}
     every = [
         Cap(scope=scope, name=name, kind=kind, limit=1, used=0)

@@ -51,7 +51,7 @@ TABLE: list[tuple[str, CiFacts, CiWait, CiState]] = [
     ("another App alone, after the grace", facts(check("cla")), after(GRACE), CiState.GREEN),
     ("green without workflows", facts(check("t", source="status")), after(GRACE, workflows=False), CiState.GREEN),
     (
-        "neutral and skipped beside a green one",
+        "neutral and skipped next to a green one",
         facts(RUN, check("t", "neutral"), check("u", "skipped")),
         after(5),
         GREEN,
@@ -89,7 +89,7 @@ def test_whatever_is_not_known_to_pass_is_red(conclusion: str | None) -> None:
     assert decide(facts(check("t", conclusion, status="completed")), after(5)).state is CiState.RED
 
 
-def test_a_red_verdict_names_what_failed_and_carries_it() -> None:
+def test_red_verdict_names_the_failures() -> None:
     lint, tests = check("lint", "failure"), check("tests", "timed_out")
     verdict = decide(facts(tests, check("build"), lint), after(5))
     assert verdict.reason == "failed: lint, tests"
@@ -146,7 +146,7 @@ def test_only_infrastructure_is_run_again() -> None:
     assert workflow_runs_to_rerun(blamed, decide(blamed, after(5))) == {}
 
 
-def test_a_run_asked_for_again_is_awaited_until_its_new_attempt_shows() -> None:
+def test_rerun_is_awaited_until_visible() -> None:
     run = check("CI", "failure", source="workflow_run", id=7, workflow_run_id=7, attempt=1)
     known = facts(run, check("test", "timed_out", id=8, workflow_run_id=7))
     assert decide(what_ci_waits_for(known, {7: 1}), after(5)).state is CiState.WAITING

@@ -12,7 +12,7 @@ def noise(count: int, word: str = "Collecting package") -> list[str]:
     return [f"{word} {number}" for number in range(count)]
 
 
-def test_a_long_log_is_cut_to_the_lines_around_the_error() -> None:
+def test_long_log_keeps_the_errors_lines() -> None:
     lines = [*noise(500), "step before", "E  AssertionError: 3 != 4", "step after", *noise(500, "Cleaning")]
     text = trim_log("\n".join(lines))
     assert "AssertionError: 3 != 4" in text
@@ -48,7 +48,7 @@ def test_of_many_errors_the_newest_stay() -> None:
     assert "error number 0 " not in text
 
 
-def test_long_lines_behind_the_error_do_not_push_it_out() -> None:
+def test_long_lines_do_not_hide_error() -> None:
     text = trim_log("\n".join(["setup", "error: the cause", *["y" * 900] * 20]))
     assert "error: the cause" in text
 

@@ -1,4 +1,4 @@
-"""Diffs are read as git means them, whatever names and contents they hold."""
+"""Diffs are read as git means them, with any names and contents."""
 
 import difflib
 
@@ -121,7 +121,7 @@ def test_what_is_no_diff_says_where(diff: str, message: str) -> None:
         parse(diff)
 
 
-def test_an_empty_line_counts_as_an_empty_context_line() -> None:
+def test_empty_line_is_empty_context() -> None:
     ((hunk,),) = [file.hunks for file in parse(HEADER + "@@ -1,3 +1,3 @@\n-a\n+b\n\n c\n")]
     assert [line.text for line in hunk.lines] == ["a", "b", "", "c"]
 
@@ -140,7 +140,7 @@ LINES = st.lists(st.text(alphabet="ab-+@ \\\r\x0c\u2028", max_size=6), max_size=
 
 
 @given(old=LINES, new=LINES, context=st.integers(0, 3))
-def test_the_hunks_turn_the_old_text_into_the_new(old: list[str], new: list[str], context: int) -> None:
+def test_hunks_turn_old_into_new_text(old: list[str], new: list[str], context: int) -> None:
     diff = "\n".join(difflib.unified_diff(old, new, "a/f", "b/f", n=context, lineterm=""))
     files = parse(diff)
     if old == new:

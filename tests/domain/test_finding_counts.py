@@ -36,7 +36,7 @@ NUMBERS = st.integers(0, 5)
 
 
 def reports(**told: tuple[int, int]) -> list[PhaseReport]:
-    """Of all phases; `told` are minor and major issues that a client reported."""
+    """Of all phases; `reported` are minor and major issues that a client reported."""
     return [
         PhaseReport(phase_id=name, tier_id=tier_id, minor=told.get(name, (0, 0))[0], major=told.get(name, (0, 0))[1])
         for name, (tier_id, _) in PHASES.items()
@@ -64,9 +64,7 @@ def test_counts_equal_a_recount_from_scratch(records: list[IssueRecord]) -> None
 
 
 @given(RECORDS, NUMBERS, NUMBERS)
-def test_what_a_client_reported_is_the_least_that_is_counted(
-    records: list[IssueRecord], minor: int, major: int
-) -> None:
+def test_reported_counts_are_a_minimum(records: list[IssueRecord], minor: int, major: int) -> None:
     known, counts = count(records, reports()), count(records, reports(P1=(minor, major)))
     assert counts.of_phase("P1").minor == max(minor, known.of_phase("P1").minor)
     assert counts.of_phase("P1").major == max(major, known.of_phase("P1").major)
@@ -87,13 +85,13 @@ def test_the_phases_files_say_what_is_counted(records: list[IssueRecord]) -> Non
 
 
 @given(RECORDS)
-def test_the_index_has_every_key_once_with_all_its_occurrences(records: list[IssueRecord]) -> None:
+def test_index_has_every_key_once(records: list[IssueRecord]) -> None:
     index = run_index(records)
     assert set(index) == {one.issue_key for one in records}
     assert sum(entry.occurrence_count for entry in index.values()) == sum(one.occurrences for one in records)
 
 
-def test_a_key_in_two_phases_of_a_tier_counts_once_in_tier_and_run() -> None:
+def test_shared_key_counts_once_per_tier() -> None:
     counts = count([record(phase_id="P1"), record(phase_id="P2")], reports())
     assert (counts.of_phase("P1").minor, counts.of_phase("P2").minor) == (1, 1)
     assert (counts.of_tier("T1").minor, counts.run.minor) == (1, 1)
@@ -127,7 +125,7 @@ def test_findings_that_share_a_key_are_one_entry() -> None:
     ],
     ids=["none", "minor", "major", "closed", "expected", "aged before", "aged in this run"],
 )
-def test_the_state_of_a_phase_by_what_is_open(records: list[IssueRecord], state: IssueState) -> None:
+def test_open_issues_decide_the_phase_state(records: list[IssueRecord], state: IssueState) -> None:
     assert phase_file("P1", "T1", records).issue_state is state
 
 

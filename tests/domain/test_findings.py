@@ -1,4 +1,4 @@
-"""A problem keeps its name, however it is told."""
+"""A problem keeps its name, in any wording."""
 
 import re
 
@@ -33,7 +33,7 @@ FOUND = Finding(
 @pytest.mark.parametrize(
     "change",
     [
-        {"problem": "told otherwise"},
+        {"problem": "in other words"},
         {"line": 40, "start_line": 38},
         {"severity": Severity.MINOR},
         {"source": Source.CI},
@@ -41,7 +41,7 @@ FOUND = Finding(
         {"side": Side.LEFT},
     ],
 )
-def test_the_same_problem_told_otherwise_has_the_same_fingerprint(change: dict[str, object]) -> None:
+def test_other_wording_keeps_the_fingerprint(change: dict[str, object]) -> None:
     assert FOUND.model_copy(update=change).fingerprint == FOUND.fingerprint
 
 
@@ -123,7 +123,7 @@ def test_builder_doubt_takes_default_severity(default: Severity) -> None:
     assert (found.problem, found.path, found.line) == ("untested", None, None)
 
 
-def test_there_are_two_severities_and_no_lines_before_the_first() -> None:
+def test_severities_and_line_numbers_are_bounded() -> None:
     answer = {"severity": "minor", "category": "c", "component": "c", "problem": "p", "slug": "s", "line": 1}
     assert AuditFinding.model_validate(answer).severity is Severity.MINOR
     with pytest.raises(ValidationError, match="severity"):
@@ -132,7 +132,7 @@ def test_there_are_two_severities_and_no_lines_before_the_first() -> None:
         AuditFinding.model_validate({**answer, "line": 0})
 
 
-def test_of_the_same_problem_told_twice_the_graver_one_stays() -> None:
+def test_higher_severity_of_duplicates_stays() -> None:
     minor, major = FOUND.model_copy(update={"severity": Severity.MINOR}), FOUND
     assert distinct([minor, major]) == (major,)
     assert distinct([major, minor]) == (major,)

@@ -51,7 +51,7 @@ def test_workflow_works_with_results_of_repositories_only(
 
 
 @given(result=RESULTS, audit=AUDITS, rules=RULES)
-def test_unaudited_work_is_not_pushed_where_the_audit_is_first(
+def test_audit_first_work_is_not_pushed_unaudited(
     result: ResultAtGate | None, audit: AuditAtGate | None, rules: GateRules
 ) -> None:
     status = gate.phase_status(PhaseState.GATE, result, audit, rules)

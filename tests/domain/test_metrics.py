@@ -74,7 +74,7 @@ def test_utilization_is_part_of_the_answer(tokens: int, cap: int) -> None:
     assert metrics(tokens, cap).model_dump(mode="json")["token_utilization"] == share(tokens, cap)
 
 
-def test_money_is_a_number_in_json_and_exact_in_here() -> None:
+def test_money_is_exact_and_a_json_number() -> None:
     costly = metrics(1, 2).model_copy(update={"cost_usd": Decimal("0.10")})
     assert costly.model_dump(mode="json")["cost_usd"] == 0.1
     assert costly.model_dump()["cost_usd"] == Decimal("0.10")

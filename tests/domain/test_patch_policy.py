@@ -153,7 +153,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-def test_a_path_outside_the_work_tree_is_refused_as_policy(path: str) -> None:
+def test_path_outside_the_worktree_is_refused(path: str) -> None:
     found = judged(change(path))
     assert problems(found) == ["outside_repository"]
     assert violates_policy(found)
@@ -217,11 +217,11 @@ def test_a_symlink_within_the_repository_may_stay(path: str, target: str) -> Non
     assert judged(change(path, target.encode(), "120000")) == ()
 
 
-def test_a_file_that_reads_like_a_path_is_no_symlink() -> None:
+def test_file_with_path_text_is_no_symlink() -> None:
     assert judged(change("notes.txt", b"/etc/passwd")) == ()
 
 
-def test_a_symlink_cannot_take_the_place_of_the_workflows() -> None:
+def test_symlink_cannot_replace_the_workflows() -> None:
     assert problems(judged(change(".github/workflows", b"../ci", "120000"))) == ["protected"]
 
 
@@ -237,13 +237,13 @@ def test_no_target_leads_above_the_root(folder: list[str], steps: list[str]) -> 
 # Sizes and shape
 
 
-def test_an_attempt_that_changed_nothing_is_refused_but_no_violation() -> None:
+def test_empty_attempt_is_no_violation() -> None:
     found = judged()
     assert problems(found) == ["empty"]
     assert not violates_policy(found)
 
 
-def test_as_many_files_lines_and_bytes_as_allowed_pass_and_no_more() -> None:
+def test_size_caps_hold_exactly() -> None:
     files = [change(f"f{number}", b"x" * 1000) for number in range(6)]
     assert check_patch(patch(*files[:5], added=60, removed=40), phase(), RULES) == ()
     assert problems(check_patch(patch(*files), phase(), RULES)) == ["too_many_files"]
@@ -253,7 +253,7 @@ def test_as_many_files_lines_and_bytes_as_allowed_pass_and_no_more() -> None:
     assert "1,001 bytes" in large[0].problem
 
 
-def test_what_is_merely_too_large_is_no_violation_of_policy() -> None:
+def test_large_patch_is_no_violation() -> None:
     found = check_patch(patch(*[change(f"f{n}", b"x" * 2000) for n in range(6)], added=200), phase(), RULES)
     assert set(problems(found)) == {"too_large", "too_many_files", "too_many_lines"}
     assert not violates_policy(found)
@@ -270,7 +270,7 @@ def test_tweak_light_is_two_files() -> None:
     assert check_patch(patch(*three), phase(BuilderMode.REFACTOR_HEAVY), RULES) == ()
 
 
-def test_every_refusal_is_a_major_finding_and_all_are_told() -> None:
+def test_every_refusal_is_a_major_finding() -> None:
     found = check_patch(patch(change("/abs"), change("CODEOWNERS"), change("ok.py"), added=500), phase(), RULES)
     assert problems(found) == ["outside_repository", "protected", "too_many_lines"]
     assert {(one.severity, one.source) for one in found} == {(Severity.MAJOR, Source.STATIC_CHECK)}
@@ -282,12 +282,12 @@ def test_every_refusal_is_a_major_finding_and_all_are_told() -> None:
 CONFLICT = b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\nd\n"
 
 
-def test_a_conflict_that_the_patch_solved_or_deleted_is_gone() -> None:
+def test_solved_or_deleted_conflict_is_gone() -> None:
     solved = patch(change("a.py", b"a\nbc\nd\n"), change("b.py", None))
     assert check_conflicts(solved, ["a.py", "b.py"]) == ()
 
 
-def test_a_conflict_that_still_stands_or_was_not_touched_is_found() -> None:
+def test_remaining_conflict_is_found() -> None:
     found = check_conflicts(patch(change("a.py", CONFLICT), change("c.py")), ["a.py", "b.py"])
     assert [one.path for one in found] == ["a.py", "b.py"]
     assert problems(found) == ["unsolved_conflict", "unsolved_conflict"]

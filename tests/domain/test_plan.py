@@ -55,13 +55,13 @@ def test_duplicate_ids_are_refused_by_name() -> None:
         Plan(tiers=(tier(), tier("T2", 1)), phases=(phase(), phase(tier_id="T2")))
 
 
-def test_a_phase_of_a_tier_that_does_not_exist_is_refused() -> None:
+def test_phase_of_unknown_tier_is_refused() -> None:
     with pytest.raises(ValidationError, match="unknown tier: T9"):
         Plan(tiers=(tier(),), phases=(phase(), phase("P2", "T9", 1)))
 
 
 @pytest.mark.parametrize("bad", ["a..b", "a.", "a.lock"])
-def test_an_id_that_git_refuses_in_a_branch_name_is_refused(bad: str) -> None:
+def test_id_refused_by_git_is_refused(bad: str) -> None:
     with pytest.raises(ValidationError, match="branch name"):
         Plan(tiers=(tier(bad),), phases=(phase(tier_id=bad),))
     with pytest.raises(ValidationError, match="branch name"):
@@ -83,7 +83,7 @@ def test_a_usual_id_is_taken(good: str) -> None:
     assert Plan(tiers=(tier(good),), phases=(phase(good, good),)).phases[0].phase_id == good
 
 
-def test_git_takes_every_identifier_as_part_of_a_branch() -> None:
+def test_git_accepts_every_id_in_branches() -> None:
     candidates = ["P1", "a.b", "a..b", "a.lock", "a.", ".a", "a.lock.b", "-a", "_-", "a-", "a.-", "HEAD", "0"]
     for one in candidates:
         asked = subprocess.run(["git", "check-ref-format", f"refs/heads/autonomous/{one}"], check=False)
@@ -93,7 +93,7 @@ def test_git_takes_every_identifier_as_part_of_a_branch() -> None:
 @given(st.text(alphabet="aZ0._-/~^: \n\\@{*?[", max_size=12))
 @example("a.lock")
 @example("a\n")
-def test_an_identifier_is_never_more_than_one_plain_path_part(text: str) -> None:
+def test_id_is_one_plain_path_part(text: str) -> None:
     if is_identifier(text):
         assert not set(text) & set("/~^: \n\\@{*?[")
         assert text not in {".", ".."}
@@ -102,7 +102,7 @@ def test_an_identifier_is_never_more_than_one_plain_path_part(text: str) -> None
         assert ".." not in text
 
 
-def test_phases_of_a_tier_come_by_index_whatever_the_order_given() -> None:
+def test_phases_are_sorted_by_index() -> None:
     plan = Plan(
         tiers=(tier(), tier("T2", 1)), phases=(phase("P3", "T1", 2), phase("P2", "T2", 1), phase("P1", "T1", 0))
     )
@@ -111,7 +111,7 @@ def test_phases_of_a_tier_come_by_index_whatever_the_order_given() -> None:
     assert plan.phases_of("T3") == ()
 
 
-def test_the_planners_answer_is_numbered_in_the_order_given() -> None:
+def test_planners_phases_are_numbered_in_order() -> None:
     answer = PlannerAnswer(
         summary="two tiers",
         tiers=[

@@ -58,7 +58,7 @@ def shape(parts: tuple[Plan, ...]) -> list[list[tuple[str, int]]]:
 # Clean-up
 
 
-def test_an_aged_issue_gets_a_phase_in_a_last_tier() -> None:
+def test_aged_issue_gets_a_last_phase() -> None:
     plan = with_debt_cleanup(plan_of(2, 1), [entry("style__a__unused", problem="An import is unused.")], RULES)
     assert [tier.tier_id for tier in plan.tiers] == ["T1", "T2", DEBT]
     assert (plan.tiers[-1].name, plan.tiers[-1].tier_index) == ("Debt clean-up", 2)
@@ -85,13 +85,13 @@ def test_the_oldest_come_first_and_the_rest_waits() -> None:
     assert len(many.phases_of(DEBT)) == MAX_CLEANUP_PHASES == 5
 
 
-def test_a_phase_that_mends_the_issue_already_is_enough() -> None:
+def test_existing_cleanup_phase_is_enough() -> None:
     plan = plan_of(1)
     plan = plan.model_copy(update={"phases": (plan.phases[0].model_copy(update={"mends": ("a",)}),)})
     assert with_debt_cleanup(plan, [entry("a")], RULES) == plan
 
 
-def test_ids_that_a_plan_has_already_are_not_given_again() -> None:
+def test_used_ids_are_not_given_again() -> None:
     plan = plan_of(1, names=(DEBT,))
     plan = plan.model_copy(update={"phases": (plan.phases[0].model_copy(update={"phase_id": "DEBT-1"}),)})
     done = with_debt_cleanup(plan, [entry("a")], RULES)
@@ -111,7 +111,7 @@ SIZES = st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any)
 
 
 @given(sizes=SIZES, backlog=ENTRIES)
-def test_clean_up_goes_in_once_however_often_it_is_asked_for(sizes: list[int], backlog: list[BacklogEntry]) -> None:
+def test_cleanup_is_added_once(sizes: list[int], backlog: list[BacklogEntry]) -> None:
     plan = plan_of(*sizes)
     once = with_debt_cleanup(plan, backlog, RULES)
     assert with_debt_cleanup(once, backlog, RULES) == once
@@ -140,7 +140,7 @@ def test_a_tier_that_is_too_large_is_cut() -> None:
     assert shape(split(plan_of(1, 60, 2), 25)) == [[("T1", 1)], [("T2", 25)], [("T2-2", 25)], [("T2-3", 10), ("T3", 2)]]
 
 
-def test_the_name_of_a_piece_is_never_that_of_a_tier() -> None:
+def test_piece_never_shares_a_tiers_name() -> None:
     parts = split(plan_of(5, 1, names=("T1", "T1-2")), 2)
     assert shape(parts) == [[("T1", 2)], [("T1-3", 2)], [("T1-4", 1), ("T1-2", 1)]]
     long = "a" * 100
@@ -209,7 +209,7 @@ def test_the_rules_say_how_large_a_part_is() -> None:
 @pytest.mark.parametrize(
     "options", [RunOptions(scope=RunScope.SINGLE_TIER), RunOptions(safety=SafetyProfile.SAFETY_CRITICAL)]
 )
-def test_a_single_tier_run_leaves_the_other_tiers_to_runs_of_their_own(options: RunOptions) -> None:
+def test_single_tier_scope_splits_all_tiers(options: RunOptions) -> None:
     assert shape(parts_of(plan_of(1, 2), RULES, options)) == [[("T1", 1)], [("T2", 2)]]
 
 

@@ -54,7 +54,7 @@ def test_only_an_added_file_has_its_content() -> None:
     assert [change.content for change in parse_posted_patch(ADDED + CHANGED + EMPTY).changes] == [b"hello\n", None, b""]
 
 
-def test_a_move_takes_the_old_file_away_and_a_copy_leaves_it() -> None:
+def test_move_removes_and_copy_keeps_source() -> None:
     assert kinds(parse_posted_patch(MOVED)) == {"new.py": ChangeKind.ADDED, "old.py": ChangeKind.DELETED}
     assert kinds(parse_posted_patch(COPIED)) == {"new.py": ChangeKind.ADDED}
 

@@ -106,16 +106,16 @@ def why(*tiers: TierView, rules: Strategy | None = None, minor: int = 0, ci_abse
     return blockers(RunState.DONE_SUCCESS, tiers, rules or strategy(), minor_issues=minor, ci_absent=ci_absent)
 
 
-def test_minor_issues_up_to_the_runs_cap_do_not_keep_it_closed() -> None:
+def test_minor_issues_within_cap_allow_promotion() -> None:
     assert why(ended(), minor=3) == ()
 
 
-def test_more_minor_issues_than_the_run_may_have_keep_it_closed() -> None:
+def test_minor_issues_over_cap_block_promotion() -> None:
     assert why(ended(), minor=4) == ("4 minor issues are open, 3 are allowed in the run",)
 
 
 @pytest.mark.parametrize(("minor", "major", "named"), [(0, 1, "1 major"), (3, 0, "3 minor")])
-def test_what_a_late_audit_found_in_a_complete_tier_keeps_it_closed(minor: int, major: int, named: str) -> None:
+def test_late_finding_blocks_promotion(minor: int, major: int, named: str) -> None:
     (reason,) = why(ended(minor=minor, major=major))
     assert reason.startswith(f"tier T1 (Work): {named} issues are open")
 
@@ -125,7 +125,7 @@ def test_a_phase_that_nobody_audited_keeps_it_closed() -> None:
     assert why(ended(audits=0), rules=strategy(require_audit=False)) == ()
 
 
-def test_the_promotion_policy_decides_on_skipped_phases_and_missing_ci() -> None:
+def test_policy_decides_on_skipped_and_missing_ci() -> None:
     skipped = ended(audits=0, state=PhaseState.SKIPPED)
     assert why(skipped, rules=strategy(allow_skipped=False)) == ("skipped: P1",)
     assert why(skipped, rules=strategy(allow_skipped=True)) == ()

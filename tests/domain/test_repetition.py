@@ -1,4 +1,4 @@
-"""A Builder that repeats itself is noticed, whatever it calls what it did."""
+"""A Builder that repeats itself is noticed, under any summary."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,13 +11,13 @@ def finding(key: str) -> Finding:
     return Finding(issue_key=key, severity=Severity.MAJOR, source=Source.AUDITOR, category="c", problem=key)
 
 
-def test_the_same_patch_is_a_repetition_however_it_failed() -> None:
+def test_same_patch_is_a_repetition() -> None:
     tries = [AttemptRecord.of("+a", [], "CI is red: test"), AttemptRecord.of("+a", [finding("ci__test__failed")], "")]
     assert find_repetition(tries, 2) == "the same patch 2 times"
     assert find_repetition(tries[:1], 2) is None
 
 
-def test_the_same_findings_are_a_repetition_in_whatever_order_and_words() -> None:
+def test_same_findings_are_a_repetition() -> None:
     one, other = finding("docs__readme__typo"), finding("docs__readme__gap")
     tries = [AttemptRecord.of("+a", [one, other], "first"), AttemptRecord.of("+b", [other, one], "second")]
     assert find_repetition(tries, 2) == "the same failure 2 times"

@@ -54,7 +54,7 @@ def test_a_category_is_changed_key_by_key() -> None:
     assert all(rules.categories[one] == RULES.categories[one] for one in others)
 
 
-def test_a_key_may_be_set_to_nothing_where_nothing_means_something() -> None:
+def test_nullable_key_accepts_null() -> None:
     rules = merged(categories={"docs": {"incident_token_cap": None}, "debt_cleanup": {"auditor_profile": None}})
     assert rules.categories[TaskCategory.DOCS].incident_token_cap is None
     assert rules.categories[TaskCategory.DEBT_CLEANUP].auditor_profile is None
@@ -100,7 +100,7 @@ def test_every_part_of_a_ruleset_can_be_changed() -> None:
     assert (rules.requests_per_attempt, rules.provider_pauses_minutes) == (5, (1,))
 
 
-def test_every_part_of_a_ruleset_has_its_key_in_the_settings() -> None:
+def test_settings_cover_the_whole_ruleset() -> None:
     assert set(Ruleset.model_fields) <= set(RepositorySettings.model_fields)
 
 
@@ -129,14 +129,14 @@ def test_a_repository_adds_to_what_the_ruleset_protects() -> None:
     assert effective_rules(base, settings).patch.protected_paths == ("infra/**", "*.lock", "deploy/**")
 
 
-def test_a_ruleset_without_one_of_its_rows_is_refused() -> None:
+def test_ruleset_without_a_row_is_refused() -> None:
     data = RULES.model_dump()
     del data["categories"][TaskCategory.DOCS]
     with pytest.raises(ValidationError, match="no entry for docs"):
         Ruleset.model_validate(data)
 
 
-def test_settings_that_were_stored_with_a_workflow_change_the_same() -> None:
+def test_stored_settings_act_the_same() -> None:
     settings = RepositorySettings.model_validate({"ci": {"reruns": 1}, "categories": {"docs": {"builder_tries": 1}}})
     stored = pickle.loads(pickle.dumps(settings))
     assert effective_rules(RULES, stored) == effective_rules(RULES, settings) != merged()

@@ -92,9 +92,7 @@ ENDS: list[tuple[type[StrEnum], Advance, set[StrEnum]]] = [
 
 
 @pytest.mark.parametrize(("machine", "advance", "ends"), ENDS)
-def test_an_end_is_reached_from_everywhere_and_left_never(
-    machine: type[StrEnum], advance: Advance, ends: set[StrEnum]
-) -> None:
+def test_end_is_reachable_and_final(machine: type[StrEnum], advance: Advance, ends: set[StrEnum]) -> None:
     for start in machine:
         reached: set[StrEnum] = {start}
         while more := {n for s in reached for n in machine if allowed(advance, s, n)} - reached:

@@ -136,7 +136,7 @@ def test_a_run_has_the_figures_of_the_ruleset() -> None:
 @pytest.mark.parametrize(
     ("complexity", "cap"), [(Complexity.LOW, 200_000), (Complexity.MEDIUM, 500_000), (Complexity.HIGH, 1_000_000)]
 )
-def test_complexity_caps_a_phase_where_its_category_says_nothing(complexity: Complexity, cap: int) -> None:
+def test_complexity_caps_phase_without_category_cap(complexity: Complexity, cap: int) -> None:
     assert RULES.complexity_token_caps[complexity] == cap
     silent = settings_of(categories={"docs": {"incident_token_cap": None}})
     assert only(governed(phase(complexity=complexity), settings=silent)).token_cap == cap
@@ -182,7 +182,7 @@ def test_every_safety_profile_is_in_that_table() -> None:
 @pytest.mark.parametrize(
     ("scope", "one_each"), [(RunScope.MULTI_TIER, False), (RunScope.INCREMENTAL, False), (RunScope.SINGLE_TIER, True)]
 )
-def test_a_scope_says_how_many_tiers_a_run_has(scope: RunScope, one_each: bool) -> None:
+def test_scope_decides_the_number_of_tiers(scope: RunScope, one_each: bool) -> None:
     strategy = governed(options=RunOptions(scope=scope))
     assert strategy.run_scope is scope
     assert strategy.run_scope.one_tier_each is one_each
@@ -213,12 +213,12 @@ def test_safety_critical_cannot_be_widened_to_several_tiers() -> None:
     assert governed(options=options).run_scope is RunScope.SINGLE_TIER
 
 
-def test_a_repository_may_be_safety_critical_by_its_settings() -> None:
+def test_settings_can_make_repository_safety_critical() -> None:
     strategy = governed(settings=RepositorySettings(safety=SafetyProfile.SAFETY_CRITICAL))
     assert strategy.safety_profile is SafetyProfile.SAFETY_CRITICAL
 
 
-def test_the_request_outweighs_the_repository_and_that_the_ruleset() -> None:
+def test_request_beats_repository_beats_ruleset() -> None:
     settings = RepositorySettings(
         tokens=1_000_000, phases=3, minutes=10, ci=CiRules(deadline_minutes=5), patch=PatchRules(max_files=2)
     )
@@ -231,7 +231,7 @@ def test_the_request_outweighs_the_repository_and_that_the_ruleset() -> None:
     assert governed(options=RunOptions(scope=RunScope.SINGLE_TIER)).run_scope is RunScope.SINGLE_TIER
 
 
-def test_a_plan_larger_than_a_run_is_refused_with_its_figures() -> None:
+def test_large_plan_is_refused_with_figures() -> None:
     assert len(governed(*map(phase, range(1, 26))).phases) == 25
     with pytest.raises(TooManyPhases, match="the plan has 26 phases, a run may have 25"):
         governed(*map(phase, range(1, 27)))
@@ -269,7 +269,7 @@ def test_a_category_may_override_the_model() -> None:
 
 
 @pytest.mark.parametrize("category", list(TaskCategory))
-def test_the_auditor_is_of_another_vendor_than_the_builder(category: TaskCategory) -> None:
+def test_auditor_is_of_another_vendor(category: TaskCategory) -> None:
     strategy = governed(phase(category=category))
     assert strategy.cross_vendor
     assert only(strategy).auditor.vendor != only(strategy).builder.vendor
@@ -280,7 +280,7 @@ def test_no_model_is_listed_twice_for_the_auditor() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_with_one_key_the_auditor_is_of_the_same_vendor_and_that_is_said() -> None:
+def test_single_key_uses_same_vendor_auditor() -> None:
     strategy = governed(vendors=frozenset({"openai"}))
     one = only(strategy)
     assert not strategy.cross_vendor
@@ -306,12 +306,12 @@ def test_a_model_that_was_asked_for_comes_first() -> None:
     assert one.builder.ids.count("openai:gpt-6-luna") == 1
 
 
-def test_a_model_that_was_asked_for_without_a_key_is_refused_not_replaced() -> None:
-    with pytest.raises(NoModel, match="azure:own was asked for, but no key for azure"):
+def test_requested_model_without_key_is_refused() -> None:
+    with pytest.raises(NoModel, match="azure:own was requested, but no key for azure"):
         governed(options=RunOptions(model="azure:own"))
 
 
-def test_the_planner_takes_the_standard_model_or_the_one_asked_for() -> None:
+def test_planner_uses_standard_or_requested_model() -> None:
     assert planner_model(EFFECTIVE, RunOptions(), BOTH).first == RULES.models.standard[0]
     asked = planner_model(
         effective_rules(RULES, RepositorySettings(model="openai:y")), RunOptions(model="openai:x"), BOTH
@@ -338,12 +338,12 @@ def test_our_auditor_is_there_for_what_others_built() -> None:
     assert strategy.cross_vendor
 
 
-def test_a_model_that_was_asked_for_means_nothing_to_another_builder() -> None:
+def test_external_builder_ignores_the_requested_model() -> None:
     strategy = governed(options=RunOptions(model="azure:own"), engine=Engine.EXTERNAL)
     assert only(strategy).builder.ids == ("external",)
 
 
-def test_a_vendor_that_the_ruleset_does_not_name_audits_nothing() -> None:
+def test_unlisted_vendor_never_audits() -> None:
     strategy = governed(vendors=frozenset({"elsewhere"}), engine=Engine.EXTERNAL)
     assert only(strategy).auditor.ids == ("external",)
 
@@ -369,7 +369,7 @@ def test_a_repository_may_demand_more_for_promotion() -> None:
 # As a value
 
 
-def test_equal_input_gives_an_equal_strategy_that_survives_storage() -> None:
+def test_equal_input_gives_equal_stored_strategy() -> None:
     once, twice = (governed(phase(1), phase(2, TaskCategory.TESTS)) for _ in range(2))
     assert once == twice
     assert once.model_dump_json() == twice.model_dump_json()
@@ -475,7 +475,7 @@ def test_equal_input_always_gives_an_equal_strategy(plan: Plan, settings: Reposi
     assert Strategy.model_validate_json(once.model_dump_json()) == once
 
 
-def test_a_strategy_that_was_searched_is_the_same_as_before() -> None:
+def test_searched_strategy_stays_the_same() -> None:
     """It is compared and stored: what is remembered for searching is no part of it."""
     plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Base"),), phases=(phase(1), phase(2)))
     fresh, searched = (compile_strategy(EFFECTIVE, plan, RunOptions(), BOTH) for _ in range(2))

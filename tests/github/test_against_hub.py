@@ -118,7 +118,7 @@ async def test_the_role_decides_who_may_steer(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_comment_is_posted_once_whatever_happens_to_the_answer(hub: Hub, repo: Repo, fault: str) -> None:
+async def test_comment_is_posted_once_despite_failures(hub: Hub, repo: Repo, fault: str) -> None:
     number = new_issue(hub)
     hub.faults.add("POST", r"/comments$", fault)  # pyright: ignore[reportArgumentType]  one of the kinds
     await comments.upsert(repo, number, "status:r1", "planning")
@@ -128,7 +128,7 @@ async def test_a_comment_is_posted_once_whatever_happens_to_the_answer(hub: Hub,
 
 @pytest.mark.parametrize("fault", ["502", "reset_after"])
 @pytest.mark.parametrize("path", [r"/git/trees$", r"/git/commits$", r"/git/refs$", r"/git/refs/heads/"])
-async def test_a_commit_lands_once_whatever_happens_to_an_answer(hub: Hub, repo: Repo, fault: str, path: str) -> None:
+async def test_commit_lands_once_despite_failures(hub: Hub, repo: Repo, fault: str, path: str) -> None:
     first = await pushed(repo, change("b.txt", "one\n")) if path.endswith("heads/") else None
     hub.faults.add("PATCH" if first else "POST", path, fault)  # pyright: ignore[reportArgumentType]  one of the kinds
     head = await pushed(repo, change("c.txt", "two\n"), message="P2: more")
@@ -137,7 +137,7 @@ async def test_a_commit_lands_once_whatever_happens_to_an_answer(hub: Hub, repo:
     assert hub.git(NAME, "show", f"{head}:c.txt") == "two"
 
 
-async def test_a_pull_request_is_made_kept_and_made_ready(hub: Hub, repo: Repo) -> None:
+async def test_pull_request_is_created_then_ready(hub: Hub, repo: Repo) -> None:
     await pushed(repo, change("b.txt", "one\n"))
     hub.faults.add("POST", r"/pulls$", "reset_after")
     first = await pulls.ensure_pull(repo, BRANCH, "main", "Title", "Body")
@@ -147,7 +147,7 @@ async def test_a_pull_request_is_made_kept_and_made_ready(hub: Hub, repo: Repo) 
     assert not (await pulls.mark_ready(repo, first.number)).draft
 
 
-async def test_an_audit_is_one_review_and_its_thread_is_resolved(hub: Hub, repo: Repo) -> None:
+async def test_audit_is_one_review_with_thread(hub: Hub, repo: Repo) -> None:
     head = await pushed(repo, change("b.txt", "one\ntwo\nthree\n"))
     pull = await pulls.ensure_pull(repo, BRANCH, "main", "Title", "Body")
     diff = parse(hub.git(NAME, "diff", "main", BRANCH.name))
@@ -159,7 +159,7 @@ async def test_an_audit_is_one_review_and_its_thread_is_resolved(hub: Hub, repo:
         Finding.model_validate({"issue_key": "b", **shared}),
     ]
     body = text.review_body(
-        Recommendation.REVISE, "Mend it", phase_id="P1", builder_model="a:one", auditor_model="b:two"
+        Recommendation.REVISE, "Fix it", phase_id="P1", builder_model="a:one", auditor_model="b:two"
     )
     hub.faults.add("POST", r"/reviews$", "reset_after")
     review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff))
@@ -190,7 +190,7 @@ async def test_lines_that_github_refuses_move_to_the_body(hub: Hub, repo: Repo) 
     assert (review.posted, review.in_body) == ((), (found.fingerprint,))
 
 
-async def test_red_ci_is_seen_with_its_logs_and_run_again(hub: Hub, repo: Repo) -> None:
+async def test_red_ci_shows_logs_and_reruns(hub: Hub, repo: Repo) -> None:
     hub.require_checks(NAME, "main", ["test", "autopack/promotion"], ruleset=True)
     hub.commit_files(NAME, "main", {".github/workflows/ci.yml": WORKFLOW}, "CI", as_user="octo")
     head = await pushed(repo, change("broken", "x\n"))
@@ -223,7 +223,7 @@ async def test_red_ci_is_seen_with_its_logs_and_run_again(hub: Hub, repo: Repo) 
     assert (found.status, found.conclusion, found.output.title) == ("completed", "failure", "Failed")
 
 
-async def test_the_base_is_merged_in_once_and_conflicts_are_told(hub: Hub, repo: Repo) -> None:
+async def test_base_merges_once_or_conflicts(hub: Hub, repo: Repo) -> None:
     head = await pushed(repo, change("b.txt", "one\n"))
     assert (await commits.merge_base_into(repo, BRANCH, "main", "Merge main")).state is MergeState.UP_TO_DATE
     base = hub.commit_files(NAME, "main", {"c.txt": "new\n"}, "Second", as_user="octo")
@@ -255,7 +255,7 @@ async def test_somebody_elses_commit_stays_beside_the_snapshot(hub: Hub, repo: R
     assert await commits.branch_head(repo, BRANCH.name) == theirs
 
 
-async def test_settings_are_read_from_the_base_and_the_token_fetches(hub: Hub, repo: Repo) -> None:
+async def test_settings_come_from_the_base(hub: Hub, repo: Repo) -> None:
     base = await commits.branch_head(repo, "main")
     assert base is not None
     found = await settings_files.read_settings_files(repo, base)

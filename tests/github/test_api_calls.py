@@ -20,7 +20,7 @@ def comment(number: int, body: str, **other: object) -> dict[str, object]:
     return {"id": number, "body": body, "user": BOT, "created_at": "2026-01-01T00:00:00Z", **other}
 
 
-async def test_a_server_error_and_a_broken_connection_are_tried_again(repo: Repo, github: respx.MockRouter) -> None:
+async def test_server_and_connection_errors_are_retried(repo: Repo, github: respx.MockRouter) -> None:
     route = github.get("/repos/acme/widgets/issues/1").mock(
         side_effect=[httpx.Response(502), httpx.ConnectError("refused"), httpx.Response(200, json=ISSUE)]
     )
@@ -31,7 +31,7 @@ async def test_a_server_error_and_a_broken_connection_are_tried_again(repo: Repo
     assert route.calls.last.request.headers["User-Agent"].startswith("autopack/")
 
 
-async def test_a_token_that_could_not_be_fetched_at_once_is_fetched_again(repo: Repo, github: respx.MockRouter) -> None:
+async def test_failed_token_request_is_retried(repo: Repo, github: respx.MockRouter) -> None:
     good: dict[str, object] = {"token": "ghs_later", "expires_at": "2099-01-01T00:00:00Z", "permissions": {}}
     github["tokens"].mock(side_effect=[httpx.Response(503), httpx.Response(201, json=good)])
     route = github.get("/repos/acme/widgets/issues/1").respond(json=ISSUE)
@@ -46,7 +46,7 @@ async def test_a_rate_limit_is_waited_out(repo: Repo, github: respx.MockRouter, 
     assert (await issues.read_issue(repo, 1)).number == 1
 
 
-async def test_a_rate_limit_beyond_the_deadline_is_reported_with_its_time(repo: Repo, github: respx.MockRouter) -> None:
+async def test_long_rate_limit_is_reported(repo: Repo, github: respx.MockRouter) -> None:
     github.get("/repos/acme/widgets/issues/1").respond(429, headers={"Retry-After": "900"}, json={})
     with pytest.raises(GitHubUnavailable) as caught:
         await issues.read_issue(repo, 1)
@@ -71,7 +71,7 @@ async def test_a_refusal_is_not_tried_again(repo: Repo, github: respx.MockRouter
     assert route.call_count == 1
 
 
-async def test_a_page_of_a_proxy_is_not_taken_for_an_answer(repo: Repo, github: respx.MockRouter) -> None:
+async def test_proxy_page_is_no_answer(repo: Repo, github: respx.MockRouter) -> None:
     github.get("/repos/acme/widgets/issues/1").respond(200, html="<html>login</html>")
     with pytest.raises(GitHubUnavailable, match="answer not understood"):
         await issues.read_issue(repo, 1)
@@ -87,9 +87,7 @@ async def test_a_revoked_token_is_renewed_once(repo: Repo, github: respx.MockRou
     assert tokens.call_count == 2
 
 
-async def test_a_comment_whose_answer_was_lost_is_found_and_not_posted_twice(
-    repo: Repo, github: respx.MockRouter
-) -> None:
+async def test_comment_with_lost_answer_is_found(repo: Repo, github: respx.MockRouter) -> None:
     posted: list[dict[str, object]] = []
 
     def post(request: httpx.Request) -> httpx.Response:
@@ -106,7 +104,7 @@ async def test_a_comment_whose_answer_was_lost_is_found_and_not_posted_twice(
     assert posted[0]["body"] == "hello\n\n<!-- autopack:status:r1 -->"
 
 
-async def test_a_comment_that_was_not_made_is_made_at_the_next_try(repo: Repo, github: respx.MockRouter) -> None:
+async def test_missing_comment_is_posted_at_retry(repo: Repo, github: respx.MockRouter) -> None:
     github.get("/repos/acme/widgets/issues/1/comments").respond(json=[])
     route = github.post("/repos/acme/widgets/issues/1/comments").mock(
         side_effect=[httpx.Response(502), httpx.Response(201, json=comment(3, "x"))]
@@ -116,7 +114,7 @@ async def test_a_comment_that_was_not_made_is_made_at_the_next_try(repo: Repo, g
     assert route.call_count == 2
 
 
-async def test_a_clash_with_somebody_who_was_faster_is_no_error(repo: Repo, github: respx.MockRouter) -> None:
+async def test_lost_creation_race_is_no_error(repo: Repo, github: respx.MockRouter) -> None:
     look = github.get("/repos/acme/widgets/labels/autopack").mock(
         side_effect=[httpx.Response(404, json={}), httpx.Response(200, json={"name": "autopack"})]
     )
@@ -149,7 +147,7 @@ def test_errors_survive_pickling(error: Exception) -> None:
     assert (str(again), again.args) == (str(error), error.args)
 
 
-async def test_a_git_token_reaches_one_repository_and_may_only_read(repo: Repo, github: respx.MockRouter) -> None:
+async def test_git_token_reads_one_repository(repo: Repo, github: respx.MockRouter) -> None:
     tokens = github["tokens"]
     first = await repo.app.git_token(repo)
     assert (await repo.app.git_token(repo)) is first

@@ -29,7 +29,7 @@ def attempts(guid: str, codes: list[int]) -> list[dict[str, object]]:
     ]
 
 
-async def test_a_delivery_that_is_refused_time_and_again_is_given_up(app: GitHubApp, github: respx.MockRouter) -> None:
+async def test_refused_delivery_is_given_up(app: GitHubApp, github: respx.MockRouter) -> None:
     listed = [
         *attempts("refused", [413] * MAX_REFUSALS),
         *attempts("once less", [400] * (MAX_REFUSALS - 1)),
@@ -40,9 +40,7 @@ async def test_a_delivery_that_is_refused_time_and_again_is_given_up(app: GitHub
     assert {one.guid for one in failed} == {"once less", "unanswered"}
 
 
-async def test_a_list_that_is_too_long_is_refused_since_it_will_not_grow_shorter(
-    repo: Repo, github: respx.MockRouter
-) -> None:
+async def test_endless_list_is_refused(repo: Repo, github: respx.MockRouter) -> None:
     one = {"id": 1, "body": "", "user": None, "created_at": "2026-01-01T00:00:00Z"}
     more = {"Link": '<https://api.github.com/next>; rel="next"'}
     github.get("/repos/acme/widgets/issues/1/comments").mock(return_value=httpx.Response(200, json=[one], headers=more))

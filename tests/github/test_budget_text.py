@@ -39,7 +39,7 @@ def test_each_cap_has_its_own_way_up(spent: Exhausted, said: str) -> None:
     assert advised.endswith("comment `/autopack run`.")
 
 
-def test_every_cap_that_is_near_is_named_with_its_figures() -> None:
+def test_near_caps_are_named_with_figures() -> None:
     caps = (
         Cap(scope=Scope.RUN, name="r1", limit=500_000, used=399_999),
         Cap(scope=Scope.RUN, name="r1", kind=Kind.MINUTES, limit=120.0, used=96.0),
@@ -76,7 +76,7 @@ def test_only_the_last_part_closes_the_issue() -> None:
     assert text.pull_body(run(part=2, parts=2)).startswith("Closes #3\n")
 
 
-def test_a_failed_part_says_that_the_rest_is_not_begun() -> None:
+def test_failed_part_names_the_unstarted_rest() -> None:
     failed = run(part=1, parts=2, state=RunState.DONE_FAILED_ENVIRONMENT, headline=Headline.FAILED)
-    assert "**Part 1 of 2** of the plan, the parts after it are not begun" in text.incident(failed, "", "")
+    assert "**Part 1 of 2** of the plan, the parts after it are not started" in text.incident(failed, "", "")
     assert "of the plan" not in text.status_comment(run())

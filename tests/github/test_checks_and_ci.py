@@ -45,7 +45,7 @@ class Checks:
         return httpx.Response(200, json=self.rows[int(number) - 1])
 
 
-async def test_a_check_is_made_once_and_edited_only_when_it_changes(repo: Repo, github: respx.MockRouter) -> None:
+async def test_check_is_edited_only_on_change(repo: Repo, github: respx.MockRouter) -> None:
     rows = Checks(github)
     rows.lose_answer = True
     number = await checks.upsert_check(repo, "autopack", SHA, "r1", RUNNING)
@@ -121,13 +121,13 @@ async def test_ci_is_read_whole_and_without_autopacks_own(repo: Repo, github: re
 
 
 @pytest.mark.parametrize("status", [403, 404])
-async def test_rules_that_may_not_be_read_count_as_none(repo: Repo, github: respx.MockRouter, status: int) -> None:
+async def test_unreadable_rules_count_as_none(repo: Repo, github: respx.MockRouter, status: int) -> None:
     github.get(f"{ROOT}/rules/branches/release/1%23").respond(status, json={"message": "Upgrade"})
     github.get(f"{ROOT}/branches/release/1%23").respond(status, json={"message": "Upgrade"})
     assert await ci_facts.required_checks(repo, "release/1#") == ()
 
 
-async def test_logs_of_failed_jobs_are_fetched_from_where_github_points(repo: Repo, github: respx.MockRouter) -> None:
+async def test_job_logs_follow_githubs_redirect(repo: Repo, github: respx.MockRouter) -> None:
     jobs = [
         {"id": 1, "name": "test", "status": "completed", "conclusion": "failure"},
         {"id": 2, "name": "lint", "status": "completed", "conclusion": "success"},

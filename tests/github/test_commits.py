@@ -61,9 +61,7 @@ async def test_the_same_push_twice_is_one_commit(repo: Repo, git: GitData) -> No
 
 @pytest.mark.parametrize("lost", ["/trees", "/commits", "/refs"])
 @pytest.mark.parametrize("exists", [True, False])
-async def test_a_lost_answer_does_not_lose_or_double_the_commit(
-    repo: Repo, git: GitData, lost: str, exists: bool
-) -> None:
+async def test_lost_answer_keeps_one_commit(repo: Repo, git: GitData, lost: str, exists: bool) -> None:
     if exists:
         await commits.create_branch(repo, BRANCH, git.base)
     git.lose_next = lost
@@ -99,7 +97,7 @@ async def test_a_push_between_look_and_write_is_noticed(repo: Repo, git: GitData
     assert git.refs["refs/heads/autonomous/r1"] == theirs
 
 
-async def test_text_travels_in_the_tree_and_binary_content_as_a_blob(repo: Repo, git: GitData) -> None:
+async def test_text_is_inline_and_binary_a_blob(repo: Repo, git: GitData) -> None:
     changes = [
         FileChange(path="text.py", kind=ChangeKind.MODIFIED, content="é\r\n".encode()),
         FileChange(path="run.sh", kind=ChangeKind.ADDED, content=b"#!/bin/sh\n", mode="100755"),
@@ -139,7 +137,7 @@ async def test_a_base_branch_with_odd_characters_is_found(repo: Repo, github: re
     assert route.calls.last.request.url.raw_path.endswith(b"/git/ref/heads/fix%2312%3F")
 
 
-async def test_a_merge_is_reported_the_same_when_done_twice(repo: Repo, git: GitData, github: respx.MockRouter) -> None:
+async def test_repeated_merge_reports_the_same(repo: Repo, git: GitData, github: respx.MockRouter) -> None:
     await commits.create_branch(repo, BRANCH, git.base)
     merge = git.commit("Merge main", tree="t2", parents=[git.base, "b" * 40])
 

@@ -40,7 +40,7 @@ def test_a_label_on_an_issue() -> None:
     assert (read.label.name, read.installation.id, read.repository.full_name) == ("autopack", 5, "acme/widgets")
 
 
-def test_a_comment_on_a_pull_request_by_an_app() -> None:
+def test_app_comment_on_pull_request() -> None:
     bot = {"login": "other[bot]", "id": 8, "type": "Bot"}
     comment = {"id": 12, "body": "/autopack run", "user": bot, "performed_via_github_app": {"id": 99}}
     read = event("issue_comment", action="created", issue={**ISSUE, "pull_request": {}}, comment=comment)
@@ -101,7 +101,7 @@ def test_installations_name_their_repositories() -> None:
     assert [one.full_name for one in read.repositories_added] == ["acme/widgets"]
 
 
-def test_an_unknown_event_is_none_and_a_broken_one_says_what_is_missing() -> None:
+def test_broken_event_says_what_is_missing() -> None:
     assert parse("star", b"not even JSON") is None
     with pytest.raises(BadPayload, match=r"issues: cannot read .*issue"):
         event("issues", action="labeled")

@@ -1,4 +1,4 @@
-"""Settings come from one commit of the base branch; failed deliveries are found and asked for again."""
+"""Settings come from one commit of the base branch; failed deliveries are found and requested again."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -43,9 +43,7 @@ def attempt(number: int, guid: str, minutes: int, code: int) -> dict[str, object
     return {"id": number, "guid": guid, "delivered_at": when, "status": status, "status_code": code, "event": "push"}
 
 
-async def test_events_that_no_attempt_delivered_are_found_on_all_pages(
-    app: GitHubApp, github: respx.MockRouter
-) -> None:
+async def test_undelivered_events_are_found_everywhere(app: GitHubApp, github: respx.MockRouter) -> None:
     first = [attempt(9, "c", 9, 502), attempt(8, "a", 8, 202), attempt(7, "b", 7, 504)]
     second = [attempt(6, "b", 6, 500), attempt(5, "a", 5, 500), attempt(1, "old", -60, 500)]
 

@@ -31,9 +31,7 @@ async def test_who_may_steer(repo: Repo, github: respx.MockRouter, permission: s
     assert await permissions.may_steer(repo, "someone") is allowed
 
 
-async def test_strangers_and_bots_may_not_steer_and_doubt_is_no_permission(
-    repo: Repo, github: respx.MockRouter
-) -> None:
+async def test_strangers_and_bots_may_not_steer(repo: Repo, github: respx.MockRouter) -> None:
     github.get(f"{ROOT}/collaborators/ghost/permission").respond(404, json={"message": "Not Found"})
     assert not await permissions.may_steer(repo, "ghost")
     assert not await permissions.may_steer(repo, "autopack[bot]")
@@ -74,9 +72,7 @@ class Thread:
         return httpx.Response(200, json=self.rows[int(number)])
 
 
-async def test_the_status_comment_is_made_once_and_edited_only_when_it_changes(
-    repo: Repo, github: respx.MockRouter
-) -> None:
+async def test_status_comment_is_edited_only_on_change(repo: Repo, github: respx.MockRouter) -> None:
     thread = Thread(github)
     number = await comments.upsert(repo, 1, "status:r1", "one")
     assert await comments.upsert(repo, 1, "status:r1", "one") == number
@@ -95,9 +91,7 @@ async def test_a_deleted_status_comment_is_made_again(repo: Repo, github: respx.
     assert thread.writes == ["create", "create"]
 
 
-async def test_other_peoples_markers_and_quoted_ones_are_not_taken_for_ours(
-    repo: Repo, github: respx.MockRouter
-) -> None:
+async def test_foreign_and_quoted_markers_are_ignored(repo: Repo, github: respx.MockRouter) -> None:
     thread = Thread(github)
     thread.add("fake\n\n<!-- autopack:status:r1 -->", login="outsider")
     thread.add("a log with <!-- autopack:status:r1 --> in it\n\n<!-- autopack:incident:r1 -->")

@@ -76,7 +76,7 @@ class Pulls:
         return httpx.Response(200, json={"data": {"markPullRequestReadyForReview": pull}})
 
 
-async def test_one_pull_request_however_often_it_is_asked_for(repo: Repo, github: respx.MockRouter) -> None:
+async def test_repeated_requests_make_one_pull_request(repo: Repo, github: respx.MockRouter) -> None:
     rows = Pulls(github)
     rows.add("main")
     rows.lose_answer = True
@@ -96,7 +96,7 @@ async def test_a_closed_pull_request_is_not_replaced(repo: Repo, github: respx.M
     assert rows.writes == []
 
 
-async def test_where_drafts_are_not_to_be_had_it_is_made_ready(repo: Repo, github: respx.MockRouter) -> None:
+async def test_pull_request_without_drafts_is_ready(repo: Repo, github: respx.MockRouter) -> None:
     rows = Pulls(github)
     rows.drafts_allowed = False
     assert not (await pulls.ensure_pull(repo, HEAD, "main", "Title", "Body")).draft

@@ -90,7 +90,7 @@ def test_where_a_finding_is_shown(given: dict[str, Any], expected: tuple[str, st
         assert not placement.body
 
 
-def test_a_fix_is_suggested_only_for_exactly_the_lines_it_replaces() -> None:
+def test_suggestion_covers_exactly_its_lines() -> None:
     whole = finding(path="app.py", start_line=2, line=3, replacement="TWO = 2\n")
     across = finding("k2", path="app.py", start_line=2, line=22, replacement="x")
     removed = finding("k3", path="app.py", line=2, side=Side.LEFT, replacement="x")
@@ -101,12 +101,12 @@ def test_a_fix_is_suggested_only_for_exactly_the_lines_it_replaces() -> None:
     assert all("suggestion" not in one.body for one in shown[1:])
 
 
-def test_a_suggestion_with_a_fence_in_it_stays_in_its_fence() -> None:
+def test_fence_in_suggestion_is_contained() -> None:
     body = text.review_comment(finding(replacement="```\ncode\n```"), suggest=True)
     assert "````suggestion\n```\ncode\n```\n````" in body
 
 
-def test_a_finding_reported_twice_is_placed_once_and_a_flood_goes_to_the_body() -> None:
+def test_many_findings_go_to_the_body() -> None:
     many = [finding(f"k{n}", path="app.py", line=2) for n in range(MAX_INLINE + 3)]
     placement = place_findings([*many, *many], FILES)
     assert (len(placement.inline), len(placement.body)) == (MAX_INLINE, 3)
@@ -178,7 +178,7 @@ SHA = "a" * 40
 PLACEMENT = place_findings([finding("k1", path="app.py", line=2), finding("k2")], FILES)
 
 
-async def test_an_audit_is_one_review_however_often_it_is_posted(repo: Repo, pull: Pull) -> None:
+async def test_repeated_audit_is_one_review(repo: Repo, pull: Pull) -> None:
     pull.lose_answer = True
     first = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
     again = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
@@ -207,9 +207,7 @@ async def test_refused_lines_lose_nothing(repo: Repo, pull: Pull) -> None:
     assert all(finding_marker(fingerprint) in pull.reviews[0]["body"] for fingerprint in review.in_body)
 
 
-async def test_a_fixed_findings_thread_is_answered_once_and_resolved(
-    repo: Repo, pull: Pull, github: respx.MockRouter
-) -> None:
+async def test_fixed_thread_is_answered_and_resolved(repo: Repo, pull: Pull, github: respx.MockRouter) -> None:
     await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
     pull.add(finding_marker("f" * 16), None, login="outsider")
     resolved: list[str] = []
@@ -241,7 +239,7 @@ async def test_a_fixed_findings_thread_is_answered_once_and_resolved(
     assert [c["body"].split("\n")[0] for c in replies] == ["Fixed in abc1234."]
 
 
-def test_the_review_names_both_models_and_shows_the_summary_as_a_quotation() -> None:
+def test_review_names_models_and_quotes_summary() -> None:
     body = text.review_body(
         Recommendation.REVISE, "Fix <b>it</b> @all", phase_id="P1", builder_model="a:one", auditor_model="b:two"
     )

@@ -21,12 +21,12 @@ def test_before_there_is_a_plan_nothing_is_said() -> None:
     assert strategy_section(None) == ""
 
 
-def test_high_risk_work_is_audited_before_it_is_pushed() -> None:
+def test_high_risk_work_is_audited_first() -> None:
     shown = strategy_section(strategy_of(TaskCategory.SECURITY_AUTH_CHANGE))
     assert "| `P1` | 800k | 2 + 3 | strict CI, audited before | `anthropic:claude-opus" in shown
 
 
-def test_safety_critical_runs_say_so_and_judge_everything_strictly() -> None:
+def test_safety_critical_runs_are_strict() -> None:
     shown = strategy_section(strategy_of(TaskCategory.DOCS, SafetyProfile.SAFETY_CRITICAL))
     assert "At most 5M tokens and 120 minutes of work; safety profile `safety_critical`" in shown
-    assert "| `P1` | 200k | 2 + 1 | strict CI, audited beside CI |" in shown
+    assert "| `P1` | 200k | 2 + 1 | strict CI, audited while CI runs |" in shown

@@ -63,7 +63,7 @@ def assert_harmless(markdown: str) -> None:
 
 @given(foreign)
 @example(HOSTILE)
-def test_foreign_text_in_a_line_is_shown_and_does_nothing(given_text: str) -> None:
+def test_foreign_inline_text_is_inert(given_text: str) -> None:
     shown = escape.inline(given_text)
     assert "|" not in shown
     assert "\n" not in shown
@@ -160,7 +160,7 @@ def hostile_run(foreign_text: str) -> RunView:
 @example(HOSTILE * 40)
 @example("|" * 5_000)
 @example("ß@#1" * 2_000)
-def test_every_text_about_a_run_stays_in_bounds_and_does_nothing(foreign_text: str) -> None:
+def test_every_text_is_bounded_and_inert(foreign_text: str) -> None:
     view = hostile_run(foreign_text)
     check = text.check_output(view)
     promotion = text.promotion_check(view)
@@ -219,9 +219,7 @@ def test_each_headline_has_its_words(headline: Headline) -> None:
         ({"state": RunState.DONE_CANCELLED}, "completed", "failure"),
     ],
 )
-def test_promotion_is_green_only_when_a_clean_run_has_ended(
-    changes: dict[str, Any], status: str, conclusion: str | None
-) -> None:
+def test_promotion_is_green_after_clean_end(changes: dict[str, Any], status: str, conclusion: str | None) -> None:
     check = text.promotion_check(run(**changes))
     assert (check.status, check.conclusion) == (status, conclusion)
 
@@ -305,7 +303,7 @@ OWN_TRAILERS = [
 ]
 
 
-def test_a_commit_message_says_run_phase_and_who_asked(tmp_path: Path) -> None:
+def test_commit_message_names_run_phase_requester(tmp_path: Path) -> None:
     written = message("Adds tests.\n\nThey fail without the parser.")
     assert written.split("\n")[0] == "[strict] P2: Test the parser"
     assert "They fail without the parser." in written
@@ -332,7 +330,7 @@ def test_a_builders_summary_cannot_act_in_a_commit(summary: str, tmp_path: Path)
 
 
 @given(foreign)
-def test_a_subject_has_at_most_72_characters_on_one_line(name: str) -> None:
+def test_subject_has_at_most_72_characters(name: str) -> None:
     named = PHASE.model_copy(update={"name": name})
     subject, blank, *_ = message("x", phase=named).split("\n")
     assert len(subject) <= 72
@@ -347,14 +345,14 @@ def test_a_pull_title_is_one_harmless_line() -> None:
     assert text.pull_title(run(issue_title=" \u200b ")) == "Autopack run r1"
 
 
-def test_the_last_resort_of_a_finding_is_the_reviews_body() -> None:
+def test_unplaceable_finding_goes_to_the_body() -> None:
     shown = leftover_section([finding("Leap days are lost").finding])
     assert "🔴 **major** · correctness · `app/parse.py:12`: Leap days are lost <!-- autopack:finding:" in shown
     minor = finding("x").finding.model_copy(update={"severity": Severity.MINOR, "path": None})
     assert "🟡 **minor** · correctness · `the whole patch`" in leftover_section([minor])
 
 
-def test_a_plan_says_what_each_phase_may_spend_and_what_it_must_do() -> None:
+def test_plan_shows_caps_and_tasks() -> None:
     phases = (PHASE.model_copy(update={"acceptance_criteria": ("Leap days | are kept",)}),)
     plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
     folder = Path(app.__file__).parent.parent / "rulesets"
@@ -365,7 +363,7 @@ def test_a_plan_says_what_each_phase_may_spend_and_what_it_must_do() -> None:
     strategy = compile_strategy(rules, plan, RunOptions(), frozenset({vendor}))
     shown = text.plan_comment(plan, strategy, run_id="r1")
     assert shown.startswith("### 🗺️ Autopack's plan: 1 phase in 1 tier")
-    assert "| `P2` Test the parser | tests, low | 300k | normal CI, audited beside CI |" in shown
+    assert "| `P2` Test the parser | tests, low | 300k | normal CI, audited while CI runs |" in shown
     assert "- `P2`: Leap days &#124; are kept" in shown
     assert "same vendor" in shown
     assert_harmless(shown)
@@ -391,7 +389,7 @@ def test_an_incident_holds_all_that_a_person_needs() -> None:
         assert part in shown
 
 
-def test_a_final_summary_counts_what_was_done_and_what_is_left() -> None:
+def test_summary_counts_done_and_left() -> None:
     shown = text.final_summary(run(state=RunState.DONE_SUCCESS, headline=Headline.DONE))
     assert "1 of 2 phases complete, 3 tries" in shown
     assert "412k of 500k tokens" in shown
@@ -401,7 +399,7 @@ def test_a_final_summary_counts_what_was_done_and_what_is_left() -> None:
 
 @given(foreign)
 @example(f"Comment `/autopack run`: {HOSTILE}")
-def test_advice_shows_commands_as_code_and_the_rest_as_text(given_text: str) -> None:
+def test_advice_shows_commands_as_code(given_text: str) -> None:
     shown = escape.advice(f"{given_text} then comment `/autopack run --tokens 2M` again")
     assert shown.endswith("then comment `/autopack run --tokens 2M` again")
     assert_harmless(f"A {shown}")

@@ -16,7 +16,7 @@ def test_every_name_has_its_module() -> None:
 
 
 @pytest.mark.parametrize("name", CommandName)
-def test_a_command_stands_at_the_start_of_a_line(name: CommandName) -> None:
+def test_command_begins_a_line(name: CommandName) -> None:
     assert parse_comment(f"/autopack {name}") == Command(name)
     assert parse_comment(f"Thank you!\n\n/autopack {name}\n\nBye") == Command(name)
 
@@ -35,7 +35,7 @@ def test_a_command_stands_at_the_start_of_a_line(name: CommandName) -> None:
         "**/autopack run**",
         "- /autopack run",
         "1. first\n2. /autopack run",
-        "> What shall we do?\n\n/autopack run",
+        "> What do we do?\n\n/autopack run",
         "```\ncode\n```\n/autopack run",
         "<!-- a comment -->\n\n/autopack run",
         "see [this](https://example.com)\n/autopack run",
@@ -97,7 +97,7 @@ def test_the_first_command_counts() -> None:
     assert parse_comment("`/autopack cancel`\n\n/autopack run") == Command(CommandName.RUN)
 
 
-def test_without_a_word_it_is_a_call_for_help() -> None:
+def test_bare_command_asks_for_help() -> None:
     assert parse_comment("/autopack") == Command(CommandName.HELP)
 
 
@@ -186,7 +186,7 @@ def test_no_comment_whatever_is_too_much(body: str) -> None:
 
 
 @given(bodies)
-def test_nothing_in_a_fence_or_quote_is_ever_read(body: str) -> None:
+def test_fences_and_quotes_are_ignored(body: str) -> None:
     plain = body.replace("\r", "\n").replace("~~~", "~")
     assert parse_comment(f"~~~\n{plain}\n~~~") is None
     quoted = "\n".join(f"> {line}" for line in plain.split("\n"))

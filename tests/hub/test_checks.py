@@ -27,7 +27,7 @@ def test_what_a_check_run_may_not_be(world: World) -> None:
     assert status(output={"title": "T", "summary": "S", "annotations": [note] * 51}) == 422
 
 
-def test_only_an_app_makes_check_runs_and_only_its_own_change(world: World) -> None:
+def test_only_the_app_changes_its_checks(world: World) -> None:
     run = world.bot().post(RUNS, json={"name": "autopack", "head_sha": _main(world)}).json()["id"]
     assert world.user("octo").post(RUNS, json={"name": "x", "head_sha": _main(world)}).status_code == 403
     assert world.user("octo").patch(f"{RUNS}/{run}", json={"status": "in_progress"}).status_code == 403
@@ -37,7 +37,7 @@ def test_only_an_app_makes_check_runs_and_only_its_own_change(world: World) -> N
     assert done["completed_at"] is not None
 
 
-def test_a_check_run_of_actions_is_not_the_apps(world: World) -> None:
+def test_actions_check_is_not_the_apps(world: World) -> None:
     workflow = "on: push\njobs: {test: {runs-on: x, steps: [{run: 'true'}]}}\n"
     sha = world.commit("feature", {".github/workflows/ci.yml": workflow})
     world.hub.runner.wait_idle()
@@ -59,7 +59,7 @@ def test_newest_run_of_a_name_counts(world: World) -> None:
     assert (suite["status"], suite["conclusion"]) == ("completed", "success")
 
 
-def test_a_push_makes_suites_that_may_never_get_a_run(world: World) -> None:
+def test_pushed_suites_may_stay_empty(world: World) -> None:
     ghost = world.hub.ghost_suite(REPOSITORY, "some-linter")
     sha = world.commit("feature", {"b.txt": "b\n"})
     suites = world.bot().get(f"{API}/commits/{sha}/check-suites").json()["check_suites"]

@@ -173,7 +173,7 @@ def test_an_app_can_not_write_a_protected_branch(world: World) -> None:
     assert world.user("maintainer").patch(f"{REFS}/heads/main", json={"sha": commit}).status_code == 200
 
 
-def test_an_app_without_workflows_permission_can_not_bring_workflow_changes(world: World) -> None:
+def test_workflow_changes_need_the_workflows_permission(world: World) -> None:
     world.commit("main", {".github/workflows/ci.yml": WORKFLOW})
     main, bot = _main(world), world.bot()
     changed = _commit(world, main, ".github/workflows/ci.yml", WORKFLOW + "# weaker\n")
@@ -185,7 +185,7 @@ def test_an_app_without_workflows_permission_can_not_bring_workflow_changes(worl
     assert moved.status_code == 403
 
 
-def test_a_base_older_than_a_workflow_change_is_refused_as_well(world: World) -> None:
+def test_older_base_with_workflow_change_is_refused(world: World) -> None:
     old = _main(world)
     world.commit("main", {".github/workflows/ci.yml": WORKFLOW})
     bot = world.bot()

@@ -14,7 +14,7 @@ def test_labels_are_unique_and_case_insensitive(world: World) -> None:
     assert world.bot().get(f"{API}/labels/none").status_code == 404
 
 
-def test_removing_a_label_that_is_not_on_the_issue(world: World) -> None:
+def test_removing_an_absent_label_is_404(world: World) -> None:
     world.user("octo").post(f"{API}/issues", json={"title": "A thing", "labels": ["bug"]})
     assert world.bot().delete(f"{API}/issues/1/labels/bug").json() == []
     assert world.bot().delete(f"{API}/issues/1/labels/bug").status_code == 404

@@ -33,7 +33,7 @@ def test_error_answers(world: World) -> None:
     assert _comments(world) == 2
 
 
-def test_a_connection_that_breaks_before_or_after_the_deed(world: World) -> None:
+def test_connection_breaks_before_or_after_writing(world: World) -> None:
     world.user("octo").post(f"{API}/issues", json={"title": "A thing"})
     world.hub.faults.add("POST", r"/comments$", "reset_before")
     with pytest.raises(httpx.TransportError):
@@ -79,7 +79,7 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
         second.stop()
 
 
-def test_a_job_cut_off_by_a_stop_runs_again(tmp_path: Path) -> None:
+def test_interrupted_job_runs_again(tmp_path: Path) -> None:
     hub = Hub(tmp_path / "hub")
     hub.start()
     hub.import_repository(REPOSITORY)

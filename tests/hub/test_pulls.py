@@ -82,7 +82,7 @@ def test_pull_follows_its_branches(world: World) -> None:
     assert world.bot().get(f"{PULLS}/{number}").json()["state"] == "closed"
 
 
-def test_pushing_the_head_to_the_base_merges_the_pull(world: World) -> None:
+def test_head_pushed_to_base_merges_pull(world: World) -> None:
     number = world.pull()
     sha = world.hub.git(REPOSITORY, "rev-parse", "feature")
     assert world.user("octo").patch(f"{API}/git/refs/heads/main", json={"sha": sha}).status_code == 200
@@ -174,7 +174,7 @@ def test_a_review_names_a_commit_of_the_pull(world: World, long_pull: int) -> No
     assert _review(world, long_pull, commit_id=main) == ["Commit is not part of the pull request"]
 
 
-def test_a_pending_review_is_seen_by_its_author_only(world: World, long_pull: int) -> None:
+def test_pending_review_is_private(world: World, long_pull: int) -> None:
     made = world.bot().post(f"{PULLS}/{long_pull}/reviews", json={"body": "Later"}).json()
     assert made["state"] == "PENDING"
     assert len(world.bot().get(f"{PULLS}/{long_pull}/reviews").json()) == 1

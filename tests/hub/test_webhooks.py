@@ -84,7 +84,7 @@ def test_only_subscribed_and_permitted_events(world: World, receiver: Receiver) 
     assert receiver.events() == ["issues.opened"]
 
 
-def test_a_push_to_a_pull_with_ci_tells_everything(world: World, receiver: Receiver) -> None:
+def test_push_with_ci_sends_every_event(world: World, receiver: Receiver) -> None:
     world.commit("feature", {".github/workflows/ci.yml": WORKFLOW, "check.sh": "true\n"})
     number = world.pull()
     world.hub.runner.wait_idle()

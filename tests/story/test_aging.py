@@ -1,4 +1,4 @@
-"""What run after run leaves open comes of age; then a run carries a phase that mends it."""
+"""What run after run leaves open ages; then a run carries a phase that fixes it."""
 
 from app.db import backlog
 from app.db.engine import Database
@@ -7,7 +7,7 @@ from app.domain.findings import issue_key
 from tests.support.answers import approves, approves_but, edits, finding, phase, plan, write
 from tests.support.story import Story
 
-DOUBT = finding("greeting.txt", None, "Nobody is named in the greeting.", severity="minor")
+DOUBT = finding("greeting.txt", None, "No one is named in the greeting.", severity="minor")
 KEY = issue_key(DOUBT["category"], DOUBT["component"], DOUBT["slug"])
 
 
@@ -41,7 +41,7 @@ def leave_it_open(story: Story, number: int) -> str:
     return story.run_id
 
 
-def test_an_issue_left_open_by_three_runs_is_mended_by_the_fourth(story: Story) -> None:
+def test_fourth_run_fixes_an_aged_issue(story: Story) -> None:
     story.begin()
     left = []
     for number in (1, 2, 3):
@@ -61,7 +61,7 @@ def test_an_issue_left_open_by_three_runs_is_mended_by_the_fourth(story: Story) 
     story.wait_for_end(4)
     story.expect_success(("P1", "DEBT-1"))
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     story.expect_review("Ada is named.")
     assert DOUBT["problem"] in story.requests("builder", "DEBT-1")[-1].body.decode()
     found = entry(story)

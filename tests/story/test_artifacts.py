@@ -9,7 +9,7 @@ from tests.support.answers import approves_but, edits, finding, phase, plan, wri
 from tests.support.story import Story
 
 
-def test_files_deleted_amid_a_run_and_after_it_are_rebuilt_to_the_byte(story: Story, tmp_path: Path) -> None:
+def test_deleted_files_are_rebuilt_byte_equal(story: Story, tmp_path: Path) -> None:
     minor = finding("greeting.txt", 1, "The greeting could be warmer.", severity="minor")
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n")), approves_but(minor)]})
     story.hub.runner.hold()

@@ -4,7 +4,7 @@ from tests.support.answers import approves, approves_but, command, edits, findin
 from tests.support.story import Story
 
 LARGE = f"{'x' * 79}\n" * 3_000
-"""More than the Auditor reads, and no more lines than a patch may have."""
+"""Larger than the Auditor's window, with as many lines as a patch may have."""
 BEFORE = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n"
 
 
@@ -34,11 +34,11 @@ def test_finding_is_fixed_and_its_thread_resolved(story: Story) -> None:
     story.expect_resolved_threads(1)
     story.expect_reply(comment, "Fixed in " + head[:7])
     assert "Nine became nein." in story.requests("builder")[-1].body.decode()
-    assert "Nine became nein." in story.requests("auditor")[-1].body.decode(), "the Auditor is told of what is open"
+    assert "Nine became nein." in story.requests("auditor")[-1].body.decode(), "the Auditor knows what is open"
     assert "Findings: 0 open, 1 settled" in story.status()
 
 
-def test_finding_outside_the_diff_goes_to_the_reviews_body(story: Story) -> None:
+def test_finding_outside_diff_is_in_body(story: Story) -> None:
     story.files["numbers.txt"] = BEFORE
     story.plays(
         plan(phase()),
@@ -57,7 +57,7 @@ def test_finding_outside_the_diff_goes_to_the_reviews_body(story: Story) -> None
 
 
 def test_dangerous_category_is_audited_before_anything_is_pushed(story: Story) -> None:
-    wrong = finding("login.txt", 1, "Everybody may come in.")
+    wrong = finding("login.txt", 1, "Everyone may come in.")
     story.world.models.hold(role="auditor")
     story.plays(
         plan(phase(category="security_auth_change", complexity="high")),
@@ -81,7 +81,7 @@ def test_dangerous_category_is_audited_before_anything_is_pushed(story: Story) -
     assert "Findings: 0 open, 1 settled" in story.status()
 
 
-def test_auditor_that_never_accepts_leaves_it_to_a_person(story: Story) -> None:
+def test_endless_rejections_need_a_person(story: Story) -> None:
     wrong = finding("greeting.txt", 1, "This is no greeting.")
     tries = [answer for word in ("a", "b") for answer in (edits(write("greeting.txt", word)), finds(wrong))]
     story.plays(plan(phase()), {"P1": tries})
@@ -96,12 +96,12 @@ def test_auditor_that_never_accepts_leaves_it_to_a_person(story: Story) -> None:
     story.expect_resolved_threads(0)
 
 
-def test_dangerous_work_that_the_auditor_never_accepts_is_never_pushed(story: Story) -> None:
-    wrong = finding("login.txt", 1, "Everybody may come in.")
+def test_rejected_dangerous_work_is_never_pushed(story: Story) -> None:
+    wrong = finding("login.txt", 1, "Everyone may come in.")
     tries = [answer for word in ("a", "b") for answer in (edits(write("login.txt", word)), finds(wrong))]
     story.plays(plan(phase(category="security_auth_change", complexity="high")), {"P1": tries})
     story.label()
-    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "Everybody may come in.")
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "Everyone may come in.")
     story.expect_nothing_pushed()
 
 
@@ -116,7 +116,7 @@ def test_auditor_of_another_vendor_than_the_builder(story: Story) -> None:
         assert story.requests(role)[0].model in review["body"]
 
 
-def test_more_minor_findings_than_a_safety_critical_tier_may_have_fail_the_run(story: Story) -> None:
+def test_too_many_minor_findings_fail_run(story: Story) -> None:
     story.settings["safety"] = "safety_critical"
     doubts = [finding("greeting.txt", 1, problem, severity="minor") for problem in ("It is short.", "It is dull.")]
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n")), approves_but(*doubts)]})
@@ -145,12 +145,12 @@ def test_diff_over_the_auditors_window_is_not_approved(story: Story) -> None:
     story.expect_draft()
 
 
-def test_diff_that_fits_at_the_second_try_is_audited_whole(story: Story) -> None:
+def test_smaller_second_diff_is_audited_whole(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("large.txt", LARGE)), edits(write("large.txt", "small\n"))]})
     story.label()
     story.expect_success()
     story.expect_review("Make the change smaller")
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     (asked,) = story.requests("auditor")
     assert b"new file mode" in asked.body, "it reads all that the phase changed"
     assert b"audit__patch__diff_over" not in asked.body

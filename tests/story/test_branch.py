@@ -1,7 +1,7 @@
 """The run's branch and its base while others write to them too."""
 
 from tests.support.answers import delete, edits, finding, finds, phase, plan, write
-from tests.support.reading import PERSON
+from tests.support.repository_view import PERSON
 from tests.support.story import Story
 
 GREETING = edits(write("greeting.txt", "hello\n"))
@@ -30,7 +30,7 @@ def test_somebody_pushes_to_the_runs_branch(story: Story) -> None:
     assert story.requests("builder", "P2") == []
 
 
-def test_push_that_no_event_tells_of_is_not_overwritten(story: Story) -> None:
+def test_push_without_event_is_not_overwritten(story: Story) -> None:
     """GitHub's compare-and-swap on the branch is the last guard."""
     wrong = finding("greeting.txt", 1)
     story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), edits(write("greeting.txt", "hi\n"))]})
@@ -44,9 +44,9 @@ def test_push_that_no_event_tells_of_is_not_overwritten(story: Story) -> None:
     story.hub.webhooks.pause()
     theirs = story.push(story.branch, {"mine.txt": "mine\n"})
     story.world.models.release()
-    story.wait_until(lambda: "somebody else wrote" in story.status(), "the run has noticed")
+    story.wait_until(lambda: "someone else wrote" in story.status(), "the run has noticed")
     story.hub.webhooks.resume()
-    _expect_left_to_a_person(story, "somebody else wrote to the run")
+    _expect_left_to_a_person(story, "someone else wrote to the run")
     assert story.head() == theirs
     assert story.parents(theirs) == [own]
     story.expect_check("autopack", "failure", own)

@@ -18,7 +18,7 @@ def test_token_budget_that_is_spent_ends_the_run(story: Story) -> None:
     story.expect_nothing_pushed()
 
 
-def test_run_of_fifty_thousand_tokens_stops_before_the_request_that_would_not_fit(story: Story) -> None:
+def test_request_over_token_cap_is_not_sent(story: Story) -> None:
     attempts = [edits(GREETING, tokens=14_000), edits(write("greeting.txt", "hi\n"), tokens=30_000)]
     story.plays(plan(phase(), phase("Say goodbye")), {"P1": attempts[:1], "P2": attempts[1:]})
     story.comment("/autopack run --tokens 50k")
@@ -57,7 +57,7 @@ def test_all_runs_of_an_issue_count_together(story: Story) -> None:
     assert [one.role for one in story.requests()[asked:]] == ["planner", "builder"], "a third one did not fit"
 
 
-def test_tier_starts_no_more_ci_runs_than_it_may(story: Story) -> None:
+def test_tier_keeps_its_ci_run_cap(story: Story) -> None:
     story.settings["tier"] = {"ci_runs_per_phase": 1}
     broken = edits(write("broken", "yes\n"))
     story.plays(plan(phase()), {"P1": [broken, edits(GREETING)]})

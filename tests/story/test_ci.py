@@ -19,7 +19,7 @@ jobs:
 """
 
 
-def test_red_ci_goes_back_to_the_builder_with_the_log(story: Story) -> None:
+def test_builder_gets_the_red_log(story: Story) -> None:
     story.files[".github/workflows/ci.yml"] = LOUD_CI
     story.plays(plan(phase()), {"P1": [edits(BROKEN, GREETING), edits(delete("broken"))]})
     story.label()
@@ -64,8 +64,8 @@ def test_ci_that_never_comes_meets_its_deadline(story: Story) -> None:
     story.expect_review("P1")
 
 
-def test_workflows_that_this_push_does_not_start_are_awaited_until_the_deadline(story: Story) -> None:
-    """Zero runs are never green, and the workflow file says that there ought to be some."""
+def test_unstarted_workflows_are_awaited_until_deadline(story: Story) -> None:
+    """Zero runs are never green, and the workflow file says that some are expected."""
     story.settings["ci"] = {"grace_seconds": 0.1, "deadline_minutes": 0.02}
     story.files[".github/workflows/ci.yml"] = LOUD_CI.replace("[push, pull_request]", "workflow_dispatch")
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
@@ -109,7 +109,7 @@ def test_repository_without_ci_may_refuse_to_go_on(story: Story) -> None:
     story.expect_review("P1")
 
 
-def test_suite_of_an_app_that_never_runs_anything_is_not_awaited(story: Story) -> None:
+def test_empty_suite_is_not_awaited(story: Story) -> None:
     story.begin()
     story.hub.ghost_suite(story.full_name, "silent-app")
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
@@ -149,7 +149,7 @@ def test_red_ci_and_a_finding_go_back_together(story: Story) -> None:
     assert "It should say hello." in told
     story.expect_check("autopack", "neutral", story.commits()[0])
     story.expect_review("The Auditor asks for changes")
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     comment = story.expect_review_comment("greeting.txt", 1, "It should say hello.")
     story.expect_resolved_threads(1)
     story.expect_reply(comment, "Fixed in " + story.head()[:7])

@@ -15,7 +15,7 @@ jobs:
 """
 
 
-def test_a_job_cut_off_is_run_again_and_costs_no_try(story: Story) -> None:
+def test_interrupted_job_costs_no_try(story: Story) -> None:
     story.files[".github/workflows/ci.yml"] = SLOW_AT_FIRST
     story.settings["ci"] = {"rerun_backoff_seconds": 0.1}
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
@@ -26,7 +26,7 @@ def test_a_job_cut_off_is_run_again_and_costs_no_try(story: Story) -> None:
     story.expect_review(f"audit:{story.run_id}:P1:1")
 
 
-def test_a_job_cut_off_time_and_again_is_red(story: Story) -> None:
+def test_repeatedly_interrupted_job_is_red(story: Story) -> None:
     story.files[".github/workflows/ci.yml"] = SLOW_AT_FIRST.replace('test "$GITHUB_RUN_ATTEMPT" -gt 1 || ', "")
     story.settings["ci"] = {"rerun_backoff_seconds": 0.1, "reruns": 1}
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n")), edits(write("greeting.txt", "hi\n"))]})

@@ -18,7 +18,7 @@ SECONDS = 120.0
 
 
 @pytest.mark.timeout(400)  # eleven starts of the service, and two whole runs
-def test_killed_at_ten_points_ends_in_the_same_state(lone_world: World, stories: Callable[[World], Story]) -> None:
+def test_ten_kills_keep_the_result(lone_world: World, stories: Callable[[World], Story]) -> None:
     calm = _demo(stories(lone_world))
     assert calm.wait_for_end() == "DONE_SUCCESS"
     steps = _progress(calm)

@@ -9,7 +9,7 @@ CAUSE = finding("broken", 1, "CI stops where this file is there.", replacement="
 ADVICE = "Take the file broken away."
 
 
-def test_same_failure_twice_goes_to_the_auditor_for_a_minimal_patch(story: Story) -> None:
+def test_second_same_failure_gets_minimal_patch(story: Story) -> None:
     story.settings["tier"] = {"ci_runs_per_phase": 3}
     answers = [
         edits(write("broken", "yes\n")),
@@ -42,7 +42,7 @@ def asked_builder(story: Story, attempt: int) -> list[RecordedRequest]:
 
 def test_builder_that_tries_something_else_is_left_alone(story: Story) -> None:
     story.settings["tier"] = {"ci_runs_per_phase": 3}
-    other = finding("greeting.txt", 1, "Nobody says hello like this.")
+    other = finding("greeting.txt", 1, "No one says hello like this.")
     answers = [
         edits(write("broken", "yes\n")),
         approves("First look."),
@@ -57,7 +57,7 @@ def test_builder_that_tries_something_else_is_left_alone(story: Story) -> None:
     assert [one.attempt for one in story.requests("auditor")] == [1, 2, 3]
     for look in ("First look.", "Second look.", "Third look."):
         story.expect_review(look)
-    comment = story.expect_review_comment("greeting.txt", 1, "Nobody says hello")
+    comment = story.expect_review_comment("greeting.txt", 1, "No one says hello")
     story.expect_reply(comment, "Fixed in")
     story.expect_resolved_threads(1)
     for sha in story.commits():

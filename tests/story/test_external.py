@@ -16,7 +16,7 @@ def client(story: Story) -> Iterator[Client]:
     made.close()
 
 
-def test_posted_work_becomes_commits_that_ci_judges_and_a_pull_request(client: Client, story: Story) -> None:
+def test_posted_work_becomes_a_pull_request(client: Client, story: Story) -> None:
     client.start({}, {})
     built = client.build("P1", new_file("greeting.txt", "hello\n"), notes="Greets people", tokens_used=700)
     assert (built["phase_state"], len(built["commit_sha"])) == ("GATE", 40)
@@ -35,7 +35,7 @@ def test_posted_work_becomes_commits_that_ci_judges_and_a_pull_request(client: C
     expect_offered(story, "P1", "P2")
 
 
-def test_patch_that_does_not_apply_is_refused_with_its_hunk_and_costs_no_attempt(client: Client, story: Story) -> None:
+def test_unfit_patch_costs_no_attempt(client: Client, story: Story) -> None:
     client.start({})
     refused = client.build("P1", change("README.md", "# Another\n", "# Garden of all\n"), status=422)
     assert "README.md: hunk 1 (@@ -1,1 +1,1 @@) does not match" in refused["detail"]
@@ -59,7 +59,7 @@ def test_red_ci_sends_the_work_back(client: Client, story: Story) -> None:
     expect_offered(story, "P1")
 
 
-def test_high_risk_work_is_audited_before_it_is_pushed(client: Client, story: Story) -> None:
+def test_high_risk_work_is_audited_first(client: Client, story: Story) -> None:
     client.start({"task_category": "security_auth_change", "complexity": "high"})
     built = client.build("P1", new_file("lock.txt", "closed\n"))
     assert (built["phase_state"], built["commit_sha"]) == ("GATE", None)
@@ -129,7 +129,7 @@ def test_late_audit_takes_promotion_away(client: Client, story: Story) -> None:
     assert "a late audit of P1 says: revise" in check["output"]["summary"]
 
 
-def test_run_that_waits_for_its_builder_survives_a_crash(lone_world: World, stories: Callable[[World], Story]) -> None:
+def test_waiting_run_survives_a_crash(lone_world: World, stories: Callable[[World], Story]) -> None:
     story = stories(lone_world)
     client = Client(story)
     client.start({"task_category": "security_auth_change", "complexity": "high"})

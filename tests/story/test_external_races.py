@@ -17,7 +17,7 @@ def client(story: Story) -> Iterator[Client]:
     made.close()
 
 
-def test_attempt_posted_while_ci_judges_the_one_before_is_what_lands(client: Client, story: Story) -> None:
+def test_newest_attempt_during_ci_lands(client: Client, story: Story) -> None:
     client.start({})
     story.hub.runner.hold()
     client.build("P1", new_file("greeting.txt", "one\n"))
@@ -30,7 +30,7 @@ def test_attempt_posted_while_ci_judges_the_one_before_is_what_lands(client: Cli
     expect_offered(story, "P1")
 
 
-def test_red_ci_of_an_attempt_does_not_reject_the_next(client: Client, story: Story) -> None:
+def test_old_red_ci_spares_next_attempt(client: Client, story: Story) -> None:
     client.start({})
     story.hub.runner.hold()
     client.build("P1", new_file("broken", "x\n"))
@@ -43,7 +43,7 @@ def test_red_ci_of_an_attempt_does_not_reject_the_next(client: Client, story: St
     expect_offered(story, "P1")
 
 
-def test_phase_taken_back_while_ci_judges_it_waits_for_its_next_attempt(client: Client, story: Story) -> None:
+def test_phase_reset_during_ci_awaits_attempt(client: Client, story: Story) -> None:
     client.start({})
     story.hub.runner.hold()
     client.build("P1", new_file("broken", "x\n"))
@@ -73,7 +73,7 @@ def test_last_phase_that_is_skipped_ends_the_run(client: Client, story: Story) -
     story.expect_draft("success")
 
 
-def test_run_that_an_audit_ends_does_not_wait_for_ci(client: Client, story: Story) -> None:
+def test_run_ended_by_audit_skips_ci(client: Client, story: Story) -> None:
     client.start({}, issue_number=story.number)
     story.hub.runner.hold()
     client.build("P1", new_file("greeting.txt", "one\n"))
@@ -83,7 +83,7 @@ def test_run_that_an_audit_ends_does_not_wait_for_ci(client: Client, story: Stor
     story.expect_draft()
 
 
-def test_base_that_moved_and_clashes_is_left_to_a_person(client: Client, story: Story) -> None:
+def test_conflicting_base_needs_a_person(client: Client, story: Story) -> None:
     client.start({})
     client.build("P1", change("README.md", "# Garden\n", "# Garden of all\n"))
     client.wait_for("P1", awaiting="audit")
@@ -96,7 +96,7 @@ def test_base_that_moved_and_clashes_is_left_to_a_person(client: Client, story: 
     story.expect_draft()
 
 
-def test_suggested_patch_that_does_not_apply_is_refused_with_its_hunk(client: Client, story: Story) -> None:
+def test_unfit_suggested_patch_is_refused(client: Client, story: Story) -> None:
     client.start(HIGH_RISK)
     client.build("P1", new_file("lock.txt", "closed\n"))
     client.wait_for("P1", awaiting="audit")
@@ -110,7 +110,7 @@ def test_suggested_patch_that_does_not_apply_is_refused_with_its_hunk(client: Cl
     expect_offered(story, "P1")
 
 
-def test_what_is_built_and_what_is_suggested_take_one_ci_run(client: Client, story: Story) -> None:
+def test_result_and_suggestion_share_ci_run(client: Client, story: Story) -> None:
     client.start({"task_category": "bulk_multi_file_operation", "complexity": "high"})
     client.build("P1", new_file("lock.txt", "closed\n"))
     client.wait_for("P1", awaiting="audit")
@@ -123,7 +123,7 @@ def test_what_is_built_and_what_is_suggested_take_one_ci_run(client: Client, sto
     expect_offered(story, "P1")
 
 
-def test_own_auditor_that_was_asked_too_early_can_be_asked_again(client: Client, story: Story) -> None:
+def test_early_audit_request_can_be_repeated(client: Client, story: Story) -> None:
     story.plays(phases={"P1": []})
     client.start(HIGH_RISK)
     assert "post its result" in client.ask_for_audit("P1")["message"], "there is nothing to review yet"
@@ -134,7 +134,7 @@ def test_own_auditor_that_was_asked_too_early_can_be_asked_again(client: Client,
     expect_offered(story, "P1")
 
 
-def test_own_auditor_that_the_budget_stops_ends_the_run_at_once(client: Client, story: Story) -> None:
+def test_budget_stop_of_auditor_ends_run(client: Client, story: Story) -> None:
     story.plays(phases={"P1": []})
     client.start(HIGH_RISK, issue_number=story.number, token_cap=1_000)
     story.wait_for_status("Awaited: a builder's result for P1")

@@ -30,7 +30,7 @@ def test_attempt_ends_at_its_requests(story: Story) -> None:
 
 def test_command_is_stopped_at_its_timeout(story: Story) -> None:
     story.settings["commands"] = {"allowed": True, "timeout_seconds": 1}
-    story.plays(plan(phase()), {"P1": [edits(command("echo begun; sleep 60"), GREETING)]})
+    story.plays(plan(phase()), {"P1": [edits(command("echo started; sleep 60"), GREETING)]})
     story.label()
     story.expect_success()
     story.expect_review("P1")

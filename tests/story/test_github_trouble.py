@@ -21,7 +21,7 @@ CREATES = (
 
 
 @pytest.mark.parametrize("kind", ["502", "reset_after"])
-def test_every_creation_fails_once_and_nothing_is_made_twice(story: Story, kind: str) -> None:
+def test_failed_creations_are_never_doubled(story: Story, kind: str) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.begin()
     for path in CREATES:
@@ -116,7 +116,7 @@ def test_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
     story.expect_review("P1")
 
 
-def test_git_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
+def test_refused_git_tokens_are_renewed(story: Story) -> None:
     story.plays(plan(phase(), phase()), {"P1": [GREETING], "P2": [edits(write("farewell.txt", "bye\n"))]})
     story.hub.runner.hold()
     story.label()
@@ -129,7 +129,7 @@ def test_git_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
     story.expect_review("P2")
 
 
-def test_git_that_takes_no_token_ends_the_run_clearly(story: Story) -> None:
+def test_git_without_valid_token_ends_run(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.begin()
     story.fails_git("info/refs", "401", times=2)

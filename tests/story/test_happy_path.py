@@ -1,11 +1,11 @@
 """From a label to a pull request that is ready to be merged."""
 
 from tests.support.answers import approves, edits, phase, plan, tier, write
-from tests.support.reading import PERSON
+from tests.support.repository_view import PERSON
 from tests.support.story import Story
 
 
-def test_label_leads_to_a_pull_request_ready_to_merge(story: Story) -> None:
+def test_label_leads_to_a_ready_pull_request(story: Story) -> None:
     story.plays(
         plan(phase("Greet people")),
         {"P1": [edits(write("greeting.txt", "hello\n"), summary="Adds the greeting."), approves("A fine greeting.")]},
@@ -38,8 +38,8 @@ def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
     assert [story.message(sha).partition(":")[0] for sha in commits] == ["P1", "P2", "P3"]
     for sha, phase_id in zip(commits, ("P1", "P2", "P3"), strict=True):
         story.expect_ref(f"refs/autopack/{story.run_id}/{phase_id}", sha)
-        story.expect_review("Nothing stands in the way.", f"`{phase_id}`")
+        story.expect_review("Nothing blocks it.", f"`{phase_id}`")
     for sha in commits[:-1]:
         story.expect_check("autopack", "neutral", sha)
     assert "3 of 3 phases" in story.status()
-    assert "normal CI, audited beside CI" in story.status(), "the strategy is shown"
+    assert "normal CI, audited while CI runs" in story.status(), "the strategy is shown"

@@ -57,7 +57,7 @@ def expect_part(story: Story, run_id: str, phases: list[str], *, judged: bool = 
     assert "`DONE_SUCCESS`</sub>" in status_of(story, run_id)
     head = story.expect_offered(phases if judged else [])
     for phase_id in phases:
-        story.expect_review("Nothing stands in the way.", f"`{phase_id}`")
+        story.expect_review("Nothing blocks it.", f"`{phase_id}`")
     return head
 
 
@@ -66,7 +66,7 @@ def commits_between(story: Story, older: str, newer: str) -> list[str]:
 
 
 def wait_for_summary(story: Story, run_id: str, seconds: float = WAIT_SECONDS) -> None:
-    """Return when the run's end has been told."""
+    """Return when the run's end is published."""
 
     def told() -> bool:
         return any(trace.marker_of(one.text) == f"summary:{run_id}" for one in story.hub.journal(story.full_name))
@@ -79,7 +79,7 @@ def status_of(story: Story, run_id: str) -> str:
     return next(body for body in bodies if trace.marker_of(body) == f"status:{run_id}")
 
 
-def test_five_phases_at_most_two_a_run_are_three_runs(story: Story) -> None:
+def test_five_phases_make_three_linked_runs(story: Story) -> None:
     story.settings["phases"] = 2
     first, second = tier(phase("One"), phase("Two"), phase("Three"), name="Words"), tier(phase("Four"), phase("Five"))
     story.plays(plan(first, second), tiny(5))
@@ -96,13 +96,13 @@ def test_single_tier_runs_do_one_tier_each(story: Story) -> None:
 
 
 def test_settings_of_the_default_branch_govern_every_part(story: Story) -> None:
-    """The branch that a part builds on was written by the Builder: what stands there governs nothing."""
+    """The branch that a part builds on was written by the Builder: its settings govern nothing."""
     story.settings["phases"] = 1
     story.plays(plan(phase("One"), phase("Two")), tiny(2))
     story.begin()
     story.fails_github("POST", f"issues/{story.number}/reactions", "502", times=3, after=1)
     story.label()
-    story.wait_until(lambda: bool(story.run_ids), "the first part has begun")
+    story.wait_until(lambda: bool(story.run_ids), "the first part has started")
     first = story.run_id
     wait_for_summary(story, first)
     story.push(f"autonomous/{first}", {".github/autopack.yml": "tokens: 777000\n"})
@@ -131,12 +131,12 @@ def test_failed_part_does_not_start_the_rest(story: Story) -> None:
     refused = [edits(write(".github/workflows/x.yml", "on: push\n"))] * 2
     story.plays(plan(phase("One"), phase("Two")), {"P1": refused})
     story.label()
-    story.expect_failure("DONE_FAILED_POLICY_VIOLATION", "**Part 1 of 2** of the plan", "are not begun")
+    story.expect_failure("DONE_FAILED_POLICY_VIOLATION", "**Part 1 of 2** of the plan", "are not started")
     assert len(story.run_ids) == 1
     story.expect_nothing_pushed()
 
 
-def test_plan_of_several_parts_is_posted_and_not_begun(story: Story) -> None:
+def test_plan_of_several_parts_is_posted(story: Story) -> None:
     story.settings["phases"] = 1
     story.plays(plan(phase("One"), phase("Two")), {})
     story.comment("/autopack plan")
@@ -158,13 +158,13 @@ def test_plan_of_sixty_phases_takes_three_runs(story: Story) -> None:
     story.expect_nothing_pushed()
 
 
-def test_issue_that_is_closed_between_two_parts_ends_the_second(story: Story) -> None:
+def test_issue_closed_between_parts_ends_second(story: Story) -> None:
     story.settings["phases"] = 1
     story.plays(plan(phase("One"), phase("Two")), tiny(2))
     story.begin()
     story.fails_github("POST", f"issues/{story.number}/reactions", "502", times=3, after=1)
     story.label()
-    story.wait_until(lambda: bool(story.run_ids), "the first part has begun")
+    story.wait_until(lambda: bool(story.run_ids), "the first part has started")
     first = story.run_id
     wait_for_summary(story, first)
     story.close_issue()
@@ -179,7 +179,7 @@ def test_killed_between_two_parts_starts_the_second_once(lone_world: World, stor
     story.settings["phases"] = 1
     story.plays(plan(phase("One"), phase("Two")), tiny(2))
     story.label()
-    story.wait_until(lambda: bool(story.run_ids), "the first part has begun")
+    story.wait_until(lambda: bool(story.run_ids), "the first part has started")
     wait_for_summary(story, story.run_ids[0])
     lone_world.service.restart()
     assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
@@ -192,7 +192,7 @@ def test_plan_of_sixty_phases_is_three_runs(story: Story) -> None:
     story.files.pop(".github/workflows/ci.yml")
     story.plays(sixty(), tiny(60))
     story.label()
-    story.wait_until(lambda: len(story.run_ids) == 3, "the third run has begun", 250)
+    story.wait_until(lambda: len(story.run_ids) == 3, "the third run has started", 250)
     wait_for_summary(story, story.run_id, 120)
     assert story.wait_for_end(runs=3) == "DONE_SUCCESS"
     expect_linked(story, [[f"P{n}" for n in range(i, i + 20)] for i in (1, 21, 41)], judged=False)

@@ -43,11 +43,11 @@ def test_other_model_takes_over_from_one_that_refuses(story: Story) -> None:
     assert [one.vendor for one in story.requests("builder")] == ["anthropic", "openai", "openai"]
 
 
-def test_model_that_never_answers_in_form_leaves_it_to_a_person(story: Story) -> None:
+def test_malformed_answers_need_a_person(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [Attempt(malformed())]})
     story.label()
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "malformed")
-    assert 1 < len(story.requests("builder")) < 6, "it is told what is wrong, but not for ever"
+    assert 1 < len(story.requests("builder")) < 6, "it gets the error, but not for ever"
     story.expect_nothing_pushed()
 
 

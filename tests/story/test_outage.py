@@ -1,4 +1,4 @@
-"""The service was down while people worked: what GitHub could not deliver is asked for again, and acted on once.
+"""The service was down while people worked: what GitHub could not deliver is requested again, and acted on once.
 
 What GitHub did deliver is not lost either, when it could not be acted on at once.
 """
@@ -23,13 +23,11 @@ def test_label_given_during_an_outage_starts_a_run(lone_world: World, stories: C
     assert story.run_ids == []
     lone_world.service.start()
     story.expect_success()
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     assert len(story.run_ids) == 1
 
 
-def test_label_given_while_the_database_fails_starts_a_run(
-    lone_world: World, stories: Callable[[World], Story]
-) -> None:
+def test_label_during_database_failure_starts_run(lone_world: World, stories: Callable[[World], Story]) -> None:
     story = stories(lone_world)
     story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
     story.begin()
@@ -43,5 +41,5 @@ def test_label_given_while_the_database_fails_starts_a_run(
         connection.execute(sa.text("ALTER TABLE runs_away RENAME TO runs"))
     database.dispose()
     story.expect_success()
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     assert len(story.run_ids) == 1

@@ -20,7 +20,7 @@ def test_outsider_is_refused_once_and_politely(story: Story) -> None:
     assert story.reactions() == []
 
 
-def test_label_of_somebody_who_may_not_write_starts_nothing(story: Story) -> None:
+def test_label_without_write_access_starts_nothing(story: Story) -> None:
     story.begin()
     story.hub.set_role(story.full_name, "helper", "triage")
     story.label(by="helper")
@@ -101,7 +101,7 @@ def test_unknown_command_gets_the_help_with_the_nearest(story: Story) -> None:
     assert story.run_ids == []
 
 
-def test_option_that_does_not_fit_says_what_is_wrong(story: Story) -> None:
+def test_wrong_option_is_explained(story: Story) -> None:
     story.comment("/autopack run --tokens plenty")
     story.wait_idle()
     answer = story.expect_comment("tokens plenty: give a number", "500k")
@@ -126,7 +126,7 @@ def test_cancel_without_a_run(story: Story) -> None:
     story.expect_comment("There is no run for this issue.")
 
 
-def test_status_of_a_run_on_issue_and_pull_request(story: Story) -> None:
+def test_status_works_on_issue_and_pull(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()
@@ -153,7 +153,7 @@ def test_plan_is_posted_and_nothing_built(story: Story) -> None:
     story.expect_nothing_pushed()
 
 
-def test_run_asked_for_on_a_pull_request_is_sent_to_the_issue(story: Story) -> None:
+def test_run_on_pull_request_names_issue(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     story.expect_success()
@@ -163,7 +163,7 @@ def test_run_asked_for_on_a_pull_request_is_sent_to_the_issue(story: Story) -> N
     assert len(story.run_ids) == 1
 
 
-def test_second_run_on_an_issue_after_the_first_has_ended(story: Story) -> None:
+def test_second_run_follows_an_ended_one(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(), edits()]})
     story.label()
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
@@ -174,7 +174,7 @@ def test_second_run_on_an_issue_after_the_first_has_ended(story: Story) -> None:
     story.expect_review("P1")
 
 
-def test_what_people_said_reaches_the_models_and_what_bots_said_does_not(story: Story) -> None:
+def test_models_read_people_but_not_bots(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.files["AGENTS.md"] = "Use British spelling.\n"
     story.comment("Do not forget the neighbors.", by=OUTSIDER)

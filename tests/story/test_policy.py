@@ -6,7 +6,7 @@ from tests.support.story import CI, Story
 GREETING = write("greeting.txt", "hello\n")
 
 
-def test_forbidden_paths_are_given_up_and_the_rest_is_pushed(story: Story) -> None:
+def test_forbidden_paths_are_left_out(story: Story) -> None:
     forbidden = (".github/workflows/ci.yml", ".github/autopack.yml", "docs/CODEOWNERS", ".gitattributes")
     first = edits(GREETING, *(write(path, "name: mine\n") for path in forbidden))
     story.plays(plan(phase()), {"P1": [first, edits(write("more.txt", "more\n"))]})
@@ -50,7 +50,7 @@ def test_link_that_leaves_the_repository_is_refused(story: Story) -> None:
     story.expect_nothing_pushed()
 
 
-def test_tools_refuse_paths_outside_the_worktree_and_gits_own_folder(story: Story) -> None:
+def test_tools_refuse_outside_and_git_paths(story: Story) -> None:
     story.plays(
         plan(phase()),
         {"P1": [edits(write("../outside", "x"), write(".git/config", "x"), write("/tmp/outside", "x"), GREETING)]},
@@ -62,7 +62,7 @@ def test_tools_refuse_paths_outside_the_worktree_and_gits_own_folder(story: Stor
     assert story.hub.git(story.full_name, "diff", "--name-only", "main", head).split() == ["greeting.txt"]
 
 
-def test_patch_over_the_size_cap_is_refused_but_is_no_violation(story: Story) -> None:
+def test_large_patch_is_refused_without_violation(story: Story) -> None:
     story.settings["patch"] = {"max_files": 1}
     too_much = edits(GREETING, write("more.txt", "more\n"))
     story.plays(plan(phase()), {"P1": [too_much, edits(write("more.txt", "again\n"))]})
@@ -86,7 +86,7 @@ def test_builder_that_cannot_do_it_says_why(story: Story) -> None:
     story.expect_nothing_pushed()
 
 
-def test_builder_may_run_commands_where_the_repository_allows_it(story: Story) -> None:
+def test_builder_runs_allowed_commands(story: Story) -> None:
     story.settings["commands"] = {"allowed": True}
     story.plays(plan(phase()), {"P1": [edits(command("cat README.md && echo hello > greeting.txt"))]})
     story.label()
@@ -96,7 +96,7 @@ def test_builder_may_run_commands_where_the_repository_allows_it(story: Story) -
     assert "exit code 0" in story.requests("builder")[-1].body.decode()
 
 
-def test_builder_has_no_commands_where_the_repository_forbids_them(story: Story) -> None:
+def test_forbidden_commands_are_not_offered(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
     story.label()
     story.expect_success()

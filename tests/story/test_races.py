@@ -1,4 +1,4 @@
-"""What happens between two looks: others write, somebody changes their mind, GitHub stumbles."""
+"""What happens between two looks: others write, someone changes their mind, GitHub stumbles."""
 
 from tests.support import trace
 from tests.support.answers import edits, phase, plan, write
@@ -7,7 +7,7 @@ from tests.support.story import PERSON, Story
 GREETING = edits(write("greeting.txt", "hello\n"))
 
 
-def test_commit_of_somebody_else_is_never_offered_though_its_event_is_late(story: Story) -> None:
+def test_foreign_commit_is_never_offered(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()
@@ -19,18 +19,18 @@ def test_commit_of_somebody_else_is_never_offered_though_its_event_is_late(story
     story.hub.runner.release()
     story.wait_until(lambda: "DONE_" in story.status(), "the run has ended")
     story.hub.webhooks.resume()
-    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "somebody else wrote")
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "someone else wrote")
     assert story.head() == theirs
     assert story.pull()["draft"] is True
     story.expect_check("autopack", "failure", own)
     story.expect_check("autopack/promotion", "failure", own)
     assert "autopack/promotion" not in story.checks(theirs)
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     story.expect_ref(f"refs/autopack/{story.run_id}/P1", own)
     story.expect_ref(f"refs/heads/{story.branch}", theirs)
 
 
-def test_cancel_that_comes_while_the_run_is_ending_is_heard(story: Story) -> None:
+def test_cancel_during_the_end_counts(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()
@@ -42,12 +42,12 @@ def test_cancel_that_comes_while_the_run_is_ending_is_heard(story: Story) -> Non
     story.wait_until(lambda: story.reactions(comment) == ["eyes"], "the cancel is acknowledged")
     assert story.wait_for_end() == "DONE_CANCELLED"
     assert story.pull()["draft"] is True
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     story.expect_ref(f"refs/autopack/{story.run_id}/P1")
     story.expect_draft("cancelled")
 
 
-def test_label_that_was_taken_away_again_starts_nothing_however_late_it_is_told(story: Story) -> None:
+def test_removed_label_starts_nothing(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.begin()
     story.wait_idle()
@@ -61,7 +61,7 @@ def test_label_that_was_taken_away_again_starts_nothing_however_late_it_is_told(
     assert story.requests() == []
 
 
-def test_cancel_finds_the_run_that_is_on_and_not_the_plan_that_was_posted_later(story: Story) -> None:
+def test_cancel_finds_the_open_run(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()
@@ -87,13 +87,13 @@ def test_command_that_is_deleted_at_once_still_counts(story: Story) -> None:
     story.world.user(PERSON).delete(f"/repos/{story.full_name}/issues/comments/{comment}").raise_for_status()
     story.hub.webhooks.resume()
     story.expect_success()
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
 
 
-def test_git_that_stumbles_for_a_while_is_waited_for(story: Story) -> None:
+def test_failing_git_is_waited_for(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.begin()
     story.fails_git("info/refs", "502", times=4)
     story.label()
     story.expect_success()
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")

@@ -21,7 +21,7 @@ SHOWN = (
 
 
 @pytest.mark.parametrize("status", ["403", "404", "410", "422"])
-def test_run_ends_well_when_everything_that_it_shows_is_refused(story: Story, status: Kind) -> None:
+def test_run_succeeds_when_texts_are_refused(story: Story, status: Kind) -> None:
     wrong = finding("greeting.txt", 1)
     fixed = edits(write("greeting.txt", "hi\n"))
     story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
@@ -48,7 +48,7 @@ def test_run_ends_well_when_everything_that_it_shows_is_refused(story: Story, st
     story.expect_in_log("the end of a review thread is left out: GitHub refused (")
 
 
-def test_run_for_a_locked_issue_is_shown_on_its_pull_request(story: Story) -> None:
+def test_locked_issues_run_shows_on_pull(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.lock_issue()
     story.label()
@@ -61,7 +61,7 @@ def test_run_for_a_locked_issue_is_shown_on_its_pull_request(story: Story) -> No
     story.expect_in_log("Unable to create comment because issue is locked.")
 
 
-def test_refused_answers_keep_no_event_from_being_acted_on(story: Story) -> None:
+def test_refused_answers_stop_no_event(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
     story.label()

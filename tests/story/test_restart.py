@@ -9,18 +9,16 @@ from tests.support.story import Story
 from tests.support.world import World
 
 
-def test_a_key_taken_away_over_a_restart_does_not_strand_the_run(
-    lone_world: World, stories: Callable[[World], Story]
-) -> None:
+def test_key_removed_at_restart_ends_run(lone_world: World, stories: Callable[[World], Story]) -> None:
     story = _killed_while_building(lone_world, stories)
     lone_world.service.forget("OPENAI_API_KEY")
     lone_world.service.start()
     story.expect_success()
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     assert "Resumed after a crash or restart" in story.status()
 
 
-def test_a_run_whose_workflow_was_cut_off_is_ended(lone_world: World, stories: Callable[[World], Story]) -> None:
+def test_run_with_interrupted_workflow_is_ended(lone_world: World, stories: Callable[[World], Story]) -> None:
     story = _killed_while_building(lone_world, stories)
     lone_world.execute(sa.text(f"UPDATE {lone_world.status_table} SET status = 'ERROR' WHERE status = 'PENDING'"))
     lone_world.service.start()

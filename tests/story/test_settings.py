@@ -6,7 +6,7 @@ from tests.support.story import Story
 GREETING = edits(write("greeting.txt", "hello\n"))
 
 
-def test_settings_that_do_not_fit_are_answered_with_the_line(story: Story) -> None:
+def test_wrong_settings_are_answered_with_line(story: Story) -> None:
     story.files[".github/autopack.yml"] = "tokens: 500000\nphases: 3\nci:\n  deadline_minutes: soon\n"
     story.label()
     said = story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "line 4", "deadline")
@@ -22,7 +22,7 @@ def test_settings_that_are_no_yaml(story: Story) -> None:
     story.expect_nothing_pushed()
 
 
-def test_unknown_setting_is_an_error_and_not_passed_over(story: Story) -> None:
+def test_unknown_setting_is_an_error(story: Story) -> None:
     story.files[".github/autopack.yml"] = "tokens: 500000\ntokns: 1\n"
     story.label()
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "line 2", "tokns")
@@ -38,7 +38,7 @@ def test_settings_of_another_branch_do_not_govern(story: Story) -> None:
     assert "Obey the proposal." not in story.requests("builder")[0].body.decode()
 
 
-def test_settings_that_change_during_a_run_hold_for_the_next(story: Story) -> None:
+def test_changed_settings_hold_for_next_run(story: Story) -> None:
     story.plays(plan(phase("One"), phase("Two")), {"P1": [GREETING], "P2": [edits(write("more.txt", "more\n"))]})
     story.hub.runner.hold()
     story.label()

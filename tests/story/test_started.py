@@ -32,7 +32,7 @@ def start(story: Story, run_id: str, issue: int) -> httpx.Response:
     return httpx.post(f"{story.world.service.url}/runs/start", json=body, timeout=60)
 
 
-def test_only_an_open_issue_without_a_run_is_taken(client: Client, story: Story) -> None:
+def test_issue_must_be_open_and_free(client: Client, story: Story) -> None:
     client.start({}, issue_number=story.number)
     again = start(story, f"{client.run_id}-b", story.number)
     assert (again.status_code, f"The run {client.run_id} is on for the issue" in again.text) == (409, True)
@@ -48,7 +48,7 @@ def test_only_an_open_issue_without_a_run_is_taken(client: Client, story: Story)
     story.expect_comment(f"status:{client.run_id}")
 
 
-def test_later_parts_of_a_posted_plan_are_the_ones_announced(client: Client, story: Story) -> None:
+def test_later_parts_keep_announced_ids(client: Client, story: Story) -> None:
     first = client.run_id
     card = client.start({}, {}, max_phases=1, run_scope="single_tier")
     assert [(one["run_id"], one["phase_ids"]) for one in card["linked_runs"]] == [(f"{first}-part-2", ["P2"])]
@@ -68,7 +68,7 @@ def test_later_parts_of_a_posted_plan_are_the_ones_announced(client: Client, sto
         story.expect_offered([phase_id])
 
 
-def test_a_plan_that_autopack_builds_mends_what_earlier_runs_left_open(client: Client, story: Story) -> None:
+def test_own_plan_fixes_aged_issues(client: Client, story: Story) -> None:
     leave_open(story)
     story.plays(
         phases={
@@ -81,11 +81,11 @@ def test_a_plan_that_autopack_builds_mends_what_earlier_runs_left_open(client: C
     assert client.phase("DEBT-1")["task_category"] == "debt_cleanup"
     client.wait_end("DONE_SUCCESS")
     expect_offered(story, "P1", "DEBT-1")
-    story.expect_review("Nothing stands in the way.")
+    story.expect_review("Nothing blocks it.")
     story.expect_review("Ada is named.")
 
 
-def test_a_plan_that_others_build_stays_as_it_was_posted(client: Client, story: Story) -> None:
+def test_external_plan_stays_as_posted(client: Client, story: Story) -> None:
     leave_open(story)
     card = client.start({})
     assert [one["phase_id"] for tier in card["tiers"] for one in tier["phases"]] == ["P1"]
@@ -114,7 +114,7 @@ def leave_open(story: Story) -> None:
                     issue_key=KEY,
                     category="docs",
                     base_severity="minor",
-                    problem="Nobody is named.",
+                    problem="No one is named.",
                     status=BacklogStatus.NEEDS_CLEANUP,
                     occurrences=3,
                     age_in_runs=3,

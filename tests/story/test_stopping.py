@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.answers import edits, phase, plan, write
-from tests.support.reading import PERSON
+from tests.support.repository_view import PERSON
 from tests.support.story import Story
 
 GREETING = edits(write("greeting.txt", "hello\n"))

@@ -1,4 +1,4 @@
-"""A story is told in full: whatever of the App's doing it neither reads nor expects fails it."""
+"""A story covers everything: a write of the App that it neither reads nor expects fails it."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.support.answers import edits, phase, plan, write
 from tests.support.story import Story
 
 
-def test_what_was_neither_read_nor_expected_fails_the_story(story: Story) -> None:
+def test_unexpected_write_fails_the_story(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
     story.label()
     story.wait_for_end()

@@ -1,1 +1,1 @@
-"""What the stories are told with: the real service against an embedded GitHub and recorded models."""
+"""The parts of the stories: the real service against an embedded GitHub and recorded models."""

@@ -114,7 +114,7 @@ def edits(
 # The Auditor
 
 
-def approves(summary: str = "Nothing stands in the way.", *, fixed: Sequence[dict[str, Any]] = ()) -> Audit:
+def approves(summary: str = "Nothing blocks it.", *, fixed: Sequence[dict[str, Any]] = ()) -> Audit:
     """The Auditor lets it pass; `fixed` are findings of earlier rounds."""
     return _audit("approve", summary, (), fixed)
 
@@ -157,7 +157,7 @@ def finding(
 
 
 def fingerprint(found: dict[str, Any]) -> str:
-    """The id by which the Auditor is told of a finding."""
+    """The id of a finding in the Auditor's prompt."""
     key = issue_key(found["category"], found["component"], found["slug"])
     return Finding(
         issue_key=key,

@@ -10,7 +10,7 @@ from typing import Protocol
 
 BACKENDS = ("sqlite", "postgresql")
 _SETTINGS = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")
-"""What a server may do without whose data nobody needs tomorrow."""
+"""What a server may do without whose data no one needs tomorrow."""
 
 
 class Server(Protocol):
@@ -41,7 +41,7 @@ _numbers = count(1)
 
 
 def new_database(backend: str, folder: Path, server: Server | None) -> str:
-    """The URL of an empty database; SQLite's file lies in `folder`."""
+    """The URL of an empty database; SQLite's file is in `folder`."""
     if backend == "sqlite":
         folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder / 'autopack.db'}"

@@ -9,8 +9,8 @@ import yaml
 from app.replay.recording import Recording
 from tests.support import trace
 from tests.support.answers import Answer, Plan, plan, recording
-from tests.support.expecting import Expectations
-from tests.support.reading import PERSON
+from tests.support.expectations import Expectations
+from tests.support.repository_view import PERSON
 from tests.support.world import World
 
 OUTSIDER = "outsider"
@@ -58,7 +58,7 @@ class Story(Expectations):
     # What people do
 
     def begin(self) -> None:
-        """Make repository and issue, and install the App. Happens by itself when somebody does something."""
+        """Make repository and issue, and install the App. Happens by itself when someone does something."""
         if self.number:
             return
         files = dict(self.files)
@@ -98,7 +98,7 @@ class Story(Expectations):
         self.main = str(self._as(by, "PUT", f"pulls/{self.pull_number()}/merge", {})["sha"])
 
     def push(self, branch: str, files: dict[str, str | None], by: str = PERSON, message: str = "By hand") -> str:
-        """Somebody pushes a commit; its sha."""
+        """Someone pushes a commit; its sha."""
         self.begin()
         sha = self.hub.commit_files(self.full_name, branch, files, message, as_user=by)
         if branch == "main":

@@ -12,7 +12,7 @@ from app.hub import Hub
 
 
 def app_jwt(hub: Hub, **claims: Any) -> str:
-    """A token of the hub's App that is valid for five minutes, or whatever the claims say instead."""
+    """A token of the hub's App that is valid for five minutes, unless the claims say otherwise."""
     now = int(time.time())
     values = {"iat": now - 10, "exp": now + 300, "iss": str(hub.app_id)} | claims
     return jwt.encode(values, _key(hub.private_key_pem), "RS256")

@@ -11,7 +11,7 @@ Written = tuple[str, ...]
 
 _MARKER = re.compile(r"<!-- autopack:(\S+) -->\s*$")
 _NOT_WATCHED = ("label.created", "reaction.created", "label.added", "label.removed")
-"""GitHub keeps one of each whatever is asked of it."""
+"""GitHub keeps one of each after any number of requests."""
 
 
 def marker_of(text: str) -> str:
@@ -74,7 +74,7 @@ def written(entry: JournalEntry) -> Written | None:
 
 
 def unexpected(journal: Iterable[JournalEntry], seen: set[Written]) -> list[Written]:
-    """Objects that were written and that nobody read or expected."""
+    """Objects that were written and that no one read or expected."""
     objects = dict.fromkeys(written(entry) for entry in journal)
     return [one for one in objects if one is not None and one not in seen]
 

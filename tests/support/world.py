@@ -58,7 +58,7 @@ class World:
         self._started.close()
 
     def environment(self) -> dict[str, str]:
-        """What the service is told."""
+        """The service's environment."""
         return {
             **{f"{vendor.upper()}_API_KEY": f"recorded-{vendor}" for vendor in self.vendors},
             "ANTHROPIC_BASE_URL": self.models.anthropic_base_url,

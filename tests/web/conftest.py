@@ -61,7 +61,7 @@ async def serving(db: Database, settings: Settings = CONFIGURED) -> AsyncGenerat
 
 @pytest.fixture
 def empty_db(tmp_path: Path) -> Iterator[Database]:
-    """A database without tables: whatever is stored fails."""
+    """A database without tables: every write fails."""
     database = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
     yield database
     database.close()

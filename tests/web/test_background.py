@@ -1,4 +1,4 @@
-"""A task that dies is begun anew, and nobody can overlook it."""
+"""A task that dies is started again, and no one can overlook it."""
 
 import asyncio
 from typing import Any

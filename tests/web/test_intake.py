@@ -1,4 +1,4 @@
-"""What arrives together is stored together, and everybody hears how it went."""
+"""What arrives together is stored together, and everyone hears how it went."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ async def arrive(intake: Intake, *deliveries: StoredDelivery) -> list["asyncio.T
     return tasks
 
 
-async def test_what_waits_is_stored_in_as_few_transactions_as_can_be(db: Database) -> None:
+async def test_waiting_deliveries_share_a_transaction(db: Database) -> None:
     intake = Intake(db)
     tasks = await arrive(intake, *map(delivery, range(BATCH + 1)))
     async with running(intake):
@@ -37,7 +37,7 @@ async def test_what_waits_is_stored_in_as_few_transactions_as_can_be(db: Databas
     assert sorted(sizes) == [1, BATCH]
 
 
-async def test_of_repeats_in_one_batch_the_first_is_new_and_kept(db: Database) -> None:
+async def test_first_of_repeats_is_kept(db: Database) -> None:
     intake = Intake(db)
     tasks = await arrive(intake, delivery(1, "first"), delivery(2), delivery(1, "second"))
     async with running(intake):
@@ -55,7 +55,7 @@ async def test_a_failing_database_is_told_to_every_sender(empty_db: Database) ->
         assert await intake.store(delivery(1))
 
 
-async def test_a_sender_that_went_away_keeps_nobody_else_waiting(db: Database) -> None:
+async def test_vanished_sender_blocks_no_other(db: Database) -> None:
     intake = Intake(db)
     gone, stays = await arrive(intake, delivery(1), delivery(2))
     gone.cancel()

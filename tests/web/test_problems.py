@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from app.web import problems
 
 
-async def test_a_database_that_is_locked_for_too_long_is_asked_again_later(tmp_path: Path) -> None:
+async def test_locked_database_is_503_with_retry(tmp_path: Path) -> None:
     path = tmp_path / "locked.db"
     holder = sqlite3.connect(path, isolation_level=None)
     engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 0})

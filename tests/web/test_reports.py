@@ -28,7 +28,7 @@ from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 from app.workflows.services import Services, configure
-from tests.db.making import NOW, after, finding, new_run, planned_run
+from tests.db.sample_rows import NOW, after, finding, new_run, planned_run
 
 DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana-dashboard.json"
 LABELS = {"state", "role", "category", "outcome", "severity", "status"}
@@ -40,7 +40,7 @@ ENDPOINTS = (
 
 @pytest.fixture
 def api(db: Database, tmp_path: Path) -> FastAPI:
-    """The routes over the database; whatever goes wrong in them is a 500."""
+    """The routes over the database; an exception in them is a 500."""
     made = FastAPI()
     problems.install(made)
     made.include_router(metric_routes.router)
@@ -175,20 +175,20 @@ async def test_a_page_of_runs_leads_to_the_next(client: httpx.AsyncClient, db: D
 @pytest.mark.parametrize(
     "query", ["status=DONE", "status=", "limit=0", "limit=501", "limit=x", "offset=-1", "offset=99999999999999999999"]
 )
-async def test_a_question_that_does_not_fit_is_a_clear_422(client: httpx.AsyncClient, query: str) -> None:
+async def test_invalid_query_is_a_clear_422(client: httpx.AsyncClient, query: str) -> None:
     problem = await refused(client, f"/metrics/runs?{query}", 422)
     assert query.partition("=")[0] in problem["detail"]
 
 
 @pytest.mark.parametrize("path", ["/metrics/tiers/", "/reports/run_summary/"])
 @pytest.mark.parametrize("run_id", ["nobody", "a%00b", "..%5Cx", "-x", "x" * 300, "%F0%9F%90%8D"])
-async def test_a_run_that_does_not_exist_is_a_404(client: httpx.AsyncClient, path: str, run_id: str) -> None:
+async def test_unknown_run_is_a_404(client: httpx.AsyncClient, path: str, run_id: str) -> None:
     detail = (await refused(client, path + run_id, 404))["detail"]
     assert detail.startswith("There is no run")
-    assert ("not an identifier" in detail) == (run_id != "nobody"), "the database is asked for identifiers only"
+    assert ("not an identifier" in detail) == (run_id != "nobody"), "the database is requested identifiers only"
 
 
-async def test_tiers_and_the_summary_have_the_fields_that_clients_read(client: httpx.AsyncClient, db: Database) -> None:
+async def test_tiers_and_summary_keep_client_fields(client: httpx.AsyncClient, db: Database) -> None:
     worked(db)
     tiers = await read(client, "/metrics/tiers/r1")
     assert (tiers["run_id"], tiers["tier_count"]) == ("r1", 2)
@@ -239,7 +239,7 @@ async def test_tiers_and_the_summary_have_the_fields_that_clients_read(client: h
     assert "DONE_FAILED_BUDGET_EXHAUSTED, not DONE_SUCCESS" in summary["promotion_blockers"][0]
 
 
-async def test_budgets_and_backlog_have_the_fields_that_clients_read(client: httpx.AsyncClient, db: Database) -> None:
+async def test_budgets_and_backlog_keep_client_fields(client: httpx.AsyncClient, db: Database) -> None:
     worked(db)
     analysis = await read(client, "/reports/budget_analysis")
     assert (analysis["total_budget_failures"], analysis["average_token_utilization"]) == (1, 0.038)
@@ -280,7 +280,7 @@ async def test_prometheus_finds_every_total(client: httpx.AsyncClient, db: Datab
         session.add(Project(project_id="secret/repository"))
     found = await scraped(client)
     assert found["autopack_runs"][("state", "DONE_FAILED_BUDGET_EXHAUSTED"),] == 1
-    assert found["autopack_runs"][("state", "GATE"),] == 0, "a state that no run is in is told too"
+    assert found["autopack_runs"][("state", "GATE"),] == 0, "a state that no run is in is shown too"
     assert found["autopack_open_runs"] == {(): 1}
     assert found["autopack_runs_ended_total"][("outcome", "failed"),] == 1
     assert found["autopack_tokens_total"][("role", "builder"), ("status", "input")] == 100_000
@@ -296,21 +296,19 @@ async def test_prometheus_finds_every_total(client: httpx.AsyncClient, db: Datab
     assert found["autopack_oldest_waiting_delivery_seconds"][()] > 0
 
 
-async def test_labels_are_few_and_name_no_run_and_no_repository(client: httpx.AsyncClient, db: Database) -> None:
+async def test_labels_name_no_run_or_repository(client: httpx.AsyncClient, db: Database) -> None:
     worked(db)
-    run_rows.update_phase(db, "r1", "P2", {"task_category": "somebody's own"})
+    run_rows.update_phase(db, "r1", "P2", {"task_category": "someone's own"})
     found = await scraped(client)
     labels = {label for samples in found.values() for labels in samples for label in labels}
     assert {name for name, _ in labels} == LABELS
     values = {value for _, value in labels}
     assert ("category", "other") in labels
-    assert not values & {"r1", "r2", "P1", "T1", "acme/widgets", "somebody's own", "maintainer"}
+    assert not values & {"r1", "r2", "P1", "T1", "acme/widgets", "someone's own", "maintainer"}
     assert len([one for samples in found.values() for one in samples]) < 200
 
 
-async def test_a_scrape_that_takes_too_long_is_given_up(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_scrape_is_given_up(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metric_routes, "SCRAPE_SECONDS", 0.2)
     with prometheus.SCRAPE_LOCK:
         problem = await refused(client, "/metrics", 503)
@@ -318,9 +316,7 @@ async def test_a_scrape_that_takes_too_long_is_given_up(
     assert (await client.get("/metrics")).status_code == 200
 
 
-async def test_the_dashboard_and_the_page_on_it_show_metrics_that_exist(
-    client: httpx.AsyncClient, db: Database
-) -> None:
+async def test_dashboard_shows_existing_metrics(client: httpx.AsyncClient, db: Database) -> None:
     worked(db)
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
@@ -336,7 +332,7 @@ async def test_the_dashboard_and_the_page_on_it_show_metrics_that_exist(
 # The documentation
 
 
-def test_every_answer_is_documented_with_an_example_and_its_problems(api: FastAPI) -> None:
+def test_every_answer_has_a_documented_example(api: FastAPI) -> None:
     described = api.openapi()
     for path in ENDPOINTS:
         template = path.replace("r1", "{run_id}")

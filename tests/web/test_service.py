@@ -1,4 +1,4 @@
-"""The service as it is started: a process of its own, told by environment variables only."""
+"""The service as it is started: a process of its own, governed by environment variables only."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ def untold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service.stop()
 
 
-def test_untold_it_is_healthy_and_says_what_is_missing(untold: Service) -> None:
+def test_unconfigured_service_names_what_is_missing(untold: Service) -> None:
     health = httpx.get(f"{untold.url}/health").json()
     assert health["status"] == "healthy"
     assert health["database"] == {"status": "ok", "kind": "sqlite"}
@@ -78,7 +78,7 @@ def test_what_it_keeps_is_its_users_alone(tmp_path: Path) -> None:
         service.stop()
 
 
-def test_of_two_that_are_given_one_database_the_second_waits_for_the_end_of_the_first(tmp_path: Path) -> None:
+def test_second_service_waits_for_the_first(tmp_path: Path) -> None:
     told = {"DATABASE_URL": f"sqlite:///{tmp_path / 'autopack.db'}"}
     first, second = Service(tmp_path / "first", told), Service(tmp_path / "second", told)
     first.start()

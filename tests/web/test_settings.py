@@ -1,4 +1,4 @@
-"""What the environment says is taken, and a mistake is told without showing a secret."""
+"""The environment governs, and an error about it shows no secret."""
 
 from pathlib import Path
 

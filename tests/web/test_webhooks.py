@@ -75,7 +75,7 @@ async def test_a_wrong_signature_is_401_and_stores_nothing(
     assert deliveries.list_pending(db, 10) == []
 
 
-async def test_the_signature_is_of_the_bytes_not_of_their_meaning(client: httpx.AsyncClient) -> None:
+async def test_signature_covers_the_exact_bytes(client: httpx.AsyncClient) -> None:
     reordered = b'{"b": 1, "a": 2}'
     assert (await post(client, reordered, signature=sign(b'{"a": 2, "b": 1}'))).status_code == 401
     assert (await post(client, reordered)).status_code == 202
@@ -111,7 +111,7 @@ async def test_reading_stops_when_the_payload_is_too_large(client: httpx.AsyncCl
     assert deliveries.list_pending(db, 10) == []
 
 
-async def test_a_payload_that_announces_to_be_too_large_is_not_read(client: httpx.AsyncClient) -> None:
+async def test_announced_large_payload_is_not_read(client: httpx.AsyncClient) -> None:
     sent = 0
 
     async def large() -> AsyncIterator[bytes]:
@@ -128,7 +128,7 @@ async def test_a_payload_that_announces_to_be_too_large_is_not_read(client: http
     assert (answer.status_code, sent) == (413, 0)
 
 
-async def test_a_payload_that_does_not_come_is_not_waited_for(
+async def test_missing_payload_is_not_awaited(
     client: httpx.AsyncClient, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "BODY_SECONDS", 0.05)
@@ -151,7 +151,7 @@ async def test_an_event_that_nobody_handles_is_dropped(client: httpx.AsyncClient
     assert (await post(client, event="star", signature="sha256=0")).status_code == 401
 
 
-async def test_unconfigured_it_takes_nothing_and_says_what_is_missing(db: Database) -> None:
+async def test_unconfigured_endpoint_names_what_is_missing(db: Database) -> None:
     async with serving(db, Settings(github_app_id=77, github_private_key=None, github_webhook_secret=None)) as client:
         answer = await post(client)
     assert answer.status_code == 503

@@ -14,7 +14,7 @@ from app.db.tables import Submission
 from app.domain.api_requests import BuilderResult
 from app.workflows.answers import announce_answers, wait_for_answer
 from app.workflows.services import Services, configure
-from tests.db.making import NOW, planned_run
+from tests.db.sample_rows import NOW, planned_run
 
 ANSWER = {"message": "pushed"}
 

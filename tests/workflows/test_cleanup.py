@@ -14,7 +14,7 @@ from app.workflows.cleanup import REPACK_AFTER, contained, repack_mirrors
 from app.workflows.services import Services, configure
 from app.workflows.steps import utcnow
 from app.workspace.mirror import Mirror
-from tests.db.making import new_run
+from tests.db.sample_rows import new_run
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 IDENTITY = {f"GIT_{who}_{what}": "nobody" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

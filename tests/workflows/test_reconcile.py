@@ -57,7 +57,7 @@ async def act_on_it() -> None:
         await handle_delivery(IGNORED.id)
 
 
-async def test_a_delivery_that_failed_is_tried_again_when_it_can_go_well(services: Services) -> None:
+async def test_failed_delivery_is_retried_later(services: Services) -> None:
     with pytest.raises(NotConfigured):
         await act_on_it()
     assert await statuses() == ["ERROR"]
@@ -68,7 +68,7 @@ async def test_a_delivery_that_failed_is_tried_again_when_it_can_go_well(service
     assert await statuses() == ["SUCCESS"]
 
 
-async def test_a_delivery_that_fails_again_and_again_is_left_alone(services: Services) -> None:
+async def test_repeatedly_failing_delivery_is_abandoned(services: Services) -> None:
     assert services.github is None
     with pytest.raises(NotConfigured):
         await act_on_it()

@@ -49,7 +49,7 @@ class Remote:
         return f"file://{self.root}"
 
     def commit(self, files: Mapping[str, str | bytes | None], branch: str = "main", start: str | None = None) -> str:
-        """Write, or with None delete, the files on `branch` (begun at `start`), push, and return the commit."""
+        """Write, or with None delete, the files on `branch` (started at `start`), push, and return the commit."""
         if start is not None:
             run_git(self.work, "checkout", "--quiet", "-b", branch, start)
         elif run_git(self.work, "for-each-ref", f"refs/heads/{branch}"):
@@ -64,7 +64,7 @@ class Remote:
         return self.commit_work(branch)
 
     def commit_work(self, branch: str = "main") -> str:
-        """Commit and push what lies in the working folder."""
+        """Commit and push the files of the working folder."""
         run_git(self.work, "add", "--all", "--force")
         run_git(self.work, "commit", "--quiet", "--allow-empty", "--message", "work")
         run_git(self.work, "push", "--quiet", "--force", "origin", f"HEAD:refs/heads/{branch}")

@@ -79,7 +79,7 @@ async def test_a_half_made_mirror_is_repaired(mirror: Mirror, left: str) -> None
     assert not list(mirror.path.rglob("*.lock"))
 
 
-async def test_a_branch_may_take_the_place_of_a_deleted_one(mirror: Mirror, remote: Remote) -> None:
+async def test_branch_may_replace_a_deleted_one(mirror: Mirror, remote: Remote) -> None:
     remote.commit({"a": "a"}, branch="topic", start="main")
     await mirror.fetch(None)
     run_git(remote.work, "push", "--quiet", "origin", ":topic")
@@ -119,7 +119,7 @@ async def test_merges_and_diffs_need_no_worktree(mirror: Mirror, remote: Remote)
     assert await content(mirror, ours, "new.txt") == b"n\n"
 
 
-async def test_the_token_is_in_no_argument_file_or_error(remote: Remote, tmp_path: Path) -> None:
+async def test_token_stays_out_of_arguments_and_errors(remote: Remote, tmp_path: Path) -> None:
     with HttpRemote(remote, TOKEN) as server:
         mirror = Mirror(tmp_path / "data", OWNER, NAME, server.url)
         await mirror.fetch(TOKEN, "main")
@@ -138,7 +138,7 @@ async def test_the_token_is_in_no_argument_file_or_error(remote: Remote, tmp_pat
         assert not any(secret.decode() in f"{error} {error.command} {error.stderr}" for secret in server.secrets)
 
 
-async def test_a_wrong_token_is_refused_at_once_and_not_shown(remote: Remote, tmp_path: Path) -> None:
+async def test_wrong_token_is_refused_unseen(remote: Remote, tmp_path: Path) -> None:
     with HttpRemote(remote, TOKEN) as server:
         mirror = Mirror(tmp_path / "data", OWNER, NAME, server.url)
         with pytest.raises(GitError) as refused:
@@ -170,7 +170,7 @@ def test_names_that_are_no_repository_are_refused(tmp_path: Path, owner: str, na
 @pytest.mark.parametrize(
     "ref", ["--upload-pack=x", "a..b", "a b", "a:b", "^main", "", "a.lock", "+main", "/a", "a/", "@{1}"]
 )
-async def test_refs_that_could_be_options_or_expressions_are_refused(mirror: Mirror, base: str, ref: str) -> None:
+async def test_option_like_refs_are_refused(mirror: Mirror, base: str, ref: str) -> None:
     with pytest.raises(WorkspaceError) as refused:
         await mirror.resolve(ref)
     if ref != "+main":  # a legal name of a branch, which does not exist

@@ -1,4 +1,4 @@
-"""Paths from a model stay inside the worktree, whatever they look like and whatever lies there."""
+"""Paths from a model stay inside the worktree, in every form and with every kind of file there."""
 
 import os
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_ordinary_paths_get_one_spelling(path: str, spelled: str) -> None:
 
 
 @given(st.text(alphabet="ab./\\~ \0GgIiTt:1", max_size=30))
-def test_an_accepted_path_never_leaves_and_never_names_git(path: str) -> None:
+def test_accepted_path_never_leaves_the_tree(path: str) -> None:
     try:
         spelled = safe_path(path)
     except PathError:

@@ -41,9 +41,7 @@ async def test_a_command_works_in_the_worktree(worktree: Worktree) -> None:
     assert (result.ended_because, result.changes) == (None, ())
 
 
-async def test_changes_are_recorded_and_put_back_without_running_again(
-    worktree: Worktree, mirror: Mirror, base: str
-) -> None:
+async def test_recorded_changes_are_restored_without_rerun(worktree: Worktree, mirror: Mirror, base: str) -> None:
     await worktree.write_file("before.txt", "by an edit\n")
     command = (
         "echo made > src/made.txt; echo more >> README.md; rm src/deep/data.bin; chmod +x src/app.py; "
@@ -85,7 +83,7 @@ async def test_there_is_no_network(worktree: Worktree) -> None:
     assert result.output.split() == ["no", "no", "lo"]
 
 
-async def test_secrets_of_the_service_and_other_runs_are_out_of_sight(
+async def test_secrets_and_other_runs_are_invisible(
     worktree: Worktree, mirror: Mirror, base: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("GITHUB_PRIVATE_KEY", "averysecretkey")
@@ -178,7 +176,7 @@ async def test_what_a_command_leaves_is_its_owners(worktree: Worktree, tmp_path:
     ]
 
 
-async def test_an_owner_only_umask_changes_no_mode_for_git(mirror: Mirror, remote: Remote) -> None:
+async def test_private_umask_changes_no_git_mode(mirror: Mirror, remote: Remote) -> None:
     before = os.umask(0o077)
     try:
         (remote.work / "run.sh").touch(0o755)
@@ -227,7 +225,7 @@ async def test_too_many_processes_end_the_command(worktree: Worktree) -> None:
     assert processes_with("4713.25") == []
 
 
-async def test_memory_is_bounded_for_one_process_and_for_all(worktree: Worktree) -> None:
+async def test_memory_is_capped_for_all_processes(worktree: Worktree) -> None:
     one = "python3 -c 'x = bytearray(400_000_000)'"
     single = await run_command(worktree, one, limits=Limits(memory_mib=200))
     assert "MemoryError" in single.output

@@ -82,7 +82,7 @@ async def test_a_damaged_worktree_is_made_anew(worktree: Worktree, mirror: Mirro
     assert (await again.patch()).paths == ("new.txt",)
 
 
-async def test_a_base_without_contents_is_an_error_not_a_download(mirror: Mirror) -> None:
+async def test_missing_base_contents_is_an_error(mirror: Mirror) -> None:
     await mirror.fetch(None, "main")
     with pytest.raises(GitError):
         await Worktree.open(mirror, "run-2", await mirror.resolve("main"))
@@ -90,7 +90,7 @@ async def test_a_base_without_contents_is_an_error_not_a_download(mirror: Mirror
 
 
 @pytest.mark.parametrize("run_id", ["", "..", "a/b", ".hidden", "a..b", "x.lock", "-x", "x" * 101])
-async def test_run_ids_that_are_no_folder_names_are_refused(mirror: Mirror, base: str, run_id: str) -> None:
+async def test_run_ids_must_be_folder_names(mirror: Mirror, base: str, run_id: str) -> None:
     with pytest.raises(WorkspaceError):
         await Worktree.open(mirror, run_id, base)
 
@@ -156,7 +156,7 @@ async def test_line_ends_are_stored_as_the_attributes_say(mirror: Mirror, remote
     assert (patch.lines_added, patch.lines_removed) == (1, 1)
 
 
-async def test_an_edit_of_the_same_size_right_after_the_checkout_is_seen(worktree: Worktree) -> None:
+async def test_immediate_same_size_edit_is_seen(worktree: Worktree) -> None:
     """git tells files apart by size and whole seconds, and trusts that only for files older than its index."""
     checked_out, written = 0, 1
     while checked_out != written:
@@ -200,7 +200,7 @@ async def test_files_are_read_by_lines(worktree: Worktree) -> None:
         await worktree.read_file("bin")
 
 
-async def test_listing_and_searching_see_new_files_but_not_ignored_ones(worktree: Worktree) -> None:
+async def test_listing_and_search_skip_ignored_files(worktree: Worktree) -> None:
     await worktree.write_file("src/new.py", "import json\n")
     (worktree.path / "noise.log").write_text("import noise\n")
     assert await worktree.list_files("*.py") == ["src/app.py", "src/new.py"]
@@ -291,9 +291,7 @@ async def test_recorded_changes_stay_inside(worktree: Worktree, tmp_path: Path) 
     assert [path.name for path in outside.iterdir()] == ["kept"]
 
 
-async def test_a_planted_repository_runs_nothing_and_is_no_change(
-    mirror: Mirror, remote: Remote, tmp_path: Path
-) -> None:
+async def test_planted_repository_is_inert(mirror: Mirror, remote: Remote, tmp_path: Path) -> None:
     run_git(remote.work, "update-index", "--add", "--cacheinfo", "160000", "1" * 40, "module")
     run_git(remote.work, "commit", "--quiet", "--message", "module")
     run_git(remote.work, "push", "--quiet", "origin", "main")
@@ -319,7 +317,7 @@ async def test_a_planted_repository_runs_nothing_and_is_no_change(
     assert not (worktree.path / "planted").exists()
 
 
-async def test_the_same_edits_give_the_same_patch_on_any_machine(mirror: Mirror, base: str) -> None:
+async def test_same_edits_give_same_patch(mirror: Mirror, base: str) -> None:
     patches = []
     for run_id in ("run-a", "run-b"):
         worktree = await Worktree.open(mirror, run_id, base)

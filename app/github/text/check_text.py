@@ -30,7 +30,7 @@ class CheckText:
 
 
 def check_output(view: RunView) -> CheckText:
-    """The check `autopack`: where the run stands, and how it ended."""
+    """The check `autopack`: the state of the run, and how it ended."""
     status: Status = "completed" if view.state.terminal else "in_progress"
     _, words = HEADLINES[view.headline]
     return CheckText(
@@ -43,7 +43,7 @@ def check_output(view: RunView) -> CheckText:
 
 
 def promotion_check(view: RunView) -> CheckText:
-    """The check `autopack/promotion`: green only when the run ended well and nothing stands against merging it."""
+    """The check `autopack/promotion`: green only when the run ended well and nothing prevents merging it."""
     if view.promotion_blockers and view.state.terminal:
         reasons = bullets((inline(reason, 500) for reason in view.promotion_blockers), 20_000)
         return CheckText("completed", "failure", "Not eligible", sections("The run may not be promoted:", reasons))

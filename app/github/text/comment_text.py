@@ -43,7 +43,7 @@ def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, r
 
 
 def permission_refusal(login: str, needed: str = "write, maintain or admin") -> str:
-    """The one polite answer to somebody who may not steer runs here."""
+    """The one polite answer to someone who may not steer runs here."""
     return (
         f"Thanks, {code(login, 80)}. Starting and steering Autopack needs the role {inline(needed)} on this "
         "repository, which you do not have. Someone who has it can give the same command."
@@ -84,7 +84,7 @@ def no_run_on_pull(command: str) -> str:
 
 
 def status_answer(view: RunView) -> str:
-    """Where the run stands, in short; the status comment says the rest."""
+    """The state of the run, in short; the status comment says the rest."""
     return sections(headline(view), links(view), "The status comment is up to date and says the rest.")
 
 

@@ -1,6 +1,6 @@
 """Making foreign text (from people, models, logs) safe in Autopack's Markdown.
 
-Safe means: it notifies nobody, closes and cross-references no issue, forges no marker, hides nothing, skips no CI and
+Safe means: it notifies no one, closes and cross-references no issue, forges no marker, hides nothing, skips no CI and
 breaks out of no table, quote or fence. GitHub finds mentions and references in the rendered text, where a backslash is
 gone; so these are broken with a zero-width space. That works in code as well, so no parsing of Markdown can be fooled.
 """

@@ -67,7 +67,7 @@ def commit(view: RunView, sha: str) -> str:
 
 def links(view: RunView) -> str:
     """One line: run, who asked, branch, pull request and checks."""
-    parts = [f"run {code(view.run_id)}", f"asked for by {code(view.requester)}"]
+    parts = [f"run {code(view.run_id)}", f"requested by {code(view.requester)}"]
     parts.append(link(view, code(view.branch), f"tree/{view.branch}"))
     if view.pull_number is not None:
         parts.append(f"#{view.pull_number}")

@@ -7,7 +7,7 @@ from app.github.text.escape import code, fence_for, inline, marker, quote
 from app.github.text.markdown import bullets, sections
 
 VERDICTS = {
-    Recommendation.APPROVE: ("✅", "The Auditor found nothing that stands in the way"),
+    Recommendation.APPROVE: ("✅", "The Auditor found nothing that blocks it"),
     Recommendation.REVISE: ("🔁", "The Auditor asks for changes"),
     Recommendation.ESCALATE: ("🙋", "The Auditor asks for a person's judgment"),
 }
@@ -50,7 +50,7 @@ def review_comment(finding: Finding, *, suggest: bool = False) -> str:
 
 
 def suggestible(replacement: str) -> bool:
-    """Whether a replacement can stand in a suggestion block unchanged, and so be what is applied."""
+    """Whether a replacement stays unchanged in a suggestion block, so that GitHub applies exactly that."""
     return (
         len(replacement) <= 10_000 and "<!--" not in replacement and "\r" not in replacement and "\0" not in replacement
     )

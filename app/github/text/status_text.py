@@ -139,7 +139,7 @@ def parts_line(view: RunView) -> str:
     if view.part < view.parts:
         stopped = view.state.terminal and view.state is not RunState.DONE_SUCCESS
         waiting = (
-            "the parts after it are not begun, because this one did not end well"
+            "the parts after it are not started, because this one did not end well"
             if stopped
             else "the next begins when this has ended well"
         )
@@ -157,7 +157,7 @@ def pull_title(view: RunView) -> str:
 
 
 def pull_body(view: RunView) -> str:
-    """What the pull request is, and where the run stands. It closes the issue when the plan's last part is merged."""
+    """What the pull request is, and the state of the run. It closes the issue when the plan's last part is merged."""
     mark, words = HEADLINES[view.headline]
     return sections(
         _origin(view),
@@ -178,7 +178,7 @@ def pull_body(view: RunView) -> str:
 def _origin(view: RunView) -> str:
     """What the pull request comes from. Merging all but the last part must not close the issue: that would end it."""
     if not view.issue_number:
-        return "Asked for over the REST API." if view.parts == 1 else f"Part {view.part} of {view.parts}."
+        return "Requested over the REST API." if view.parts == 1 else f"Part {view.part} of {view.parts}."
     if view.part >= view.parts:
         return f"Closes #{view.issue_number}"
     return f"Part {view.part} of {view.parts} of #{view.issue_number}"

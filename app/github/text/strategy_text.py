@@ -33,8 +33,8 @@ def limits(strategy: Strategy) -> str:
 
 
 def judged(rules: PhaseStrategy) -> str:
-    """By which CI, and whether the audit comes before the push or beside CI."""
-    return f"{rules.ci_profile.value} CI, " + ("audited beside CI" if rules.auto_apply else "audited before")
+    """By which CI, and whether the audit comes before the push or while CI runs."""
+    return f"{rules.ci_profile.value} CI, " + ("audited while CI runs" if rules.auto_apply else "audited before")
 
 
 def models(rules: PhaseStrategy) -> str:

@@ -1,10 +1,10 @@
-"""What a story expects of the App. Whatever is expected has been read."""
+"""What a story expects of the App. What is expected counts as read."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from tests.support import trace
-from tests.support.reading import BOT, PERSON, Reader
+from tests.support.repository_view import BOT, PERSON, Reader
 
 
 class Expectations(Reader):

@@ -163,7 +163,7 @@ class Reader:
         return list(self._get("actions/runs?per_page=100")["workflow_runs"])
 
     def requests(self, role: str | None = None, phase: str | None = None) -> list[RecordedRequest]:
-        """What the models were asked for this repository, in order."""
+        """What the models were requested this repository, in order."""
         of_repository = [one for one in self.world.models.requests() if one.repository == self.full_name]
         return [one for one in of_repository if role in (None, one.role) and phase in (None, one.phase)]
 
