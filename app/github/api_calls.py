@@ -147,11 +147,14 @@ async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
         after = failure.after if isinstance(failure, _Failure) else None
         return backoff(state) if after is None else after
 
+    failures: list[_Failure] = []
+
     async def classified() -> T:
         try:
             return await attempt()
         except GitHubException as error:
-            raise _classify(error) from error
+            failures.append(_classify(error))
+            raise failures[-1] from error
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(_Failure), stop=stop_before_delay(policy.total), wait=wait, reraise=True
@@ -159,10 +162,10 @@ async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
     try:
         async with asyncio.timeout(policy.total):
             return await retrying(classified)
-    except TimeoutError as error:
-        raise GitHubUnavailable(f"no answer within {policy.total:g} s") from error
-    except _Failure as failure:
-        raise GitHubUnavailable(failure.reason, failure.after) from failure
+    except (TimeoutError, _Failure) as error:
+        # At the deadline the last failure says more than the request that was cut off.
+        last = failures[-1] if failures else _Failure(f"no answer within {policy.total:g} s")
+        raise GitHubUnavailable(last.reason, last.after) from error
 
 
 def _classify(error: GitHubException) -> _Failure:

@@ -1,5 +1,6 @@
 """Requests are repeated within a deadline, and what may have been done is looked for before it is done again."""
 
+import asyncio
 import json
 import pickle
 
@@ -60,6 +61,21 @@ async def test_github_down_ends_at_the_deadline(app: GitHubApp, github: respx.Mo
     with pytest.raises(GitHubUnavailable, match="500 on GET /repos/acme/widgets/issues/1"):
         await issues.read_issue(repo, 1)
     assert 2 <= route.call_count <= 60
+
+
+async def test_deadline_names_the_last_failure(app: GitHubApp, github: respx.MockRouter) -> None:
+    object.__setattr__(app.settings, "patience", RetryPolicy(total=1.0, first_wait=0.02, longest_wait=0.05))
+    repo = await app.installation(5, "acme/widgets")
+    answers = iter([httpx.Response(500)])
+
+    async def answer(_request: httpx.Request) -> httpx.Response:
+        if (failed := next(answers, None)) is not None:
+            return failed
+        return await asyncio.Future()  # never answered
+
+    github.get("/repos/acme/widgets/issues/1").mock(side_effect=answer)
+    with pytest.raises(GitHubUnavailable, match="500 on GET /repos/acme/widgets/issues/1"):
+        await issues.read_issue(repo, 1)
 
 
 @pytest.mark.parametrize(("status", "message"), [(403, "Resource not accessible by integration"), (404, "Not Found")])
