@@ -8,11 +8,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Without stored bytecode every worker compiles the tests and the test tools at each run: six seconds each.
 unexport PYTHONDONTWRITEBYTECODE
-# Stories wait as much as they work: three workers keep two cores busy.
+# Stories wait as much as they work: four workers keep two cores busy.
 # A temporary folder of its own, removed at the end: what an earlier run left behind can neither slow nor fail this one.
 PYTEST = folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	TMPDIR="$$folder" $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 4
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile pyproject.toml --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links
 

@@ -31,6 +31,7 @@ STAND_INS = tuple(f"{ROOT / 'app' / room}{os.sep}" for room in ("hub", "replay")
 PLUMBING = frozenset(
     {
         "app/db/change_tracking.py",
+        "app/db/column_types.py",
         "app/db/engine.py",
         "app/db/tables.py",
         "app/web/access.py",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from app.github import issues
 from app.github.events import InstallationEvent, InstallationRepositoriesEvent, Ref, RepositoryName
-from app.workflows.repositories import repo_of
+from app.workflows.services import repo_of
 from handlers.outcomes import Action
 
 

@@ -9,8 +9,7 @@ from app.github import comments, text
 from app.github.client import Repo
 from app.github.events import Account, IssueRef, RepositoryEvent
 from app.github.permissions import may_steer
-from app.workflows.repositories import repo_of
-from app.workflows.services import call_db, services
+from app.workflows.services import call_db, repo_of, services
 from app.workflows.steps import utcnow
 from handlers.outcomes import StartRun
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import budget_usage
+from app.db.budget_usage import read_sums
 from app.db.engine import LOCK, Database
 from app.db.tables import ModelCallRow, Phase, Run
-from app.db.token_sums import read_sums
 from app.domain.budget import Cap, Kind, Purpose, Role, Usage, check_fit, concerning
 
 

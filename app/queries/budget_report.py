@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.db.budget_usage import COST, TOKENS
 from app.db.engine import Database
 from app.db.tables import ModelCallRow, Phase, Run
-from app.db.token_sums import COST, TOKENS
 from app.domain.budget import Exhausted, Scope
 from app.domain.metrics import (
     AuditedPhases,

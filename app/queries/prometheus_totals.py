@@ -8,9 +8,9 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.db.budget_usage import TokenSums, read_sums
 from app.db.engine import Database
 from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Run
-from app.db.token_sums import TokenSums, read_sums
 from app.domain.budget import Role
 
 T = TypeVar("T", str, bool)

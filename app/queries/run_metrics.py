@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db import finding_rows
+from app.db.budget_usage import TokenSums, read_sums
 from app.db.engine import Database
 from app.db.tables import ModelCallRow, Phase, Run, Tier
-from app.db.token_sums import TokenSums, read_sums
 from app.domain.budget import Kind, Scope, Usage
 from app.domain.metrics import (
     CapUse,

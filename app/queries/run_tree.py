@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import budget_usage, finding_rows, linked_runs, model_calls
+from app.db.budget_usage import TokenSums, read_sums
 from app.db.tables import ModelCallRow, Phase, Run, Tier
-from app.db.token_sums import TokenSums, read_sums
 from app.domain import finding_counts
 from app.domain.budget import Cap, Role, Usage
 from app.domain.finding_counts import Counts, IssueCounts, IssueRecord, PhaseReport

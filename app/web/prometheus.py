@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.db.budget_usage import TokenSums
 from app.db.engine import Database
-from app.db.token_sums import TokenSums
 from app.domain.aging import BacklogStatus
 from app.domain.budget import Role
 from app.domain.findings import Severity

@@ -26,17 +26,18 @@ from app.github import commits, issues, settings_files
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.queries import run_details
+from app.queries.run_details import RunLocation
 from app.runs import api_commands, audits, builder_results, submissions
 from app.runs.api_commands import IssueReceipt, RunTarget
 from app.runs.submissions import PostOutcome
 from app.workflows import on_demand_audit
 from app.workflows.answers import wait_for_answer
 from app.workflows.finish_run import recheck_promotion
-from app.workflows.repositories import mirror_at, repo_of
+from app.workflows.repositories import mirror_at
 from app.workflows.run import start_workflow
-from app.workflows.services import call_db, services
+from app.workflows.services import call_db, repo_of, services
 from app.workflows.steps import utcnow
-from app.workflows.waiting import notify_run
+from app.workflows.waiting import notify_run, wake
 from app.workspace.patch_apply import check_diffs
 from app.workspace.workspace_errors import PatchError, PathError, WorkspaceError
 
@@ -89,17 +90,19 @@ async def record_issue(run_id: str, phase_id: str, report: IssueReport) -> Issue
 
 async def post_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
     """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
-    misfit = await _patch_conflict(run_id, phase_id, result)
+    run = await call_db(run_details.get_run_location, run_id)
+    misfit = await _patch_conflict(run, run_id, phase_id, result)
     posted = await call_db(builder_results.post_result, run_id, phase_id, result, utcnow(), misfit=misfit)
-    return await _await_answer(run_id, posted)
+    return await _await_answer(run, run_id, posted)
 
 
 async def post_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
     """Take in an audit. Raises `Unknown` and `Unusable`."""
-    misfit = await _patch_conflict(run_id, phase_id, result)
+    run = await call_db(run_details.get_run_location, run_id)
+    misfit = await _patch_conflict(run, run_id, phase_id, result)
     posted = await call_db(audits.post_audit, run_id, phase_id, result, utcnow(), misfit=misfit)
     await _recheck_promotion(run_id)
-    return await _await_answer(run_id, posted)
+    return await _await_answer(run, run_id, posted)
 
 
 async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> AuditRequestReceipt:
@@ -178,11 +181,12 @@ async def _require_open_issue(repo: Repo, number: int) -> None:
         raise Unprocessable(f"issue_number: {name} is closed; reopen it, or name another issue or none")
 
 
-async def _patch_conflict(run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
+async def _patch_conflict(run: RunLocation, run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
     """Why posted patches do not apply on the run's branch as it is now; empty where they do, or nothing is pushed."""
-    run = await call_db(run_details.get_run_location, run_id)
+    if run.repository is None or run.over:
+        return ""
     diffs = await call_db(submissions.diffs_to_apply, run_id, phase_id, result)
-    if run.repository is None or run.over or not diffs:
+    if not diffs:
         return ""
     try:
         repo = await repo_of(run.repository, run.installation_id)
@@ -204,9 +208,13 @@ async def _recheck_promotion(run_id: str) -> None:
         await DBOS.start_workflow_async(recheck_promotion, run_id)
 
 
-async def _await_answer(run_id: str, posted: PostOutcome[R]) -> R:
-    """The receipt, once the run's workflow has processed what was posted; after a while, the phase's status."""
-    await notify_run(run_id)
+async def _await_answer(run: RunLocation, run_id: str, posted: PostOutcome[R]) -> R:
+    """The receipt, once the run's workflow has processed what was posted; after a while, the phase's status.
+
+    A run without a repository has no workflow: its answer is there.
+    """
+    if run.repository is not None:
+        await wake(run_id)
     if posted.at_work is None:
         return posted.receipt
     answer = await wait_for_answer(run_id, posted.at_work, ANSWER_SECONDS)

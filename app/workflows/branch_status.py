@@ -8,8 +8,8 @@ from app.github import ci_facts, commits
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.queries import run_details
-from app.workflows.repositories import mirror_at, repo_of
-from app.workflows.services import NotConfigured, call_db
+from app.workflows.repositories import mirror_at
+from app.workflows.services import NotConfigured, call_db, repo_of
 from app.workspace.workspace_errors import WorkspaceError
 
 

@@ -30,9 +30,9 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
 from app.github import ci_facts, ci_jobs
 from app.workflows import db_steps, github_status
-from app.workflows.repositories import mirror_at, repo_of
+from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
-from app.workflows.services import call_db
+from app.workflows.services import call_db, repo_of
 from app.workflows.steps import effect, now, utcnow
 from app.workflows.waiting import wait_for_wake
 

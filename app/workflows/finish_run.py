@@ -10,9 +10,9 @@ from app.domain.states import RunState
 from app.github import comments, text
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.workflows import db_steps, github_status, promote
-from app.workflows.repositories import mirror_at, repo_of
+from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
-from app.workflows.services import call_db
+from app.workflows.services import call_db, repo_of
 from app.workflows.steps import effect
 from app.workspace.workspace_errors import WorkspaceError
 

@@ -11,9 +11,8 @@ from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.github.write_locks import write_lock
 from app.queries import run_view
-from app.workflows.repositories import repo_of
 from app.workflows.run_context import RunContext
-from app.workflows.services import call_db, services
+from app.workflows.services import call_db, repo_of, services
 from app.workflows.steps import optional_effect, utcnow
 
 

@@ -14,8 +14,8 @@ from app.workflows import ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
-from app.workflows.repositories import repo_of
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
+from app.workflows.services import repo_of
 from app.workflows.start_run import compile_run_strategy, read_base_commit, rules_of
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped

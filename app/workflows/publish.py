@@ -16,9 +16,9 @@ from app.github.placement import place_findings
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
-from app.workflows.repositories import mirror_at, repo_of
+from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
-from app.workflows.services import call_db
+from app.workflows.services import call_db, repo_of
 from app.workflows.start_run import read_base_commit
 from app.workflows.steps import effect, optional_effect
 

@@ -1,18 +1,10 @@
-"""Repositories as steps reach them: through the App, and as mirrors on disk."""
+"""Repositories as mirrors on disk, as steps reach them."""
 
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
-from app.workflows.services import NotConfigured, services
+from app.workflows.services import repo_of, services
 from app.workspace.mirror import Mirror
 from app.workspace.workspace_errors import GitError
-
-
-async def repo_of(repository: str, installation_id: int) -> Repo:
-    """The repository as the App reaches it. Raises `NotConfigured` without the App's settings."""
-    github = services().github
-    if github is None:
-        raise NotConfigured("GitHub is not configured: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY and GITHUB_WEBHOOK_SECRET")
-    return await github.installation(installation_id, repository)
 
 
 async def mirror_at(repository: str, installation_id: int, *shas: str) -> Mirror:

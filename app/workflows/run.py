@@ -14,9 +14,8 @@ from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
 from app.workflows.posted_engine import PostedEngine
-from app.workflows.repositories import repo_of
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
-from app.workflows.services import NotConfigured, stopping
+from app.workflows.services import NotConfigured, repo_of, stopping
 from app.workflows.steps import optional_effect
 from app.workflows.waiting import raise_if_stopped, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError

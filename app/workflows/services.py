@@ -12,7 +12,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from app.db.engine import Database
 from app.domain.ruleset import Ruleset
-from app.github.client import GitHubApp
+from app.github.client import GitHubApp, Repo
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,3 +67,11 @@ def services() -> Services:
 async def call_db(function: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function of the database off the event loop, which no query may block."""
     return await asyncio.to_thread(function, services().db, *args, **kwargs)
+
+
+async def repo_of(repository: str, installation_id: int) -> Repo:
+    """The repository as the App reaches it. Raises `NotConfigured` without the App's settings."""
+    github = services().github
+    if github is None:
+        raise NotConfigured("GitHub is not configured: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY and GITHUB_WEBHOOK_SECRET")
+    return await github.installation(installation_id, repository)

@@ -28,10 +28,10 @@ from app.domain.strategy import (
 )
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
-from app.workflows.repositories import mirror_at, repo_of
+from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_ledger import RunLedger
-from app.workflows.services import call_db, services
+from app.workflows.services import call_db, repo_of, services
 from app.workflows.steps import blocking_step, effect, optional_effect
 from app.workspace.sandbox import sandbox_available
 

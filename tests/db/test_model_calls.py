@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from app.db import budget_usage, model_calls, run_rows
+from app.db.budget_usage import read_sums
 from app.db.engine import Database
 from app.db.model_calls import Reservation
 from app.db.tables import ModelCallRow, Run
-from app.db.token_sums import read_sums
 from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
 from app.domain.states import RunState
 from app.runs import transitions

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from app.config.loader import default_ruleset
 from app.db import finding_rows, model_calls, run_rows
+from app.db.budget_usage import TokenSums
 from app.db.change_tracking import ChangedIds
 from app.db.engine import Database
 from app.db.model_calls import Reservation
 from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Project, Run
-from app.db.token_sums import TokenSums
 from app.domain.budget import Exhausted, Kind, Role, Scope, Usage
 from app.domain.findings import Severity
 from app.domain.states import PhaseState, RunState, TierState
