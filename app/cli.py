@@ -35,7 +35,9 @@ def try_out(
     repo: Annotated[Path, typer.Option(help="A local git repository; its files are not touched.", exists=True)],
     issue: Annotated[Path, typer.Option(help="A Markdown file: `# title`, then the text.", exists=True)],
     model: Annotated[str | None, typer.Option(help="`vendor:name`; by default the ruleset chooses.")] = None,
-    work: Annotated[Path, typer.Option(help="Folder for the trial's state; made again.")] = Path(".autopack-try"),
+    work: Annotated[Path, typer.Option(help="Folder for the trial's state; an old one is replaced.")] = Path(
+        ".autopack-try"
+    ),
 ) -> None:
     """Run Autopack on a local repository, against an embedded GitHub, with real models."""
     from app.trial import Trial
@@ -45,7 +47,9 @@ def try_out(
 
 @cli.command()
 def demo(
-    work: Annotated[Path, typer.Option(help="Folder for the demo's state; made again.")] = Path(".autopack-demo"),
+    work: Annotated[Path, typer.Option(help="Folder for the demo's state; an old one is replaced.")] = Path(
+        ".autopack-demo"
+    ),
     model: Annotated[str | None, typer.Option(help="`vendor:name`; needs a key in the environment.")] = None,
 ) -> None:
     """Run the bundled sample from issue to promotable pull request; recorded answers without a model key."""

@@ -7,8 +7,9 @@ from dbos import DBOS, SetWorkflowID
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import deliveries
+from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.github.events import BadPayload, parse
+from app.github.events import BadPayload, Event, parse
 from app.github.github_errors import GitHubRefused
 from app.workflows.reconcile import DELIVERY
 from app.workflows.run import RUNS_QUEUE, run
@@ -47,13 +48,18 @@ HANDLERS: Mapping[str, Handler] = {
 
 
 def is_relevant(db: Database, delivery_id: str) -> bool:
-    """Whether the delivery needs a workflow; also one that cannot be read, since its workflow says so in the log."""
+    """Whether the delivery needs a workflow."""
     delivery = deliveries.load(db, delivery_id)
     try:
-        event = parse(delivery.event, delivery.payload)
-    except BadPayload:
+        return _relevant_event(delivery) is not None
+    except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it; the other deliveries go on
         return True
-    return event is not None and HANDLERS[delivery.event].is_relevant(event)
+
+
+def _relevant_event(delivery: StoredDelivery) -> Event | None:
+    """The event as its handler reads it; None when there is nothing to do. Raises `BadPayload`."""
+    event = parse(delivery.event, delivery.payload)
+    return event if event is not None and HANDLERS[delivery.event].is_relevant(event) else None
 
 
 @DBOS.workflow(name=DELIVERY)
@@ -71,7 +77,7 @@ async def handle_delivery(delivery_id: str) -> None:
 async def _decide(delivery_id: str) -> list[Action]:
     delivery = await call_db(deliveries.load, delivery_id)
     try:
-        event = parse(delivery.event, delivery.payload)
+        event = _relevant_event(delivery)
         return [] if event is None else await HANDLERS[delivery.event].handle(event)
     except (BadPayload, GitHubRefused) as trouble:
         # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.

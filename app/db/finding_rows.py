@@ -113,8 +113,8 @@ def resolve_cleaned_up(session: Session, phase: Phase) -> None:
     own = sa.select(FindingRow.issue_key).where(
         FindingRow.run_id == run.run_id, FindingRow.phase_id == phase.phase_id, FindingRow.open
     )
-    mended = set(spec.mends) - set(session.scalars(own))
-    _close(session, run.run_id, FindingRow.issue_key.in_(mended), how=f"fixed by {phase.phase_id}")
+    fixed = set(spec.mends) - set(session.scalars(own))
+    _close(session, run.run_id, FindingRow.issue_key.in_(fixed), how=f"fixed by {phase.phase_id}")
 
 
 def list_findings(db: Database, run_id: str) -> tuple[FindingView, ...]:

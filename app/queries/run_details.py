@@ -22,6 +22,7 @@ from app.queries.run_view import promotion_blockers
 class RunLocation(Frozen):
     """A run's repository and branches, for decisions that need only these."""
 
+    run_id: str
     repository: str | None
     installation_id: int
     base_branch: str
@@ -38,6 +39,7 @@ def get_run_location(db: Database, run_id: str) -> RunLocation:
     if row is None:
         raise _not_found(run_id)
     return RunLocation(
+        run_id=run_id,
         repository=row.repository,
         installation_id=row.installation_id or 0,
         base_branch=row.base_branch,

@@ -176,7 +176,7 @@ def is_superseded(db: Database, run_id: str, phase_id: str, work: PendingWork) -
 
 
 def get_deadline(db: Database, run_id: str) -> datetime:
-    """Until when something has to be posted for the run."""
+    """When the next post for the run is due."""
     return post_deadline(read_pending(db, run_id), run_rows.get_strategy(db, run_id).external_deadline_minutes)
 
 
@@ -186,7 +186,7 @@ def seconds_left(db: Database, run_id: str, now: datetime) -> float:
 
 
 def post_deadline(seen: PendingPhases, minutes: float) -> datetime:
-    """Until when something has to be posted."""
+    """When the next post is due."""
     return seen.last + timedelta(minutes=minutes)
 
 

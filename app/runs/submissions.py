@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class PostOutcome(Generic[R]):
-    """The result of a post: its receipt, and the submission that the run's workflow has to answer yet, if any."""
+    """The result of a post: its receipt, and the submission that the run's workflow still has to answer, if any."""
 
     receipt: R
     at_work: int | None = None

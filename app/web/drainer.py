@@ -47,7 +47,7 @@ class Drainer:
                 continue
 
     async def _drain(self) -> None:
-        """Hand over, oldest first, `AT_ONCE` at a time, until the inbox is empty."""
+        """Hand over, oldest first, `MAX_CONCURRENT` at a time, until the inbox is empty."""
         slots = asyncio.Semaphore(MAX_CONCURRENT)
         while waiting := await asyncio.to_thread(deliveries.list_pending, self._db, MAX_CONCURRENT):
             for delivery_id in await asyncio.to_thread(self._select_relevant, waiting):

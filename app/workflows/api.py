@@ -91,18 +91,18 @@ async def record_issue(run_id: str, phase_id: str, report: IssueReport) -> Issue
 async def post_builder_result(run_id: str, phase_id: str, result: BuilderResult) -> BuilderReceipt:
     """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
     run = await call_db(run_details.get_run_location, run_id)
-    misfit = await _patch_conflict(run, run_id, phase_id, result)
+    misfit = await _patch_conflict(run, phase_id, result)
     posted = await call_db(builder_results.post_result, run_id, phase_id, result, utcnow(), misfit=misfit)
-    return await _await_answer(run, run_id, posted)
+    return await _await_answer(run, posted)
 
 
 async def post_auditor_result(run_id: str, phase_id: str, result: AuditorResult) -> AuditReceipt:
     """Take in an audit. Raises `Unknown` and `Unusable`."""
     run = await call_db(run_details.get_run_location, run_id)
-    misfit = await _patch_conflict(run, run_id, phase_id, result)
+    misfit = await _patch_conflict(run, phase_id, result)
     posted = await call_db(audits.post_audit, run_id, phase_id, result, utcnow(), misfit=misfit)
     await _recheck_promotion(run_id)
-    return await _await_answer(run, run_id, posted)
+    return await _await_answer(run, posted)
 
 
 async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> AuditRequestReceipt:
@@ -181,11 +181,11 @@ async def _require_open_issue(repo: Repo, number: int) -> None:
         raise Unprocessable(f"issue_number: {name} is closed; reopen it, or name another issue or none")
 
 
-async def _patch_conflict(run: RunLocation, run_id: str, phase_id: str, result: BuilderResult | AuditorResult) -> str:
+async def _patch_conflict(run: RunLocation, phase_id: str, result: BuilderResult | AuditorResult) -> str:
     """Why posted patches do not apply on the run's branch as it is now; empty where they do, or nothing is pushed."""
     if run.repository is None or run.over:
         return ""
-    diffs = await call_db(submissions.diffs_to_apply, run_id, phase_id, result)
+    diffs = await call_db(submissions.diffs_to_apply, run.run_id, phase_id, result)
     if not diffs:
         return ""
     try:
@@ -208,14 +208,14 @@ async def _recheck_promotion(run_id: str) -> None:
         await DBOS.start_workflow_async(recheck_promotion, run_id)
 
 
-async def _await_answer(run: RunLocation, run_id: str, posted: PostOutcome[R]) -> R:
+async def _await_answer(run: RunLocation, posted: PostOutcome[R]) -> R:
     """The receipt, once the run's workflow has processed what was posted; after a while, the phase's status.
 
     A run without a repository has no workflow: its answer is there.
     """
     if run.repository is not None:
-        await wake(run_id)
+        await wake(run.run_id)
     if posted.at_work is None:
         return posted.receipt
-    answer = await wait_for_answer(run_id, posted.at_work, ANSWER_SECONDS)
+    answer = await wait_for_answer(run.run_id, posted.at_work, ANSWER_SECONDS)
     return posted.receipt if answer is None else type(posted.receipt).model_validate(answer)

@@ -185,7 +185,7 @@ async def test_invalid_query_is_a_clear_422(client: httpx.AsyncClient, query: st
 async def test_unknown_run_is_a_404(client: httpx.AsyncClient, path: str, run_id: str) -> None:
     detail = (await refused(client, path + run_id, 404))["detail"]
     assert detail.startswith("There is no run")
-    assert ("not an identifier" in detail) == (run_id != "nobody"), "the database is requested identifiers only"
+    assert ("not an identifier" in detail) == (run_id != "nobody"), "only identifiers reach the database"
 
 
 async def test_tiers_and_summary_keep_client_fields(client: httpx.AsyncClient, db: Database) -> None:
