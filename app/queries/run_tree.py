@@ -92,11 +92,12 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
     ]
     counts = finding_counts.count(records, reports)
     sums = read_sums(session, ModelCallRow.phase_id, ModelCallRow.run_id == run_id)
-    phases = tuple(_phase_node(session, run, row, counts, sums) for row in rows)
+    specs = {spec.phase_id: spec for spec in run.plan.phases} if run.plan else {}
+    phases = tuple(_phase_node(session, run, row, specs.get(row.phase_id), counts, sums) for row in rows)
     before, after = linked_runs.linked_neighbors(session, run)
     return RunTree(
         run=run,
-        tiers=tuple(_tier_node(run, tier, counts, phases) for tier in tiers),
+        tiers=_tier_nodes(run, tiers, counts, phases),
         phases=phases,
         issues=counts.run,
         records=records,
@@ -111,11 +112,16 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
 
 
 def _phase_node(
-    session: Session, run: Run, row: Phase, counts: IssueCounts, sums: Mapping[str | None, TokenSums]
+    session: Session,
+    run: Run,
+    row: Phase,
+    spec: PlannedPhase | None,
+    counts: IssueCounts,
+    sums: Mapping[str | None, TokenSums],
 ) -> PhaseNode:
     return PhaseNode(
         row=row,
-        spec=run.planned_phase(row.phase_id),
+        spec=spec,
         rules=run.strategy.of_phase(row.phase_id) if run.strategy else None,
         issues=counts.of_phase(row.phase_id),
         tokens=sums.get(row.phase_id, TokenSums()).usage.total,
@@ -123,12 +129,20 @@ def _phase_node(
     )
 
 
-def _tier_node(run: Run, row: Tier, counts: IssueCounts, phases: Sequence[PhaseNode]) -> TierNode:
-    specs = run.plan.tiers if run.plan else ()
-    return TierNode(
-        row=row,
-        spec=next((spec for spec in specs if spec.tier_id == row.tier_id), None),
-        rules=run.strategy.of_tier(row.tier_id) if run.strategy else None,
-        issues=counts.of_tier(row.tier_id),
-        phases=tuple(phase for phase in phases if phase.row.tier_id == row.tier_id),
+def _tier_nodes(
+    run: Run, rows: Sequence[Tier], counts: IssueCounts, phases: Sequence[PhaseNode]
+) -> tuple[TierNode, ...]:
+    specs = {spec.tier_id: spec for spec in run.plan.tiers} if run.plan else {}
+    members: dict[str, list[PhaseNode]] = {}
+    for phase in phases:
+        members.setdefault(phase.row.tier_id, []).append(phase)
+    return tuple(
+        TierNode(
+            row=row,
+            spec=specs.get(row.tier_id),
+            rules=run.strategy.of_tier(row.tier_id) if run.strategy else None,
+            issues=counts.of_tier(row.tier_id),
+            phases=tuple(members.get(row.tier_id, ())),
+        )
+        for row in rows
     )
