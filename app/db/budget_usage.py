@@ -1,5 +1,6 @@
 """Sums over the ledger of model calls; all caps of a run, its phases, tiers and issue, and what is used of each."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -85,8 +86,11 @@ def _work_caps(
     yield Cap(scope=Scope.RUN, name=run.run_id, kind=Kind.CI_RUNS, limit=limit, used=ci_runs)
     minutes = run.active_seconds / 60
     yield Cap(scope=Scope.RUN, name=run.run_id, kind=Kind.MINUTES, limit=strategy.max_minutes, used=minutes)
+    by_tier: defaultdict[str, list[Phase]] = defaultdict(list)
+    for phase in phases:
+        by_tier[phase.tier_id].append(phase)
     for rules in strategy.tiers:
-        within = [phase for phase in phases if phase.tier_id == rules.tier_id]
+        within = by_tier[rules.tier_id]
         used = [spent.get(phase.phase_id, TokenSums()) for phase in within]
         yield _cap(Scope.TIER, rules.tier_id, rules.token_cap, *used)
         ci_runs = sum(phase.ci_runs for phase in within)

@@ -1,5 +1,6 @@
 """A run with its tiers and phases and all that is stored of them, read once; every view of a run is made from it."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,16 +134,16 @@ def _tier_nodes(
     run: Run, rows: Sequence[Tier], counts: IssueCounts, phases: Sequence[PhaseNode]
 ) -> tuple[TierNode, ...]:
     specs = {spec.tier_id: spec for spec in run.plan.tiers} if run.plan else {}
-    members: dict[str, list[PhaseNode]] = {}
+    by_tier: defaultdict[str, list[PhaseNode]] = defaultdict(list)
     for phase in phases:
-        members.setdefault(phase.row.tier_id, []).append(phase)
+        by_tier[phase.row.tier_id].append(phase)
     return tuple(
         TierNode(
             row=row,
             spec=specs.get(row.tier_id),
             rules=run.strategy.of_tier(row.tier_id) if run.strategy else None,
             issues=counts.of_tier(row.tier_id),
-            phases=tuple(members.get(row.tier_id, ())),
+            phases=tuple(by_tier[row.tier_id]),
         )
         for row in rows
     )
