@@ -1,6 +1,7 @@
 """From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dbos import DBOS, SetWorkflowID
@@ -30,6 +31,8 @@ class Handler(NamedTuple):
     handle: Callable[[Any], Awaitable[list[Action]]]
     is_relevant: Callable[[Any], bool] = lambda _event: True
     """Decides by the payload alone. What is not relevant costs no workflow."""
+    only_wakes: bool = False
+    """It asks for nothing but `WakeRun`, which may be done twice: that needs no workflow either."""
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -37,23 +40,35 @@ HANDLERS: Mapping[str, Handler] = {
     "issue_comment": Handler(comment_events.handle, comment_events.is_relevant),
     "pull_request": Handler(pull_events.handle, pull_events.is_relevant),
     "push": Handler(push_events.handle, push_events.is_relevant),
-    "check_run": Handler(ci_events.check_run, ci_events.is_relevant),
-    "check_suite": Handler(ci_events.check_suite),
-    "workflow_run": Handler(ci_events.workflow_run),
-    "status": Handler(ci_events.status),
+    "check_run": Handler(ci_events.check_run, ci_events.is_relevant, only_wakes=True),
+    "check_suite": Handler(ci_events.check_suite, only_wakes=True),
+    "workflow_run": Handler(ci_events.workflow_run, only_wakes=True),
+    "status": Handler(ci_events.status, only_wakes=True),
     "installation": Handler(installation_events.created, installation_events.is_relevant),
     "installation_repositories": Handler(installation_events.repositories_added, installation_events.is_relevant),
 }
 """By event name."""
 
 
-def is_relevant(db: Database, delivery_id: str) -> bool:
-    """Whether the delivery needs a workflow."""
-    delivery = deliveries.load(db, delivery_id)
-    try:
-        return _relevant_event(delivery) is not None
-    except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it; the other deliveries go on
-        return True
+async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> list[str]:
+    """Wake the runs that deliveries only wake, each run once; the ids of the deliveries that need a workflow."""
+    selected: list[str] = []
+    woken: set[str] = set()
+    for delivery_id in delivery_ids:
+        try:
+            delivery = await asyncio.to_thread(deliveries.load, db, delivery_id)
+            event = await asyncio.to_thread(_relevant_event, delivery)
+            if event is None:
+                continue
+            if HANDLERS[delivery.event].only_wakes:
+                woken |= {action.run_id for action in await HANDLERS[delivery.event].handle(event)}
+                continue
+        except Exception:  # noqa: BLE001,S110  its own workflow meets the same error and logs it; the others go on
+            pass
+        selected.append(delivery_id)
+    for run_id in woken:
+        await wake(run_id)
+    return selected
 
 
 def _relevant_event(delivery: StoredDelivery) -> Event | None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
 
 from dbos import DBOS, SetWorkflowID, WorkflowHandleAsync, error
 from sqlalchemy.exc import SQLAlchemyError
@@ -11,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db import deliveries
 from app.db.engine import Database
 from app.workflows.steps import utcnow
-from handlers.dispatch import handle_delivery, is_relevant
+from handlers.dispatch import handle_delivery, select_for_workflows
 
 POLL_SECONDS = 5.0
 """Without being woken, the inbox is looked at this often: another process may have stored something."""
@@ -50,7 +49,7 @@ class Drainer:
         """Hand over, oldest first, `MAX_CONCURRENT` at a time, until the inbox is empty."""
         slots = asyncio.Semaphore(MAX_CONCURRENT)
         while waiting := await asyncio.to_thread(deliveries.list_pending, self._db, MAX_CONCURRENT):
-            for delivery_id in await asyncio.to_thread(self._select_relevant, waiting):
+            for delivery_id in await select_for_workflows(self._db, waiting):
                 await slots.acquire()
                 with SetWorkflowID(delivery_id):
                     handle = await DBOS.start_workflow_async(handle_delivery, delivery_id)
@@ -58,9 +57,6 @@ class Drainer:
                 self._acting.add(task)
                 task.add_done_callback(self._acting.discard)
             await asyncio.to_thread(deliveries.mark_dispatched, self._db, waiting, utcnow())
-
-    def _select_relevant(self, delivery_ids: Sequence[str]) -> list[str]:
-        return [delivery_id for delivery_id in delivery_ids if is_relevant(self._db, delivery_id)]
 
 
 async def _occupy(slots: asyncio.Semaphore, handle: WorkflowHandleAsync[None]) -> None:

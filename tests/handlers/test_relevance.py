@@ -10,7 +10,7 @@ import pytest
 from app.db import deliveries
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from handlers.dispatch import is_relevant
+from handlers.dispatch import select_for_workflows
 
 PERSON = {"login": "maintainer", "id": 1, "type": "User"}
 BOT = {"login": "autopack[bot]", "id": 2, "type": "Bot"}
@@ -44,19 +44,19 @@ def issue(**other: Any) -> dict[str, Any]:
         ("push", {"ref": "refs/heads/autonomous/r1", "after": "0" * 40}, True),
         ("push", {"ref": "refs/heads/main", "after": "0" * 40}, False),
         ("push", {"ref": "refs/tags/autonomous/r1", "after": "0" * 40}, False),
-        ("status", {"sha": "0" * 40}, True),
         ("installation", {"action": "created"}, True),
         ("installation", {"action": "deleted"}, False),
         ("star", {}, False),
         ("push", {"after": "0" * 40}, True),
-        # Without the service there is no App to compare with: such an error stays with its delivery too.
+        # Without the service there is no App to compare with, nor runs: such an error stays with its delivery too.
+        ("status", {"sha": "0" * 40}, True),
         ("check_run", {"check_run": {"head_sha": "0" * 40}}, True),
     ],
 )
-def test_payload_decides_on_a_workflow(tmp_path: Path, event: str, payload: dict[str, Any], relevant: bool) -> None:
+async def test_payload_decides_on_a_workflow(tmp_path: Path, event: str, payload: dict[str, Any], relevant: bool) -> None:
     db = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
     db.migrate()
     body = json.dumps({"repository": {"full_name": "acme/widgets"}, **payload})
     deliveries.store(db, [StoredDelivery("d1", event, body)], datetime.now(UTC))
-    assert is_relevant(db, "d1") is relevant
+    assert await select_for_workflows(db, ["d1"]) == (["d1"] if relevant else [])
     db.close()
