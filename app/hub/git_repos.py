@@ -14,6 +14,17 @@ from app.hub.store import Row
 ZERO = "0" * 40
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 _SHA = re.compile(r"[0-9a-f]{40}")
+_SETTINGS = """\
+[uploadpack]
+\tallowFilter = true
+\tallowAnySHA1InWant = true
+[http]
+\treceivepack = true
+[receive]
+\tadvertisePushOptions = false
+[gc]
+\tauto = 0
+"""
 
 
 class GitCommandError(Exception):
@@ -73,11 +84,15 @@ class Bare:
 
     def ref(self, ref: str) -> str | None:
         """What a full ref name points at, or None."""
+        if ".." in ref:
+            return None
         with contextlib.suppress(OSError, UnicodeDecodeError, ValueError):
             loose = (self.path / ref).read_text(encoding="utf-8").strip()
             if _SHA.fullmatch(loose):
                 return loose
-        status, out, _ = self.raw("rev-parse", "--verify", "--quiet", ref)
+        if not (self.path / "packed-refs").exists():
+            return None
+        status, out, _ = self.raw("show-ref", "--verify", "--hash", "--", ref)
         return out.decode().strip() if status == 0 else None
 
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
@@ -143,13 +158,7 @@ def create_bare(hub: HubState, repo_id: int, default_branch: str) -> Bare:
     path.mkdir(parents=True)
     repository = Bare(path)
     repository.run("init", "--quiet", "--bare", f"--initial-branch={default_branch}")
-    for name, value in (
-        ("uploadpack.allowFilter", "true"),
-        ("uploadpack.allowAnySHA1InWant", "true"),
-        ("http.receivepack", "true"),
-        ("receive.advertisePushOptions", "false"),
-        ("core.hooksPath", str(hub.root / "hooks")),
-        ("gc.auto", "0"),
-    ):
-        repository.run("config", name, value)
+    repository.run("config", "core.hooksPath", str(hub.root / "hooks"))
+    with (path / "config").open("a", encoding="utf-8") as config:
+        config.write(_SETTINGS)
     return repository

@@ -31,7 +31,7 @@ def _ref(call: Call, ref: str, sha: str) -> Json:
 def get_ref(call: Call) -> Json:
     """One ref by its name without `refs/`."""
     ref = f"refs/{call.path['ref']}"
-    sha = call.git.refs().get(ref)
+    sha = call.git.ref(ref)
     if sha is None:
         raise Refusal(404, "Not Found")
     return _ref(call, ref, sha)
@@ -60,7 +60,7 @@ def create_ref(call: Call) -> tuple[int, Json]:
         raise Refusal(422, "Object does not exist")
     if kind != "commit" and ref.startswith("refs/heads/"):
         raise Refusal(422, "Reference update failed")
-    if ref in call.git.refs():
+    if call.git.ref(ref) is not None:
         raise Refusal(422, "Reference already exists")
     move(call.hub, call.repo, call.actor, ref, ZERO, sha)
     return 201, _ref(call, ref, sha)
@@ -70,7 +70,7 @@ def create_ref(call: Call) -> tuple[int, Json]:
 def update_ref(call: Call) -> Json:
     """Move a ref; without `force` only forward."""
     body, ref = call.body(m.ReposOwnerRepoGitRefsRefPatchBody), f"refs/{call.path['ref']}"
-    old, new = call.git.refs().get(ref), body["sha"]
+    old, new = call.git.ref(ref), body["sha"]
     if old is None:
         raise Refusal(422, "Reference does not exist")
     if call.git.kind(new) != "commit":
@@ -87,7 +87,7 @@ def update_ref(call: Call) -> Json:
 def delete_ref(call: Call) -> tuple[int, None]:
     """Delete a ref; never the default branch."""
     ref = f"refs/{call.path['ref']}"
-    old = call.git.refs().get(ref)
+    old = call.git.ref(ref)
     if old is None:
         raise Refusal(422, "Reference does not exist")
     if ref == f"refs/heads/{call.repo['default_branch']}":

@@ -46,9 +46,10 @@ def _serve(hub: HubState, request: Request, raw: bytes) -> Response:
         if refusal.status == 401:
             return PlainTextResponse(UNAUTHORIZED, 401, {"WWW-Authenticate": 'Basic realm="GitHub"'})
         return PlainTextResponse(refusal.body["message"], refusal.status)
-    before = bare(hub, repo).refs()
+    pushes = service == "git-receive-pack" and request.method == "POST"
+    before = bare(hub, repo).refs() if pushes else {}
     response = _backend(hub, request, raw, repo, variables)
-    if service == "git-receive-pack" and request.method == "POST" and actor:
+    if pushes and actor:
         with hub.store.transaction():
             _announce(hub, repo, actor, before)
         hub.notify()

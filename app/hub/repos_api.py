@@ -121,7 +121,7 @@ def merge(call: Call) -> tuple[int, Json | None]:
     """Merge `head` into the branch `base`: 201 with the commit, 204 when nothing changes, 409 on a conflict."""
     body, hub = call.body(m.ReposOwnerRepoMergesPostBody), call.hub
     ref = f"refs/heads/{body['base']}"
-    base, head = call.git.refs().get(ref), call.git.resolve(body["head"])
+    base, head = call.git.ref(ref), call.git.resolve(body["head"])
     if base is None:
         raise Refusal(404, "Base does not exist")
     if head is None:
@@ -142,7 +142,7 @@ def merge(call: Call) -> tuple[int, Json | None]:
 
 def _branch(call: Call) -> str:
     """The tip of the path's branch; 404 when it does not exist."""
-    sha = call.git.refs("refs/heads/").get(f"refs/heads/{call.path['branch']}")
+    sha = call.git.ref(f"refs/heads/{call.path['branch']}")
     if sha is None:
         raise Refusal(404, "Branch not found")
     return sha

@@ -34,6 +34,16 @@ _NO_REMOTE = {
     "GIT_COMMITTER_EMAIL": "autopack@localhost",
     "GIT_COMMITTER_DATE": "2000-01-01T00:00:00Z",
 }
+_PARTIAL_CLONE = """\
+[core]
+\trepositoryFormatVersion = 1
+\tlogAllRefUpdates = false
+[extensions]
+\tpartialClone = origin
+[remote "origin"]
+\tpromisor = true
+\tpartialclonefilter = blob:none
+"""
 _LOCKED = re.compile(r"cannot lock ref|unable to update local ref", re.IGNORECASE)
 
 
@@ -84,12 +94,8 @@ class Mirror:
 
     async def hydrate(self, token: str | None, sha: str) -> None:
         """Fetch the contents of all files of a commit in one request, so that later reads need no network."""
-        missing = await self._missing(sha)
-        if not missing:
-            return
         async with self._locked():
-            missing = await self._missing(sha)  # another coroutine may have fetched them while this one waited
-            if missing:
+            if missing := await self._missing(sha):
                 wanted = "".join(f"{blob}\n" for blob in missing).encode()
                 options = ("-c", "fetch.negotiationAlgorithm=noop")
                 await self._fetch(
@@ -101,10 +107,9 @@ class Mirror:
         if not await self._is_repository():
             return False
         try:
-            await self._git("cat-file", "-e", f"{_checked_sha(sha)}^{{commit}}")
+            return not await self._missing(sha)
         except GitError:
-            return False  # git would fetch what is missing, and is not allowed to here
-        return not await self._missing(sha)
+            return False  # there is no such commit: git would fetch it, and is not allowed to here
 
     async def resolve(self, ref: str) -> str:
         """Return the commit sha of a branch, full ref or sha. Raises GitError when the mirror has no such commit."""
@@ -197,11 +202,10 @@ class Mirror:
         if not self.path.is_dir():
             return False
         try:
-            output = await self._git("rev-parse", "--is-bare-repository", "--git-dir")
-            await self._git("config", "--get", "remote.origin.promisor")
+            await self._git("--git-dir=.", "config", "--get", "remote.origin.promisor")
         except GitError:
             return False
-        return output.text.splitlines() == ["true", "."]
+        return True
 
     async def _create(self) -> None:
         """Make the repository in a temporary place and move it, so that no reader sees it half made."""
@@ -211,15 +215,8 @@ class Mirror:
         for place in (new, self.path):
             place.parent.mkdir(parents=True, exist_ok=True)
         await git("init", "--quiet", "--bare", "--template=", str(new), cwd=new.parent)
-        for key, value in (
-            ("remote.origin.url", self.url),
-            ("remote.origin.promisor", "true"),
-            ("remote.origin.partialclonefilter", "blob:none"),
-            ("extensions.partialClone", "origin"),
-            ("core.repositoryFormatVersion", "1"),
-            ("core.logAllRefUpdates", "false"),
-        ):
-            await git("config", key, value, cwd=new)
+        with (new / "config").open("a", encoding="utf-8") as config:
+            config.write(_PARTIAL_CLONE)
         new.rename(self.path)
 
 

@@ -53,7 +53,9 @@ def issue(**other: Any) -> dict[str, Any]:
         ("check_run", {"check_run": {"head_sha": "0" * 40}}, True),
     ],
 )
-async def test_payload_decides_on_a_workflow(tmp_path: Path, event: str, payload: dict[str, Any], relevant: bool) -> None:
+async def test_payload_decides_on_a_workflow(
+    tmp_path: Path, event: str, payload: dict[str, Any], relevant: bool
+) -> None:
     db = Database(f"sqlite:///{tmp_path / 'autopack.db'}")
     db.migrate()
     body = json.dumps({"repository": {"full_name": "acme/widgets"}, **payload})
