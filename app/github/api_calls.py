@@ -5,6 +5,7 @@ A request that timed out, or whose connection broke, may have been carried out. 
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -98,7 +99,7 @@ async def pages(policy: RetryPolicy, call: Page, item: type[T], *, key: str | No
     """Read all pages of a list (under `key` where the list is wrapped). Refused when it has more than 5,000 entries."""
     items: list[T] = []
     name = ""
-    listed: TypeAdapter[list[T]] = TypeAdapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
+    listed: TypeAdapter[list[T]] = _adapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
     for number in range(1, MAX_PAGES + 1):
         response = await send_idempotent(policy, lambda number=number: call(number))
         name = response_name(response)
@@ -111,7 +112,13 @@ async def pages(policy: RetryPolicy, call: Page, item: type[T], *, key: str | No
 
 def parse_response(response: AnyResponse, model: type[T]) -> T:
     """The answer as `model`. Raises `GitHubUnavailable` when it is something else (a proxy's page, half an answer)."""
-    return _parsed(response, lambda: TypeAdapter(model).validate_json(response.content))
+    return _parsed(response, lambda: _adapter(model).validate_json(response.content))
+
+
+@functools.cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once: that takes longer than to read an answer."""
+    return TypeAdapter(kind)
 
 
 def response_name(response: AnyResponse) -> str:

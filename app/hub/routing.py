@@ -1,5 +1,6 @@
 """One REST call: faults aside, who calls, on which repository, with which body, answered in GitHub's form."""
 
+import functools
 import json
 import logging
 from collections.abc import Callable
@@ -54,7 +55,7 @@ class Call:
             raise Refusal(400, "Problems parsing JSON") from error
         failure: ValidationError | None = None
         for model in models:
-            adapter: TypeAdapter[Any] = TypeAdapter(model)
+            adapter = _adapter(model)
             try:
                 parsed = adapter.validate_json(self.raw or b"{}", strict=True)
             except ValidationError as error:
@@ -191,6 +192,12 @@ def _endpoint(hub: HubState, route: Route) -> Callable[[Request], Any]:
         return await run_in_threadpool(run, request, raw)
 
     return endpoint
+
+
+@functools.cache
+def _adapter(model: Any) -> TypeAdapter[Any]:
+    """Made once: that takes longer than to check a body."""
+    return TypeAdapter(model)
 
 
 def dump(model: type[BaseModel], value: Json) -> Json:

@@ -13,7 +13,24 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-_IMPORTED = ["app.main", "app.agents.vendors", "alembic.command", "uvicorn"]
+_IMPORTED = [
+    "app.main",
+    "app.cli",
+    "app.agents.vendors",
+    # What a service imports as late as it can:
+    "alembic.command",
+    "alembic.config",
+    "anyio._backends._asyncio",
+    "dbos._sys_db_postgres",
+    "dbos._sys_db_sqlite",
+    "genai_prices.data",
+    "githubkit_schemas.v2026_03_10.rest.issues",
+    "githubkit_schemas.v2026_03_10.rest.repos",
+    "httpcore",
+    "openai.resources.responses",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.h11_impl",
+]
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(_IMPORTED)
 
