@@ -1,6 +1,7 @@
 """From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -54,21 +55,35 @@ async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> lis
     """Wake the runs that deliveries only wake, each run once; the ids of the deliveries that need a workflow."""
     selected: list[str] = []
     woken: set[str] = set()
-    for delivery_id in delivery_ids:
-        try:
-            delivery = await asyncio.to_thread(deliveries.load, db, delivery_id)
-            event = await asyncio.to_thread(_relevant_event, delivery)
-            if event is None:
+    for delivery_id, relevant in (await asyncio.to_thread(_read_relevant, db, delivery_ids)).items():
+        if relevant is not None and relevant.handler.only_wakes:
+            with contextlib.suppress(Exception):  # its own workflow meets the same error and logs it; the others go on
+                woken |= {action.run_id for action in await relevant.handler.handle(relevant.event)}
                 continue
-            if HANDLERS[delivery.event].only_wakes:
-                woken |= {action.run_id for action in await HANDLERS[delivery.event].handle(event)}
-                continue
-        except Exception:  # noqa: BLE001,S110  its own workflow meets the same error and logs it; the others go on
-            pass
         selected.append(delivery_id)
     for run_id in woken:
         await wake(run_id)
     return selected
+
+
+class _Relevant(NamedTuple):
+    handler: Handler
+    event: Event
+
+
+def _read_relevant(db: Database, delivery_ids: Sequence[str]) -> dict[str, _Relevant | None]:
+    """What there is to do about the deliveries that are relevant, by id; None for one that cannot be read."""
+    found: dict[str, _Relevant | None] = {}
+    for delivery_id in delivery_ids:
+        try:
+            delivery = deliveries.load(db, delivery_id)
+            event = _relevant_event(delivery)
+        except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it; the others go on
+            found[delivery_id] = None
+        else:
+            if event is not None:
+                found[delivery_id] = _Relevant(HANDLERS[delivery.event], event)
+    return found
 
 
 def _relevant_event(delivery: StoredDelivery) -> Event | None:

@@ -99,7 +99,7 @@ async def pages(policy: RetryPolicy, call: Page, item: type[T], *, key: str | No
     """Read all pages of a list (under `key` where the list is wrapped). Refused when it has more than 5,000 entries."""
     items: list[T] = []
     name = ""
-    listed: TypeAdapter[list[T]] = _adapter(list[item])  # pyright: ignore[reportInvalidTypeForm]  a type known at run time
+    listed: TypeAdapter[list[T]] = _adapter(list[item])  # a type known at run time
     for number in range(1, MAX_PAGES + 1):
         response = await send_idempotent(policy, lambda number=number: call(number))
         name = response_name(response)
