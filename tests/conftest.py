@@ -1,6 +1,5 @@
 """Worlds for stories: one per test process and database backend, started at first use."""
 
-import gc
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -9,6 +8,8 @@ from typing import Any
 
 import pytest
 
+import tests.support.paused  # noqa: F401
+from app import collection
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
 from tests.support.story import Story
 from tests.support.world import World
@@ -47,8 +48,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """What is imported by now lives as long as the process: no later garbage collection looks through it."""
-    gc.collect()
-    gc.freeze()
+    collection.resume()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -238,6 +238,10 @@ class CommandRules(Rules):
 R = TypeVar("R", bound=Rules)
 
 
+class _Changes(Rules):
+    model_config = ConfigDict(use_attribute_docstrings=False)  # a made class has no source to look for
+
+
 def _partial(part: type[R]) -> type[R]:
     """A model of the part's keys, all optional. A key that is not set is not merged, so its default is never seen."""
     fields: dict[str, Any] = {}
@@ -246,7 +250,7 @@ def _partial(part: type[R]) -> type[R]:
             bound for bound in field.metadata if not isinstance(bound, AfterValidator)
         ]  # a table need not be whole
         fields[name] = (Annotated[field.annotation, *bounds, Field(description=field.description)], None)
-    return cast("type[R]", create_model(part.__name__, __base__=Rules, __module__=__name__, **fields))
+    return cast("type[R]", create_model(part.__name__, __base__=_Changes, __module__=__name__, **fields))
 
 
 class CategoryChanges(_partial(CategoryRules)):

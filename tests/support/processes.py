@@ -4,7 +4,6 @@ Each is a real process that a test can kill, with its own environment, working d
 as users do it, is covered by `tests/web/test_service.py`.
 """
 
-import gc
 import multiprocessing
 import os
 import runpy
@@ -13,7 +12,10 @@ from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+from app import collection
+
 _IMPORTED = [
+    "tests.support.paused",
     "app.main",
     "app.cli",
     "app.agents.vendors",
@@ -43,7 +45,7 @@ def start(module: str, *arguments: str, folder: Path, log: Path, environment: Ma
 
 
 def _run(module: str, arguments: tuple[str, ...], folder: Path, log: Path, environment: dict[str, str]) -> None:
-    gc.freeze()  # what is imported lives as long as the process
+    collection.resume()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
