@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import tests.support.paused  # noqa: F401
+import tests.support.paused  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from app import collection
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
 from tests.support.story import Story

@@ -16,6 +16,8 @@ from tests.support.service import Service
 from tests.support.tokens import app_jwt
 
 WAIT_SECONDS = 40.0
+LOOK_SECONDS = 0.1
+"""Between two looks: a look costs milliseconds of the processor for which the service waits."""
 _UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
 VENDORS = ("anthropic", "openai")
 
@@ -94,13 +96,12 @@ class World:
         return self._clients[full_name]
 
     def wait_until(self, condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
-        """Return when `condition` holds. It is looked at again whenever the hub stirs. Raises `AssertionError`."""
+        """Return when `condition` holds. It is looked at ten times a second at most. Raises `AssertionError`."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert self.service.running, "the service has died"
             assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-            with self.hub.state.wake:
-                self.hub.state.wake.wait(0.03)
+            time.sleep(LOOK_SECONDS)
 
     def wait_idle(self, seconds: float = WAIT_SECONDS) -> None:
         """Return when nothing more will happen by itself."""
