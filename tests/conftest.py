@@ -1,5 +1,6 @@
 """Worlds for stories: one per test process and database backend, started at first use."""
 
+import itertools
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -34,16 +35,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Stories run on SQLite, those of `ON_BOTH` on PostgreSQL too, the long ones not; or all with the option."""
-    if config.getoption("--all-databases"):
-        return
+    stories = [item for item in items if item.path.parent.name == "story"]
+    others = [item for item in items if item.path.parent.name != "story"]
     left_out = [
         item
-        for item in items
-        if item.path.parent.name == "story"
-        and (("[postgresql" in item.name and item.path.stem not in ON_BOTH) or item.name.partition("[")[0] in LONG)
+        for item in stories
+        if ("[postgresql" in item.name and item.path.stem not in ON_BOTH) or item.name.partition("[")[0] in LONG
     ]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    if not config.getoption("--all-databases"):
+        config.hook.pytest_deselected(items=left_out)
+        stories = [item for item in stories if item not in set(left_out)]
+    items[:] = _share_out(stories, others, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _share_out(stories: list[pytest.Item], others: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Each of the equal shares that the workers begin with starts with its part of the stories, which take longest.
+
+    So they end together, with short tests. The others stay in order: their modules have fixtures of their own.
+    """
+    size, left = len(stories) + len(others), iter(others)
+    shared: list[pytest.Item] = []
+    for worker in range(workers):
+        own = stories[worker::workers]
+        share = size // workers + (worker < size % workers)
+        shared += [*own, *itertools.islice(left, max(0, share - len(own)))]
+    return [*shared, *left]
 
 
 def pytest_collection_finish() -> None:

@@ -39,6 +39,8 @@ from app.hub.store import Row, Store
 
 START_SECONDS = 10.0
 STOP_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays open. uvicorn's five seconds end while a busy client is about to use it again."""
 
 
 def build_app(hub: HubState) -> FastAPI:
@@ -139,7 +141,14 @@ class Hub:
         self.state.stopping.clear()
         runner.recover(self.state)
         web = FaultMiddleware(build_app(self.state), self.faults)
-        config = uvicorn.Config(web, log_level="warning", lifespan="off", timeout_graceful_shutdown=1, ws="none")
+        config = uvicorn.Config(
+            web,
+            log_level="warning",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            ws="none",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
         server = self._server = uvicorn.Server(config)
         self._thread("hub-web", lambda: server.run(sockets=[listener]))
         self._thread("hub-webhooks", lambda: webhook_sender.work(self.state))
