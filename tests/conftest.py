@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 import tests.support.paused  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from app import collection
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
+from tests.support.pages import Page
 from tests.support.story import Story
 from tests.support.world import World
 
@@ -171,6 +173,12 @@ def _leave_in_peace(worlds: Worlds, begun: list[Story]) -> None:
         except AssertionError:
             story.keep_history()
             worlds.give_up(story.world)
+
+
+@pytest.fixture
+def page(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """The page that the text under test was when it was last read and found good."""
+    return snapshot.use_extension(Page)
 
 
 @pytest.fixture

@@ -264,7 +264,7 @@ def _promotion(archive: RunArchive) -> str:
 
 def _origin(spec: PlannedPhase) -> tuple[str, ...]:
     return (
-        "## Task",
+        "## Task" if spec.description or spec.acceptance_criteria or spec.expected_paths else "",
         inline(spec.description, 8_000),
         "Done when:" if spec.acceptance_criteria else "",
         bullets((inline(one, 1_000) for one in spec.acceptance_criteria), MAX_DOCUMENT),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import NoResultFound
+from syrupy.assertion import SnapshotAssertion
 
 from app.artifacts import run_files, writer
 from app.config.loader import default_ruleset
@@ -112,6 +113,13 @@ def test_planned_run_has_all_pages(db: Database, settings: Settings) -> None:
     assert "[`P2`](phases/phase_1_P2.md) Step P2" in summary
     assert "1 minor (at most 9) and 0 major open" in summary
     assert "docs__readme__typo" in (folder / "phases/phase_1_P2.md").read_text(encoding="utf-8")
+
+
+def test_pages_of_a_failed_run(db: Database, settings: Settings, page: SnapshotAssertion) -> None:
+    failed_run(db)
+    files = {name: text.decode() for name, text in contents(write(db, settings)).items() if name.endswith(".md")}
+    for name in ("run_summary.md", "tiers/tier_0_T1.md", "phases/phase_0_P1.md", "incident/incident.md"):
+        assert files[name] == page(name=Path(name).stem)
 
 
 def test_links_between_the_pages_lead_somewhere(db: Database, settings: Settings) -> None:

@@ -191,11 +191,6 @@ def test_what_is_left_out_for_length_is_counted() -> None:
     assert f"… and {50 - kept} more rows" in shown
 
 
-def test_a_status_comment_reads_well() -> None:
-    expected = Path(__file__).with_name("status_comment.md").read_text(encoding="utf-8")
-    assert text.status_comment(run()) == expected.rstrip("\n")
-
-
 @pytest.mark.parametrize("headline", list(Headline))
 def test_each_headline_has_its_words(headline: Headline) -> None:
     first, *_ = text.status_comment(run(headline=headline)).split("\n")

@@ -68,7 +68,7 @@ def already_running(view: RunView) -> str:
     """The answer to a second start while a run is on."""
     mark, words = HEADLINES[view.headline]
     return sections(
-        f"A run for this issue is on already ({mark} {words.lower()}): {links(view)}.",
+        f"A run for this issue is on already ({mark} {words[0].lower()}{words[1:]}): {links(view)}.",
         f"Its status comment is kept up to date. Commands: {COMMANDS}",
     )
 

@@ -14,6 +14,7 @@ from app.github.text.markdown import (
     bar,
     bullets,
     commit,
+    counted,
     details,
     links,
     moment,
@@ -201,7 +202,7 @@ def final_summary(view: RunView) -> str:
                 f"{done} of {len(phases)} phases complete, {sum(phase.builder_attempts for phase in phases)} tries",
                 f"{tokens(spent.total)} of {tokens(int(view.run_cap.limit))} tokens "
                 f"{bar(view.run_cap.used, view.run_cap.limit)}, {_cost(view)}",
-                f"{len(view.findings)} findings, {len(opened)} still open",
+                f"{counted(len(view.findings), 'finding')}, {len(opened)} still open",
                 links(view),
             ],
             8_000,

@@ -1,0 +1,130 @@
+"""What Autopack writes on GitHub, whole: each text as a reader sees it is a file in `pages/`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from syrupy.assertion import SnapshotAssertion
+
+import app
+from app.domain.findings import Recommendation
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
+from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
+from app.domain.states import PhaseState, RunState, TierState
+from app.domain.status_view import Headline, RunView, TierView
+from app.domain.strategy import RunOptions, compile_strategy
+from app.github import text
+from app.github.text import CheckText
+from tests.github.views import SHA, finding, phase, run
+
+PHASE = PlannedPhase(
+    phase_id="P2",
+    tier_id="T1",
+    phase_index=1,
+    name="Test the parser",
+    task_category=TaskCategory.TESTS,
+    complexity=Complexity.LOW,
+    acceptance_criteria=("Leap days are kept",),
+)
+
+
+def done() -> RunView:
+    phases = tuple(
+        phase(phase_id, name, PhaseState.COMPLETE, builder_attempts=1, tokens=41_250, head_sha=SHA, snapshot=True)
+        for phase_id, name in (("P1", "Write the parser"), ("P2", "Test the parser"))
+    )
+    return run(
+        state=RunState.DONE_SUCCESS,
+        headline=Headline.DONE,
+        next_action="Review and merge the pull request.",
+        deadline=None,
+        tiers=(TierView(tier_id="T1", name="Dates", state=TierState.COMPLETE, phases=phases),),
+        findings=(finding("Old", open=False, resolution="fixed in 1a2b3c4"),),
+    )
+
+
+def failed() -> RunView:
+    return run(
+        state=RunState.DONE_FAILED_ENVIRONMENT,
+        headline=Headline.FAILED,
+        reason="CI never came",
+        next_action="Put CI right, then comment `/autopack run`.",
+        deadline=None,
+        promotion_blockers=("The run ended as `DONE_FAILED_ENVIRONMENT`.", "1 major finding is open."),
+        notices=("No CI judged the commits: no workflow is there.",),
+    )
+
+
+def plan() -> str:
+    tiers = (PlannedTier(tier_id="T1", tier_index=0, name="Dates"),)
+    whole = Plan(tiers=tiers, phases=(PHASE,))
+    folder = Path(app.__file__).parent.parent / "rulesets"
+    rules, models = ((folder / name).read_text(encoding="utf-8") for name in ("default.yaml", "models.yaml"))
+    ruleset = Ruleset.model_validate({**yaml.safe_load(rules), "models": yaml.safe_load(models)})
+    vendors = frozenset({"anthropic", "openai"})
+    strategy = compile_strategy(effective_rules(ruleset, RepositorySettings()), whole, RunOptions(), vendors)
+    return text.plan_comment(whole, strategy, [whole], run_id="r1")
+
+
+def commit() -> str:
+    written = text.commit_message(
+        run_id="r1",
+        phase=PHASE,
+        attempt=2,
+        strict=True,
+        requester_login="maintainer",
+        requester_id=4,
+        summary="Adds tests.\n\nThey fail without the parser.",
+    )
+    return f"```text\n{written}```"
+
+
+def review() -> str:
+    body = text.review_body(
+        Recommendation.REVISE,
+        "Leap days need a test.",
+        phase_id="P2",
+        builder_model="one:builder",
+        auditor_model="two:auditor",
+    )
+    return f"{body}\n\n{text.leftover_section([finding('Leap days are lost').finding])}"
+
+
+def suggestion() -> str:
+    found = finding("Leap days are lost").finding.model_copy(update={"replacement": "    return days + leap_days\n"})
+    return text.review_comment(found, suggest=True)
+
+
+def check(shown: CheckText) -> str:
+    return f"# {shown.title} ({shown.status}, {shown.conclusion})\n\n{shown.summary}\n\n{shown.text}"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "status of a run that waits for CI": lambda: text.status_comment(run()),
+    "status of a failed run": lambda: text.status_comment(failed()),
+    "status of a finished run": lambda: text.status_comment(done()),
+    "pull request": lambda: f"# {text.pull_title(done())}\n\n{text.pull_body(done())}",
+    "summary": lambda: text.final_summary(done()),
+    "incident": lambda: text.incident(failed(), "line 1\nAssertionError", " a.py | 2 +-"),
+    "plan": plan,
+    "review": review,
+    "review comment": suggestion,
+    "commit message": commit,
+    "check of a failed run": lambda: check(text.check_output(failed())),
+    "promotion of a finished run": lambda: check(text.promotion_check(done())),
+    "promotion of a failed run": lambda: check(text.promotion_check(failed())),
+    "check of an older commit": lambda: check(text.superseded_check(SHA[:7])),
+    "help": text.help_text,
+    "help for an unknown command": lambda: text.help_text("cancle", "cancel"),
+    "permission refusal": lambda: text.permission_refusal("outsider"),
+    "run is on already": lambda: text.already_running(run()),
+    "answer to status": lambda: text.status_answer(run()),
+    "no run": text.no_run,
+    "no run on a pull request": lambda: text.no_run_on_pull("run"),
+}
+
+
+@pytest.mark.parametrize("written", PAGES.values(), ids=[name.replace(" ", "-") for name in PAGES])
+def test_text(written: Callable[[], str], page: SnapshotAssertion) -> None:
+    assert written() == page
