@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -14,8 +14,10 @@ import tests.support.paused  # noqa: F401  # pyright: ignore[reportUnusedImport]
 from app import collection
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
 from tests.support.pages import Page
-from tests.support.story import Story
-from tests.support.world import World
+
+if TYPE_CHECKING:  # imported at first use: xdist's controller and tests of pure rules need neither
+    from tests.support.story import Story
+    from tests.support.world import World
 
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority.crt")
 # Tests speak plain HTTP to this machine alone. Reading all authorities takes every client 20 ms of processor time.
@@ -53,15 +55,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _share_out(stories: list[pytest.Item], others: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """Each of the equal shares that the workers begin with starts with its part of the stories, which take longest.
 
-    So they end together, with short tests. The others stay in order: their modules have fixtures of their own.
+    So they end together, with short tests. PostgreSQL's stories are one worker's: the others start no such world.
+    The other tests stay in order: their modules have fixtures of their own.
     """
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for story in sorted(stories, key=lambda item: "[postgresql" not in item.name):
+        (shares[0] if "[postgresql" in story.name else min(shares, key=len)).append(story)
     size, left = len(stories) + len(others), iter(others)
-    shared: list[pytest.Item] = []
-    for worker in range(workers):
-        own = stories[worker::workers]
-        share = size // workers + (worker < size % workers)
-        shared += [*own, *itertools.islice(left, max(0, share - len(own)))]
-    return [*shared, *left]
+    for number, share in enumerate(shares):
+        share.extend(itertools.islice(left, max(0, size // workers + (number < size % workers) - len(share))))
+    return [item for share in shares for item in share] + list(left)
 
 
 def pytest_collection_finish() -> None:
@@ -78,7 +81,7 @@ def pytest_runtest_makereport(
     if report.failed:
         item.stash[FAILED] = True
         story = getattr(item, "funcargs", {}).get("story")
-        if isinstance(story, Story):
+        if story is not None:
             report.sections.append((f"what happened on GitHub ({report.when})", story.history()))
     return report
 
@@ -93,8 +96,10 @@ class Worlds:
         self._stack = ExitStack()
         self._made = 0
 
-    def new(self, backend: str, **options: Any) -> World:
+    def new(self, backend: str, **options: Any) -> "World":
         """A started world; the caller stops it."""
+        from tests.support.world import World
+
         self._made += 1
         folder = self._folder / f"{backend}-{self._made}"
         if backend == "postgresql" and self._server is None:
@@ -103,13 +108,13 @@ class Worlds:
         world.start()
         return world
 
-    def of(self, backend: str) -> World:
+    def of(self, backend: str) -> "World":
         """The world that the stories of this process share."""
         if backend not in self._kept:
             self._kept[backend] = self.new(backend)
         return self._kept[backend]
 
-    def give_up(self, world: World) -> None:
+    def give_up(self, world: "World") -> None:
         """The next story gets a new world."""
         for backend in [key for key, kept in self._kept.items() if kept is world]:
             self._kept.pop(backend).stop()
@@ -128,13 +133,13 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
 
 
 @pytest.fixture(params=BACKENDS)
-def world(request: pytest.FixtureRequest, worlds: Worlds) -> World:
+def world(request: pytest.FixtureRequest, worlds: Worlds) -> "World":
     """The world of this backend that stories share."""
     return worlds.of(request.param)
 
 
 @pytest.fixture(params=BACKENDS)
-def lone_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World]:
+def lone_world(request: pytest.FixtureRequest, worlds: Worlds) -> "Iterator[World]":
     """A world of the test's own, whose service may be killed: `lone_world.service.restart()`."""
     world = worlds.new(request.param)
     yield world
@@ -142,11 +147,13 @@ def lone_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World
 
 
 @pytest.fixture
-def stories(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[Callable[[World], Story]]:
+def stories(request: pytest.FixtureRequest, worlds: Worlds) -> "Iterator[Callable[[World], Story]]":
     """Begin stories in a world; at the test's end each is checked."""
+    from tests.support.story import Story
+
     begun: list[Story] = []
 
-    def begin(world: World) -> Story:
+    def begin(world: "World") -> "Story":
         begun.append(Story(world))
         return begun[-1]
 
@@ -165,7 +172,7 @@ def stories(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[Callable
         _leave_in_peace(worlds, begun)
 
 
-def _leave_in_peace(worlds: Worlds, begun: list[Story]) -> None:
+def _leave_in_peace(worlds: Worlds, begun: "list[Story]") -> None:
     """What a failed test has left under way is ended, or its world given up."""
     for story in begun:
         try:
@@ -182,6 +189,6 @@ def page(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 
 
 @pytest.fixture
-def story(world: World, stories: Callable[[World], Story]) -> Story:
+def story(world: "World", stories: "Callable[[World], Story]") -> "Story":
     """A story in the shared world."""
     return stories(world)

@@ -136,7 +136,7 @@ def hostile_run(foreign_text: str) -> RunView:
             state=TierState.NOT_CLEAN,
             phases=tuple(
                 phase(f"P{n}-{m}", given_name, PhaseState.FAILED, note=foreign_text, builder_attempts=2)
-                for m in range(20)
+                for m in range(12)
             ),
         )
         for n in range(5)
@@ -149,7 +149,7 @@ def hostile_run(foreign_text: str) -> RunView:
         state=RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
         headline=Headline.FAILED,
         tiers=tiers,
-        findings=tuple(finding(foreign_text, resolution=foreign_text) for _ in range(150)),
+        findings=tuple(finding(foreign_text, resolution=foreign_text) for _ in range(90)),
         promotion_blockers=(foreign_text,) * 60,
         notices=(foreign_text,) * 5,
     )
