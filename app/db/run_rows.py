@@ -23,8 +23,10 @@ class NewRun(Frozen):
 
     run_id: str
     repository: str
+    """Empty for a run without one; then there is no installation either."""
     installation_id: int
     issue_number: int
+    """0 for a run without an issue."""
     issue_title: str
     intent: str
     requester: str
@@ -35,10 +37,9 @@ class NewRun(Frozen):
     token_cap: int
 
 
-class RunRow(Frozen):
+class RunRow(NewRun):
     """A run as stored, detached from the database."""
 
-    run_id: str
     project_id: str
     engine: Engine
     follows: str | None
@@ -49,25 +50,12 @@ class RunRow(Frozen):
     strategy: Strategy | None
     rest: tuple[Plan, ...]
     """The plans of the runs that follow this one."""
-    repository: str
-    """Empty for a run without one; then there is no installation either."""
-    installation_id: int
-    issue_number: int
-    """0 for a run without an issue."""
-    issue_title: str
-    intent: str
-    requester: str
-    requester_id: int
-    trigger_comment_id: int | None
-    options: RunOptions
     state: RunState
-    base_branch: str
     target_branch: str
     """The branch that the work will be merged into: the base, also of the run that this one follows."""
     base_sha: str | None
     head_sha: str | None
     pull_number: int | None
-    token_cap: int
     stop_state: RunState | None
     stop_reason: str
     last_log: str
