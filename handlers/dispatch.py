@@ -72,7 +72,7 @@ class _Relevant(NamedTuple):
 
 
 def _read_relevant(db: Database, delivery_ids: Sequence[str]) -> dict[str, _Relevant | None]:
-    """What there is to do about the deliveries that are relevant, by id; None for one that cannot be read."""
+    """The relevant deliveries by id, with handler and event; None for a delivery that cannot be read."""
     found: dict[str, _Relevant | None] = {}
     for delivery_id in delivery_ids:
         try:

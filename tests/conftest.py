@@ -169,11 +169,11 @@ def stories(request: pytest.FixtureRequest, worlds: Worlds) -> "Iterator[Callabl
             story.keep_history()
         raise
     finally:
-        _leave_in_peace(worlds, begun)
+        _end_unfinished(worlds, begun)
 
 
-def _leave_in_peace(worlds: Worlds, begun: "list[Story]") -> None:
-    """What a failed test has left under way is ended, or its world given up."""
+def _end_unfinished(worlds: Worlds, begun: "list[Story]") -> None:
+    """End the runs of a failed test; where they do not end, the next story gets a new world."""
     for story in begun:
         try:
             story.abandon()
@@ -184,7 +184,7 @@ def _leave_in_peace(worlds: Worlds, begun: "list[Story]") -> None:
 
 @pytest.fixture
 def page(snapshot: SnapshotAssertion) -> SnapshotAssertion:
-    """The page that the text under test was when it was last read and found good."""
+    """The page that a person last approved of the text under test."""
     return snapshot.use_extension(Page)
 
 

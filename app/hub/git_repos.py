@@ -84,7 +84,7 @@ class Bare:
 
     def ref(self, ref: str) -> str | None:
         """What a full ref name points at, or None."""
-        if ".." in ref:
+        if ".." in ref:  # no reference has such a name, but a path out of the repository may
             return None
         with contextlib.suppress(OSError, UnicodeDecodeError, ValueError):
             loose = (self.path / ref).read_text(encoding="utf-8").strip()

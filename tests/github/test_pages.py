@@ -1,32 +1,16 @@
 """What Autopack writes on GitHub, whole: each text as a reader sees it is a file in `pages/`."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import yaml
 from syrupy.assertion import SnapshotAssertion
 
-import app
 from app.domain.findings import Recommendation
-from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline, RunView, TierView
-from app.domain.strategy import RunOptions, compile_strategy
 from app.github import text
 from app.github.text import CheckText
-from tests.github.views import SHA, finding, phase, run
-
-PHASE = PlannedPhase(
-    phase_id="P2",
-    tier_id="T1",
-    phase_index=1,
-    name="Test the parser",
-    task_category=TaskCategory.TESTS,
-    complexity=Complexity.LOW,
-    acceptance_criteria=("Leap days are kept",),
-)
+from tests.github.views import SHA, finding, message, phase, plan_comment, run
 
 
 def done() -> RunView:
@@ -56,30 +40,6 @@ def failed() -> RunView:
     )
 
 
-def plan() -> str:
-    tiers = (PlannedTier(tier_id="T1", tier_index=0, name="Dates"),)
-    whole = Plan(tiers=tiers, phases=(PHASE,))
-    folder = Path(app.__file__).parent.parent / "rulesets"
-    rules, models = ((folder / name).read_text(encoding="utf-8") for name in ("default.yaml", "models.yaml"))
-    ruleset = Ruleset.model_validate({**yaml.safe_load(rules), "models": yaml.safe_load(models)})
-    vendors = frozenset({"anthropic", "openai"})
-    strategy = compile_strategy(effective_rules(ruleset, RepositorySettings()), whole, RunOptions(), vendors)
-    return text.plan_comment(whole, strategy, [whole], run_id="r1")
-
-
-def commit() -> str:
-    written = text.commit_message(
-        run_id="r1",
-        phase=PHASE,
-        attempt=2,
-        strict=True,
-        requester_login="maintainer",
-        requester_id=4,
-        summary="Adds tests.\n\nThey fail without the parser.",
-    )
-    return f"```text\n{written}```"
-
-
 def review() -> str:
     body = text.review_body(
         Recommendation.REVISE,
@@ -107,10 +67,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "pull request": lambda: f"# {text.pull_title(done())}\n\n{text.pull_body(done())}",
     "summary": lambda: text.final_summary(done()),
     "incident": lambda: text.incident(failed(), "line 1\nAssertionError", " a.py | 2 +-"),
-    "plan": plan,
+    "plan": lambda: plan_comment("Leap days are kept", "anthropic", "openai", parts=2),
     "review": review,
     "review comment": suggestion,
-    "commit message": commit,
+    "commit message": lambda: "```text\n" + message("Adds tests.\n\nThey fail without the parser.") + "```",
     "check of a failed run": lambda: check(text.check_output(failed())),
     "promotion of a finished run": lambda: check(text.promotion_check(done())),
     "promotion of a failed run": lambda: check(text.promotion_check(failed())),

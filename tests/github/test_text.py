@@ -6,25 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-import app
+from app.config.loader import default_ruleset
 from app.domain.findings import Severity
 from app.domain.numbers import money, tokens
-from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline, RunView, TierView
-from app.domain.strategy import RunOptions, compile_strategy
 from app.github import text
 from app.github.text import escape
 from app.github.text.markdown import LIMIT, bar, table
 from app.github.text.review_text import leftover_section
-from tests.github.views import finding, phase, run
+from tests.github.views import PLANNED_PHASE, finding, message, phase, plan_comment, run
 
 HOSTILE = (
     "@maintainer @acme/team fixes #12, closes https://github.com/acme/widgets/issues/9 GH-4 <!-- autopack:status:r1 -->"
@@ -136,7 +132,7 @@ def hostile_run(foreign_text: str) -> RunView:
             state=TierState.NOT_CLEAN,
             phases=tuple(
                 phase(f"P{n}-{m}", given_name, PhaseState.FAILED, note=foreign_text, builder_attempts=2)
-                for m in range(12)
+                for m in range(20)
             ),
         )
         for n in range(5)
@@ -149,7 +145,7 @@ def hostile_run(foreign_text: str) -> RunView:
         state=RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
         headline=Headline.FAILED,
         tiers=tiers,
-        findings=tuple(finding(foreign_text, resolution=foreign_text) for _ in range(90)),
+        findings=tuple(finding(foreign_text, resolution=foreign_text) for _ in range(150)),
         promotion_blockers=(foreign_text,) * 60,
         notices=(foreign_text,) * 5,
     )
@@ -253,29 +249,6 @@ def test_help_names_the_unknown_command_and_the_nearest() -> None:
     assert "`/autopack cancel`" in text.help_text()
 
 
-PHASE = PlannedPhase(
-    phase_id="P2",
-    tier_id="T1",
-    phase_index=1,
-    name="Test the parser",
-    task_category=TaskCategory.TESTS,
-    complexity=Complexity.LOW,
-)
-
-
-def message(summary: str, **other: Any) -> str:
-    given_fields: dict[str, Any] = {
-        "run_id": "r1",
-        "phase": PHASE,
-        "attempt": 2,
-        "strict": True,
-        "requester_login": "maintainer",
-        "requester_id": 4,
-        "summary": summary,
-    }
-    return text.commit_message(**{**given_fields, **other})
-
-
 def trailers(commit_message: str, tmp_path: Path) -> list[str]:
     """What git itself takes for trailers."""
     result = subprocess.run(
@@ -326,7 +299,7 @@ def test_a_builders_summary_cannot_act_in_a_commit(summary: str, tmp_path: Path)
 
 @given(foreign)
 def test_subject_has_at_most_72_characters(name: str) -> None:
-    named = PHASE.model_copy(update={"name": name})
+    named = PLANNED_PHASE.model_copy(update={"name": name})
     subject, blank, *_ = message("x", phase=named).split("\n")
     assert len(subject) <= 72
     assert blank == ""
@@ -348,15 +321,8 @@ def test_unplaceable_finding_goes_to_the_body() -> None:
 
 
 def test_plan_shows_caps_and_tasks() -> None:
-    phases = (PHASE.model_copy(update={"acceptance_criteria": ("Leap days | are kept",)}),)
-    plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
-    folder = Path(app.__file__).parent.parent / "rulesets"
-    rules, models = ((folder / name).read_text(encoding="utf-8") for name in ("default.yaml", "models.yaml"))
-    ruleset = Ruleset.model_validate({**yaml.safe_load(rules), "models": yaml.safe_load(models)})
-    vendor = ruleset.models.standard[0].partition(":")[0]
-    rules = effective_rules(ruleset, RepositorySettings())
-    strategy = compile_strategy(rules, plan, RunOptions(), frozenset({vendor}))
-    shown = text.plan_comment(plan, strategy, run_id="r1")
+    vendor = default_ruleset().models.standard[0].partition(":")[0]
+    shown = plan_comment("Leap days | are kept", vendor)
     assert shown.startswith("### 🗺️ Autopack's plan: 1 phase in 1 tier")
     assert "| `P2` Test the parser | tests, low | 300k | normal CI, audited while CI runs |" in shown
     assert "- `P2`: Leap days &#124; are kept" in shown

@@ -1,16 +1,51 @@
-"""A run to write about."""
+"""A run, a plan and a commit to write about."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from app.config.loader import default_ruleset
 from app.domain.budget import Cap, Role, Scope, Usage
 from app.domain.findings import Finding, Severity, Source
-from app.domain.plan import Complexity, TaskCategory
+from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
+from app.domain.ruleset import RepositorySettings, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import FindingView, Headline, PhaseView, RunView, TierView
+from app.domain.strategy import RunOptions, compile_strategy
+from app.github import text
 
 SHA = "1a2b3c4" + "0" * 33
+PLANNED_PHASE = PlannedPhase(
+    phase_id="P2",
+    tier_id="T1",
+    phase_index=1,
+    name="Test the parser",
+    task_category=TaskCategory.TESTS,
+    complexity=Complexity.LOW,
+)
+
+
+def plan_comment(criterion: str, *vendors: str, parts: int = 1) -> str:
+    """The comment on a plan of one phase, done when `criterion` holds, in equal parts; `vendors` have keys."""
+    phases = (PLANNED_PHASE.model_copy(update={"acceptance_criteria": (criterion,)}),)
+    plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
+    rules = effective_rules(default_ruleset(), RepositorySettings())
+    strategy = compile_strategy(rules, plan, RunOptions(), frozenset(vendors))
+    return text.plan_comment(plan, strategy, [plan] * (parts - 1), run_id="r1")
+
+
+def message(summary: str, **other: Any) -> str:
+    """The message of a phase's commit."""
+    given: dict[str, Any] = {
+        "run_id": "r1",
+        "phase": PLANNED_PHASE,
+        "attempt": 2,
+        "strict": True,
+        "requester_login": "maintainer",
+        "requester_id": 4,
+        "summary": summary,
+    }
+    return text.commit_message(**{**given, **other})
 
 
 def phase(phase_id: str, name: str, state: PhaseState, **other: Any) -> PhaseView:

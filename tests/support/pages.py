@@ -1,4 +1,4 @@
-"""Whole texts for people, as files beside their tests, so that a reader sees the page. `make snapshots` renews them."""
+"""Compares a whole text with a page that is kept as a file, so that a reader of the test sees it: `make snapshots`."""
 
 from typing import Any
 
