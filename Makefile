@@ -57,7 +57,7 @@ serve: $(STAMP) ## Start the service (settings come from the environment; see .e
 test: $(STAMP) ## Run all tests (stories on SQLite, those about order and races on PostgreSQL too)
 	@$(PYTEST)
 
-test-databases: $(STAMP) ## Run every story on SQLite and on PostgreSQL
+test-databases: $(STAMP) ## Run every story, the long ones too, on SQLite and on PostgreSQL
 	@$(PYTEST) --all-databases tests/story tests/db
 
 snapshots: $(STAMP) ## Update the pages in tests/*/pages; read the difference before you commit it

@@ -23,9 +23,10 @@ os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "support" / "authority
 # Tests speak plain HTTP to this machine alone. Reading all authorities takes every client 20 ms of processor time.
 
 FAILED = pytest.StashKey[bool]()
-ON_BOTH = {"test_happy_path", "test_deliveries", "test_races"}
-"""Stories in which order and parallel writes matter run on both databases every time."""
-LONG = {"test_plan_of_sixty_phases_is_three_runs"}
+ON_BOTH = {"test_happy_path", "test_races"}
+ON_BOTH_TOO = {"test_five_copies_of_one_delivery_are_one_run", "test_issues_of_one_repository_run_beside_each_other"}
+"""Modules and stories in which order and parallel writes matter: they run on both databases every time."""
+LONG = {"test_plan_of_sixty_phases_is_three_runs", "test_ten_kills_keep_the_result"}
 """Stories that take minutes run with `--all-databases` only."""
 
 
@@ -39,17 +40,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Stories run on SQLite, those of `ON_BOTH` on PostgreSQL too, the long ones not; or all with the option."""
-    stories = [item for item in items if item.path.parent.name == "story"]
-    others = [item for item in items if item.path.parent.name != "story"]
-    left_out = [
-        item
-        for item in stories
-        if ("[postgresql" in item.name and item.path.stem not in ON_BOTH) or item.name.partition("[")[0] in LONG
-    ]
+    stories = [item for item in items if item.path.parent.name == "story" or _needs_own_service(item)]
+    others = [item for item in items if item not in set(stories)]
+    left_out = [item for item in stories if _is_left_out(item)]
     if not config.getoption("--all-databases"):
         config.hook.pytest_deselected(items=left_out)
         stories = [item for item in stories if item not in set(left_out)]
     items[:] = _share_out(stories, others, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def _needs_own_service(item: pytest.Item) -> bool:
+    """Whether the test is one of the REST API's on PostgreSQL: one worker starts their service."""
+    return item.path.stem == "test_parallel" and "[postgresql" in item.name
+
+
+def _is_left_out(story: pytest.Item) -> bool:
+    name = story.name.partition("[")[0]
+    on_both = story.path.stem in ON_BOTH or name in ON_BOTH_TOO or _needs_own_service(story)
+    return name in LONG or ("[postgresql" in story.name and not on_both)
 
 
 def _share_out(stories: list[pytest.Item], others: list[pytest.Item], workers: int) -> list[pytest.Item]:

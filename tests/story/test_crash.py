@@ -13,28 +13,36 @@ from tests.support.story import Story
 from tests.support.world import World
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo"
-KILLS = 10
 SECONDS = 120.0
+
+
+def test_three_kills_keep_the_result(lone_world: World, stories: Callable[[World], Story]) -> None:
+    _survive(3, lone_world, stories)
 
 
 @pytest.mark.timeout(400)  # eleven starts of the service, and two whole runs
 def test_ten_kills_keep_the_result(lone_world: World, stories: Callable[[World], Story]) -> None:
+    _survive(10, lone_world, stories)
+
+
+def _survive(kills: int, lone_world: World, stories: Callable[[World], Story]) -> None:
+    """Kill the service so often, at even distances, while it does the demo; all is as without kills."""
     calm = _demo(stories(lone_world))
     assert calm.wait_for_end() == "DONE_SUCCESS"
     steps = _progress(calm)
-    assert steps > 3 * KILLS
+    assert steps > 3 * kills
 
     stormy = _demo(stories(lone_world))
-    for kill in range(1, KILLS + 1):
+    for kill in range(1, kills + 1):
         asked_before = _asked(stormy)
-        due = kill * steps // (KILLS + 1)
+        due = kill * steps // (kills + 1)
         stormy.wait_until(lambda due=due: _progress(stormy) >= due, f"step {due} of {steps}", SECONDS)
         lone_world.service.restart()
         repeated = sum((_asked(stormy) - asked_before).values()) - len(_asked(stormy) - asked_before)
         assert repeated <= 1, f"kill {kill}: {repeated} model requests repeated"
     assert stormy.wait_for_end() == "DONE_SUCCESS"
 
-    assert sum(count - 1 for count in _asked(stormy).values()) <= KILLS
+    assert sum(count - 1 for count in _asked(stormy).values()) <= kills
     assert _outcome(stormy) == _outcome(calm)
 
 
