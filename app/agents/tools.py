@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import PurePosixPath
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from dbos import DBOS
 from dbos import error as engine
@@ -32,7 +32,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.agents.conversation import AgentDeps
 from app.domain.budget import BudgetExhausted, ModelFailed, RunStopped
+from app.domain.shown_text import cut_line
 from app.workspace import sandbox
+from app.workspace.edits import Edit
 from app.workspace.git import redact
 from app.workspace.sandbox import CommandResult, Limits
 from app.workspace.workspace_errors import EditError, GitError, WorkspaceError
@@ -42,7 +44,10 @@ MAX_LISTED = 400
 MAX_HITS = 60
 MAX_LINES = 400
 MAX_CHARACTERS = 24_000
+MAX_LINE = 4_000
 MAX_PATTERN = 4_000
+EDITED = "edited"
+"""The answer to an edit; the conversation adds the lines that it changed."""
 
 _MAX_ERROR = 2_000
 # Cancellation and what the workflow engine ends a workflow with are no `Exception`.
@@ -52,6 +57,7 @@ _CONTROL = (
     *(ModelRetry, ToolFailed, CallDeferred, ApprovalRequired, SkipToolExecution, SkipToolValidation),
     *(ToolRetryError, ToolFailedError, AgentRunError),
 )
+
 
 P = ParamSpec("P")
 log = logging.getLogger(__name__)
@@ -101,10 +107,6 @@ def _told(error: Exception, worktree: Worktree | None) -> str:
     return redact(text, ())
 
 
-def _bounded(text: str) -> str:
-    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}\n[cut; ask for less]"
-
-
 def _pattern(text: str) -> str | None:
     """A glob or regex to hand on; None when it is empty. Raises EditError when no command line can carry it."""
     if "\0" in text:
@@ -123,17 +125,20 @@ def _glob(text: str) -> str | None:
 async def list_files(ctx: RunContext[AgentDeps], glob: str = "") -> str:
     """List files, all or those that match a glob such as src/**/*.py."""
     paths = await _worktree(ctx).list_files(_glob(glob))
-    more = f"\n[{len(paths) - MAX_LISTED} more; use a glob]" if len(paths) > MAX_LISTED else ""
-    return _bounded("\n".join(paths[:MAX_LISTED]) + more) if paths else "no files"
+    shown = _fitting(paths[:MAX_LISTED])
+    left = len(paths) - len(shown)
+    more = [f"[{left:,} of {len(paths):,} files left out; use a glob]"] if left else []
+    return "\n".join([*shown, *more]) if paths else "no files"
 
 
 @answering
 async def search(ctx: RunContext[AgentDeps], regex: str, glob: str = "") -> str:
-    """Find lines that match a regular expression."""
+    """Find lines that match a Perl-compatible regular expression."""
     result = await _worktree(ctx).search(_pattern(regex) or "", _glob(glob))
-    hits = [f"{hit.path}:{hit.line}: {hit.text}" for hit in result.matches[:MAX_HITS]]
-    more = result.truncated or len(result.matches) > MAX_HITS
-    return _bounded("\n".join(hits) + ("\n[more; narrow the search]" if more else "")) if hits else "no matches"
+    hits = _fitting([f"{hit.path}:{hit.line}: {hit.text}" for hit in result.matches[:MAX_HITS]])
+    left = result.left_out + len(result.matches) - len(hits)
+    more = [f"[{left:,} more matching lines left out; narrow the search or give a glob]"] if left else []
+    return "\n".join([*hits, *more]) if hits else "no matches"
 
 
 @answering
@@ -141,16 +146,39 @@ async def read_file(ctx: RunContext[AgentDeps], path: str, start: int = 1, lines
     """Read a file from line start, at most 400 lines at once."""
     first = max(1, start)
     part = await _worktree(ctx).read_file(path, first, first + max(1, min(lines, MAX_LINES)) - 1)
-    if part.last < part.total_lines or part.first > 1:
-        return _bounded(f"[lines {part.first} to {part.last} of {part.total_lines}]\n{part.text}")
-    return _bounded(part.text) or "[empty file]"
+    if part.total_lines == 0:
+        return "[empty file]"
+    if first > part.total_lines:
+        return f"error: {path} has {part.total_lines:,} lines; start within them"
+    wanted = [cut_line(line, MAX_LINE) for line in part.text.removesuffix("\n").split("\n")]
+    shown = _fitting(wanted)
+    last = part.first + len(shown) - 1
+    notes = [f"stored as {part.encoding}"] if part.encoding else []
+    if last < part.total_lines or part.first > 1:
+        go_on = f"; go on with start={last + 1}" if last < part.total_lines else ""
+        notes.insert(0, f"lines {part.first} to {last} of {part.total_lines}{go_on}")
+    text = "\n".join(shown) + ("\n" if part.text.endswith("\n") and last == part.last else "")
+    return f"[{'; '.join(notes)}]\n{text}" if notes else text
 
 
 @answering
-async def edit_file(ctx: RunContext[AgentDeps], path: str, old: str, new: str) -> str:
-    """Replace the one occurrence of old, copied exactly, by new."""
-    await _worktree(ctx).edit_file(path, old, new)
-    return "edited"
+async def edit_file(
+    ctx: RunContext[AgentDeps],
+    path: str,
+    old: str,
+    new: str,
+    replace_all: bool = False,
+    insert_at: int = 0,
+    more: list[list[str]] = [],  # noqa: B006 - so the schema says that none is needed
+) -> str:
+    """Replace the one passage old by new; more: further [old, new] pairs. Or put new before line insert_at."""
+    if insert_at:
+        await _worktree(ctx).insert_lines(path, insert_at, new)
+        return EDITED
+    if not all(len(pair) == 2 for pair in more):
+        raise EditError("Each item of more is a pair: the old passage and the new one")
+    await _worktree(ctx).edit_file(path, [Edit(old, new, replace_all), *(Edit(one, other) for one, other in more)])
+    return EDITED
 
 
 @answering
@@ -187,16 +215,44 @@ async def run_command(ctx: RunContext[AgentDeps], command: str) -> str:
     result = await (DBOS.run_step_async({"name": "builder.run_command"}, step) if in_workflow else step())
     if not ran_here:
         await worktree.apply_changes(result.changes)
-    ended = f" ({result.ended_because})" if result.ended_because else ""
-    return _bounded(f"exit code {result.exit_code}{ended}\n{result.output}")
+    return f"exit code {result.exit_code}{_how_it_ended(result)}\n{result.output}"
+
+
+def _how_it_ended(result: CommandResult) -> str:
+    notes = [result.ended_because] if result.ended_because else []
+    if result.failed_parts:
+        parts = " | ".join(map(str, result.failed_parts))
+        notes.append(f"but a part of the last pipeline failed: {parts}")
+    if result.nested_repositories:
+        folders = ", ".join(result.nested_repositories)
+        notes.append(f"nested git repositories, whose files are not in your patch while they have a .git: {folders}")
+    return f" ({'; '.join(notes)})" if notes else ""
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """The first lines that fit into one answer; at least one."""
+    room, shown = MAX_CHARACTERS, list[str]()
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0 and shown:
+            break
+        shown.append(line)
+    return shown
+
+
+def _tool(function: Callable[..., Awaitable[str]], **options: Any) -> Tool[AgentDeps]:
+    """The tool, without the words of its schema that tell a model nothing: they would be paid in every request."""
+    tool = Tool[AgentDeps](function, **options)
+    tool.function_schema.json_schema.pop("additionalProperties", None)
+    return tool
 
 
 BUILDER_TOOLS: tuple[Tool[AgentDeps], ...] = (
-    Tool(list_files),
-    Tool(search),
-    Tool(read_file),
-    Tool(edit_file),
-    Tool(write_file),
-    Tool(delete_file),
-    Tool(run_command, prepare=_if_commands_allowed),
+    _tool(list_files),
+    _tool(search),
+    _tool(read_file),
+    _tool(edit_file),
+    _tool(write_file),
+    _tool(delete_file),
+    _tool(run_command, prepare=_if_commands_allowed),
 )

@@ -2,9 +2,12 @@
 
 import re
 
+from app.domain.shown_text import clean
+
 _TIMESTAMP = re.compile(r"^\ufeff?\d{4}-\d\d-\d\dT[\d:.]+Z ", re.MULTILINE)
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_MARK = re.compile(r"##\[error\](?!Process completed|The operation was canceled|The runner)")
+_END = re.compile(r"##\[error\](?:Process completed|The operation was canceled)")
+"""The runner's own line after the last one of a step that failed."""
 _ERROR = re.compile(
     r"##\[error\]|\berror\b|\bfail(?:ed|ure|s)?\b|traceback \(most recent|assert(?:ion)?error|panicked|exception",
     re.IGNORECASE,
@@ -16,10 +19,11 @@ _GAP_NOTE = 40
 def trim_log(log: str, *, limit: int = 6_000, before: int = 12, after: int = 20) -> str:
     """Keep the lines around errors, newest first when short of room, in order; at most `limit` (≥ 100) characters.
 
-    Timestamps, colors and control characters are dropped. A log without a line that looks like an error keeps its end.
+    Cleaned as for every model. The runner's own error marks come first, then what stands before the end of the step
+    that failed; a log without a line that looks like an error keeps its end.
     """
-    lines = _CONTROL.sub("", _TIMESTAMP.sub("", _ANSI.sub("", log))).splitlines()
-    hits = [i for i, line in enumerate(lines) if _ERROR.search(line)]
+    lines = clean(_TIMESTAMP.sub("", log)).removesuffix("\n").split("\n")
+    hits = _hits(lines)
     if not hits:
         return "\n".join(lines)[-limit:]
     longest = limit // 2
@@ -37,6 +41,18 @@ def trim_log(log: str, *, limit: int = 6_000, before: int = 12, after: int = 20)
                 return _join(lines, sorted(keep))
             keep.add(i)
     return _join(lines, sorted(keep))
+
+
+def _hits(lines: list[str]) -> list[int]:
+    """The lines that look like errors, the most telling ones last."""
+    found = [i for i, line in enumerate(lines) if _ERROR.search(line)]
+    ends = [i for i, line in enumerate(lines) if _END.search(line)]
+    if not ends:
+        return sorted(found, key=lambda i: (_MARK.search(lines[i]) is not None, i))
+    # Of a step that failed, what it printed last is nearest to the cause; later steps only clean up.
+    step = [i for i in found if i <= ends[-1]]
+    later = [i for i in found if i > ends[-1]]
+    return [*later, *sorted(step, key=lambda i: (_MARK.search(lines[i]) is not None, i))]
 
 
 def _clip(line: str, longest: int) -> str:

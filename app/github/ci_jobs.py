@@ -18,6 +18,8 @@ class JobLog(ApiModel):
     name: str
     text: str
     url: str = ""
+    cancelled: bool = False
+    """It was not read: another job of the same run says what failed."""
 
 
 class _Job(ApiModel):
@@ -41,7 +43,14 @@ async def failed_job_logs(repo: Repo, facts: CiFacts) -> list[JobLog]:
             key="jobs",
         )
         red = [job for job in jobs if job.status == "completed" and job.conclusion not in PASSING]
-        logs += [JobLog(name=job.name, text=await _job_log(repo, job.id), url=job.html_url or "") for job in red]
+        # Where a job failed, its cancelled siblings (fail-fast of a matrix) tell nothing of the cause.
+        telling = [job for job in red if job.conclusion != "cancelled"] or red
+        logs += [JobLog(name=job.name, text=await _job_log(repo, job.id), url=job.html_url or "") for job in telling]
+        logs += [
+            JobLog(name=job.name, text="cancelled, as another job failed", cancelled=True)
+            for job in red
+            if job not in telling
+        ]
     for check in failed:
         if check.source == "check_run" and check.workflow_run_id is None:
             logs.append(JobLog(name=check.name, text=await _check_report(repo, check.id), url=check.url))

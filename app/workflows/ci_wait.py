@@ -39,6 +39,7 @@ from app.workflows.waiting import wait_for_wake
 POLL_SECONDS = 60
 """Without any event, CI is read again this often."""
 LOG_CHARACTERS = 6_000
+MAX_CANCELLED_NAMES = 1_000
 
 
 class _CiReading(Frozen):
@@ -150,8 +151,11 @@ async def failure_feedback(context: RunContext, head_sha: str, verdict: CiVerdic
     """The failed jobs' logs, trimmed to the failure, for the Builder's next try."""
     repo = await repo_of(context.repository, context.installation_id)
     logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
-    share = LOG_CHARACTERS // max(1, len(logs))
-    texts = [f"Job {log.name}:\n{trim_log(log.text, limit=share)}" for log in logs]
+    telling = [log for log in logs if not log.cancelled]
+    share = LOG_CHARACTERS // max(1, len(telling))
+    texts = [f"Job {log.name}:\n{trim_log(log.text, limit=share)}" for log in telling]
+    if cancelled := [log.name for log in logs if log.cancelled]:
+        texts.append(f"Cancelled as another job failed: {', '.join(cancelled)[:MAX_CANCELLED_NAMES]}")
     await call_db(run_rows.update, context.run_id, {"last_log": "\n\n".join(texts)})
     return Feedback(
         title=f"CI is red on your last commit ({verdict.reason})", text="\n\n".join(texts) or verdict.reason

@@ -152,7 +152,7 @@ def _environment(variables: Mapping[str, str] | None, remote: Remote | None) -> 
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
-        "LC_ALL": "C",
+        "LC_ALL": "C.UTF-8",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",

@@ -105,6 +105,23 @@ def kind_of(root: Path, path: str) -> int | None:
         return None
 
 
+def follow_link(root: Path, path: str) -> str:
+    """The path of the file that a link inside the tree leads to; any other path as it is.
+
+    Raises PathError for a link that leads out of the tree, to nothing or to a folder: it names where it leads.
+    """
+    if kind_of(root, path) != stat.S_IFLNK:
+        return path
+    base = Path(os.path.realpath(root))
+    target = Path(os.path.realpath(base / path))
+    if not target.is_relative_to(base):
+        raise PathError(f"{path} is a link that leaves the repository; change another file")
+    name = safe_path(str(target.relative_to(base)))
+    if kind_of(root, name) != stat.S_IFREG:
+        raise PathError(f"{path} is a link to {name}, which is no file; name the file to change")
+    return name
+
+
 def read_bytes(root: Path, path: str, limit: int) -> bytes:
     """Read a regular file of the tree, following symlinks only while they stay in it.
 

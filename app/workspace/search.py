@@ -1,17 +1,24 @@
 """Search in a worktree with `git grep`: bounded in time and size, for every expression."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
+from app.domain.shown_text import clean, cut_line
+from app.workspace.git import GitOutput
 from app.workspace.workspace_errors import EditError, GitError
-from app.workspace.write_tree import RunGit
+from app.workspace.write_tree import CACHES, RunGit
 
 MAX_MATCHES = 200
 SEARCH_DEADLINE = 20.0
 _MAX_OUTPUT = 512 * 1024
 _MAX_LINE = 300
 _MAX_PER_FILE = 50
+_BRACKET = re.compile(r"[\[\]]")
 _BRACES = re.compile(r"\{([^{}]*)\}")
+
+
+_LEFT_OUT = tuple(f":(exclude,glob)**/{name}{'**' if name.endswith('/') else ''}" for name in CACHES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +32,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Matches in the order of their paths; `truncated` when there are more than are given."""
+    """Matches in the order of their paths."""
 
     matches: tuple[Match, ...]
-    truncated: bool
+    left_out: int
+    """Matching lines that are not given."""
 
 
 def pathspecs(glob: str | None) -> tuple[str, ...]:
@@ -42,7 +50,11 @@ def pathspecs(glob: str | None) -> tuple[str, ...]:
         expanded += [pattern[: match.start()] + option + pattern[match.end() :] for option in match[1].split(",")]
         if len(expanded) > 64:
             raise EditError("The glob has too many alternatives; use a simpler one such as **/*.py")
-    return tuple(f":(glob){pattern.lstrip('/') if '/' in pattern else f'**/{pattern}'}" for pattern in expanded)
+    patterns = [pattern.lstrip("/") if "/" in pattern else f"**/{pattern}" for pattern in expanded]
+    escaped = [_BRACKET.sub(r"\\\g<0>", pattern) for pattern in patterns if "[" in pattern]
+    # A path with brackets or braces in it, as dynamic routes have, is taken literally, too.
+    literal = [f":(literal){glob.lstrip('/')}"] if set(glob) & set("[{") else []
+    return (*(f":(glob){pattern}" for pattern in [*patterns, *escaped]), *literal)
 
 
 async def search(run: RunGit, regex: str, glob: str | None) -> SearchResult:
@@ -52,23 +64,33 @@ async def search(run: RunGit, regex: str, glob: str | None) -> SearchResult:
     """
     if not regex or "\n" in regex or "\0" in regex:
         raise EditError("The regular expression must be one line that is not empty")
-    arguments = ("grep", "--untracked", "-I", "-n", "-z", "-P", f"--max-count={_MAX_PER_FILE}", "-e", regex, "--")
+    output = await _grep(run, ("-n", "--column", f"--max-count={_MAX_PER_FILE}"), regex, glob)
+    lines = [line for line in output.stdout.split(b"\n") if line]
+    matches = tuple(match for line in lines[:MAX_MATCHES] if (match := _parse(line)))
+    per_file = Counter(match.path for match in matches)
+    if not (output.truncated or len(lines) > MAX_MATCHES or max(per_file.values(), default=0) >= _MAX_PER_FILE):
+        return SearchResult(matches, 0)
+    counts = await _grep(run, ("--count",), regex, glob)
+    total = sum(int(line.rpartition(b"\0")[2]) for line in counts.stdout.split(b"\n") if line[-1:].isdigit())
+    return SearchResult(matches, max(0, total - len(matches)))
+
+
+async def _grep(run: RunGit, options: tuple[str, ...], regex: str, glob: str | None) -> GitOutput:
+    arguments = ("grep", "--untracked", "-I", "-z", "-P", *options, "-e", regex, "--", *pathspecs(glob), *_LEFT_OUT)
     try:
-        output = await run(
-            *arguments, *pathspecs(glob), accept=(0, 1), deadline=SEARCH_DEADLINE, max_output=_MAX_OUTPUT
-        )
+        return await run(*arguments, accept=(0, 1), deadline=SEARCH_DEADLINE, max_output=_MAX_OUTPUT)
     except GitError as error:
         if error.exit_code is None:
             raise EditError("The search took too long; use a simpler expression or a narrower glob") from error
         raise EditError(f"The search failed: {error.stderr.strip()[:300]}") from error
-    lines = [line for line in output.stdout.split(b"\n") if line]
-    matches = tuple(match for line in lines[:MAX_MATCHES] if (match := _parse(line)))
-    return SearchResult(matches, output.truncated or len(lines) > MAX_MATCHES)
 
 
 def _parse(line: bytes) -> Match | None:
     path, _, rest = line.partition(b"\0")
-    number, separator, text = rest.partition(b"\0")
-    if not separator or not number.isdigit():
+    number, _, rest = rest.partition(b"\0")
+    column, separator, text = rest.partition(b"\0")
+    if not separator or not number.isdigit() or not column.isdigit():
         return None
-    return Match(path.decode(errors="replace"), int(number), text.decode(errors="replace")[:_MAX_LINE].rstrip("\r"))
+    before = len(text[: int(column) - 1].decode(errors="replace"))
+    shown = cut_line(clean(text.decode(errors="replace")), _MAX_LINE, before)
+    return Match(path.decode(errors="replace"), int(number), shown)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.domain.patch import ChangeKind, FileChange
 from app.workspace.git import git
-from app.workspace.workspace_errors import GitError
+from app.workspace.workspace_errors import GitError, RecordError
 
 _KINDS = {"A": ChangeKind.ADDED, "D": ChangeKind.DELETED, "M": ChangeKind.MODIFIED, "T": ChangeKind.MODIFIED}
 _GITLINK = "160000"
@@ -22,14 +22,25 @@ class _Entry:
     blob: str
 
 
-async def tree_changes(repository: Path, old: str, new: str) -> tuple[FileChange, ...]:
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much of a change is recorded at most."""
+
+    files: int
+    bytes: int
+
+
+async def tree_changes(repository: Path, old: str, new: str, quota: Quota | None = None) -> tuple[FileChange, ...]:
     """Return the files that differ between two trees or commits, sorted by path, with whole new contents.
 
-    A rename is a deletion and an addition. Changed submodule links are listed with mode 160000 and no content.
+    A rename is a deletion and an addition. Changed submodule links are listed with mode 160000 and no content. Raises
+    RecordError when they are more than the quota.
     """
     output = await git("diff-tree", "-r", "-z", "--no-renames", "--no-abbrev", old, new, cwd=repository)
     entries = _parse_raw(output.stdout)
     wanted = sorted({entry.blob for entry in entries if _has_content(entry)})
+    if quota is not None:
+        await _check_quota(repository, len(entries), wanted, quota)
     contents = await read_blobs(repository, wanted)
     return tuple(
         FileChange(
@@ -40,6 +51,17 @@ async def tree_changes(repository: Path, old: str, new: str) -> tuple[FileChange
         )
         for entry in entries
     )
+
+
+async def _check_quota(repository: Path, files: int, blobs: Sequence[str], quota: Quota) -> None:
+    advice = "put what is generated where .gitignore names it, or into /tmp"
+    if files > quota.files:
+        raise RecordError(f"{files:,} files changed, and {quota.files:,} can be recorded; {advice}")
+    names = "".join(f"{blob}\n" for blob in blobs).encode()
+    sizes = await git("cat-file", "--batch-check=%(objectsize)", cwd=repository, stdin=names)
+    size = sum(int(line) for line in sizes.stdout.split())
+    if size > quota.bytes:
+        raise RecordError(f"{size:,} bytes changed, and {quota.bytes:,} can be recorded; {advice}")
 
 
 def _has_content(entry: _Entry) -> bool:

@@ -8,29 +8,33 @@ import logging
 import re
 import stat
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
 
 from app.domain.patch import ChangeKind, FileChange, Patch
-from app.workspace.edits import replace_once
+from app.workspace.edits import Edit, apply_edits, changed_lines, insert_lines
 from app.workspace.file_locks import file_lock
 from app.workspace.file_writes import apply_change, delete_file, write_file
 from app.workspace.git import MAX_OUTPUT_BYTES, GitOutput, git
 from app.workspace.mirror import Mirror
 from app.workspace.patch_apply import apply_diff
-from app.workspace.paths import kind_of, read_bytes, safe_path
+from app.workspace.paths import follow_link, kind_of, read_bytes, safe_path
 from app.workspace.search import SearchResult, pathspecs, search
+from app.workspace.text_files import TextFile, decode, in_the_style_of
 from app.workspace.trash import empty_trash, empty_trash_soon, move_to_trash
-from app.workspace.tree_diff import count_lines, tree_changes, unified_diff
+from app.workspace.tree_diff import Quota, count_lines, tree_changes, unified_diff
 from app.workspace.trees import delete_tree
-from app.workspace.workspace_errors import EditError, GitError, RecordError, WorkspaceError
+from app.workspace.workspace_errors import EditError, GitError, PathError, RecordError, WorkspaceError
 from app.workspace.write_tree import exclude_options, write_tree
 
 MAX_READ_BYTES: Final = 4 * 1024 * 1024
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 OPEN_DEADLINE: Final = 300.0
+MAX_NESTED: Final = 20
+COMMAND_QUOTA: Final = Quota(files=5_000, bytes=64 * 1024 * 1024)
+"""What one command may change; it is recorded with the workflow, and replayed from there."""
 _RUN_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?(?<!\.lock)")
 T = TypeVar("T")
 
@@ -45,6 +49,8 @@ class FileText:
     first: int
     last: int
     total_lines: int
+    encoding: str = ""
+    """Where it is not UTF-8."""
 
 
 class Worktree:
@@ -59,6 +65,8 @@ class Worktree:
         self.path: Path = mirror.root / "worktrees" / run_id
         self._git_dir: Path = mirror.path / "worktrees" / run_id
         self._turn: asyncio.Lock = asyncio.Lock()
+        self.last_change: str = ""
+        """The lines that the last edit of a text changed, with their numbers."""
         self._written: set[str] = set()  # named by an edit: part of the patch even where .gitignore matches
 
     @classmethod
@@ -89,16 +97,14 @@ class Worktree:
         Raises PathError when the file is missing, leaves the tree or is too large, EditError when it is not text.
         """
         path = safe_path(path)
-        try:
-            text = read_bytes(self.path, path, MAX_READ_BYTES).decode()
-        except UnicodeDecodeError as error:
-            raise EditError(f"{path} is not UTF-8 text and cannot be shown") from error
+        file = decode(path, read_bytes(self.path, path, MAX_READ_BYTES))
+        text = file.text
         lines = text.split("\n")
         total = len(lines) - (lines[-1] == "")
         first, last = max(1, start or 1), min(total, end or total)
         ends = "\n" if last < total or text.endswith("\n") else ""
         chosen = lines[first - 1 : last]
-        return FileText("\n".join(chosen) + ends if chosen else "", first, last, total)
+        return FileText("\n".join(chosen) + ends if chosen else "", first, last, total, file.unusual)
 
     async def search(self, regex: str, glob: str | None = None) -> SearchResult:
         """Search all text files, new ones too, for lines that match a Perl-compatible regular expression."""
@@ -109,21 +115,40 @@ class Worktree:
 
         Raises PathError for a path outside, through a symlink, or of a directory; EditError over MAX_WRITE_BYTES.
         """
-        path = safe_path(path)
-        data = content.encode() if isinstance(content, str) else content
+        path = follow_link(self.path, safe_path(path))
+        async with self._turn:
+            data = content if isinstance(content, bytes) else self._stored(path, content)
+            self._write(path, data, executable=executable)
+
+    def _stored(self, path: str, text: str) -> bytes:
+        """A whole text as the file that it replaces was stored; UTF-8 for a new file."""
+        try:
+            return in_the_style_of(path, read_bytes(self.path, path, MAX_READ_BYTES), text)
+        except PathError:
+            return text.encode()
+
+    async def edit_file(self, path: str, edits: Sequence[Edit]) -> None:
+        """Replace passages of a text file, all or none. Raises EditError, with the nearest lines, PathError."""
+        await self._change_text(path, lambda name, file: apply_edits(name, file, edits))
+
+    async def insert_lines(self, path: str, line: int, text: str) -> None:
+        """Put new lines before a line (1-based) of a text file. Raises EditError, PathError."""
+        await self._change_text(path, lambda name, file: insert_lines(name, file, line, text))
+
+    async def _change_text(self, path: str, change: Callable[[str, TextFile], str]) -> None:
+        """Store a changed text as the file was stored. A link inside the tree is followed; it stays a link."""
+        path = follow_link(self.path, safe_path(path))
+        async with self._turn:
+            file = decode(path, read_bytes(self.path, path, MAX_READ_BYTES))
+            text = await asyncio.to_thread(change, path, file)  # looking for a passage takes time
+            self._write(path, file.encode(path, text))
+            self.last_change = changed_lines(file.text, text)
+
+    def _write(self, path: str, data: bytes, *, executable: bool | None = None) -> None:
         if len(data) > MAX_WRITE_BYTES:
             raise EditError(f"{path} would have {len(data)} bytes, more than {MAX_WRITE_BYTES}; write less")
-        async with self._turn:
-            write_file(self.path, path, data, executable=executable)
-            self._written.add(path)
-
-    async def edit_file(self, path: str, old: str, new: str) -> None:
-        """Replace the only occurrence of `old` by `new`. Raises EditError, with the nearest lines."""
-        path = safe_path(path)
-        async with self._turn:
-            content = read_bytes(self.path, path, MAX_READ_BYTES)
-            write_file(self.path, path, replace_once(path, content, old, new))
-            self._written.add(path)
+        write_file(self.path, path, data, executable=executable)
+        self._written.add(path)
 
     async def delete_file(self, path: str) -> None:
         """Delete a file or symlink, and directories that become empty. Raises PathError when there is none."""
@@ -163,11 +188,17 @@ class Worktree:
             result = await action()
             try:
                 after = await self._tree()
-                return result, await tree_changes(self.mirror.path, before, after)
+                return result, await tree_changes(self.mirror.path, before, after, COMMAND_QUOTA)
             except Exception as error:
                 await self._restore(before)
                 why = error.stderr.strip() if isinstance(error, GitError) else str(error)
                 raise RecordError(f"What the command left cannot be recorded, so it is undone: {why[:500]}") from error
+
+    async def nested_repositories(self) -> tuple[str, ...]:
+        """Folders below the root that are git repositories of their own; git sees none of the files in them."""
+        output = await self._git("ls-files", "-z", "--others", *exclude_options())
+        names = (name.decode(errors="replace") for name in output.stdout.split(b"\0") if name.endswith(b"/"))
+        return tuple(sorted(name.rstrip("/") for name in names))[:MAX_NESTED]
 
     async def _restore(self, tree: str) -> None:
         """Have the files of a tree and nothing else, not even ignored files."""

@@ -15,7 +15,7 @@ from app.workspace.git import GitOutput
 from app.workspace.paths import kind_of
 
 # Litter of build and test tools; a repository need not ignore it for a patch to leave it out.
-_CACHES = (
+CACHES = (
     "__pycache__/", "*.py[co]", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/", ".hypothesis/", ".tox/", ".nox/",
     ".venv/", "node_modules/", ".coverage", ".coverage.*", "*.egg-info/", ".DS_Store",
 )  # fmt: skip
@@ -38,7 +38,7 @@ class RunGit(Protocol):
 
 def exclude_options() -> tuple[str, ...]:
     """Options of `git ls-files --others` that leave out ignored files and the litter of tools."""
-    return ("--exclude-standard", *(f"--exclude={pattern}" for pattern in _CACHES))
+    return ("--exclude-standard", *(f"--exclude={pattern}" for pattern in CACHES))
 
 
 async def write_tree(run: RunGit, root: Path, git_dir: Path, written: Collection[str]) -> str:

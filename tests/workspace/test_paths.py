@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.workspace.edits import Edit
 from app.workspace.file_writes import delete_file, write_file
 from app.workspace.paths import read_bytes, safe_path
 from app.workspace.workspace_errors import PathError
@@ -126,7 +127,7 @@ async def test_every_tool_refuses_such_paths(worktree: Worktree, path: str) -> N
     for attempt in (
         worktree.read_file(path),
         worktree.write_file(path, "x"),
-        worktree.edit_file(path, "a", "b"),
+        worktree.edit_file(path, [Edit("a", "b")]),
         worktree.delete_file(path),
     ):
         with pytest.raises(PathError):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.shown_text import HeadAndTail
 from app.workspace import sandbox
-from app.workspace.bounded_output import HeadAndTail
 from app.workspace.mirror import Mirror
 from app.workspace.sandbox import OUT_OF_TIME, TIMEOUT_EXIT_CODE, Limits, run_command, sandbox_available
 from app.workspace.workspace_errors import SandboxError
@@ -252,7 +252,7 @@ async def test_long_output_keeps_head_and_tail(worktree: Worktree) -> None:
     )
     assert result.output.startswith("first\ny\n")
     assert result.output.endswith("y\nlast\n")
-    assert "[... 4999411 characters left out ...]" in result.output
+    assert "[… 4,999,411 characters left out here" in result.output
     assert len(result.output) < 700
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.patch import ChangeKind, FileChange
+from app.workspace.edits import Edit
 from app.workspace.mirror import Mirror
 from app.workspace.trash import empty_trash, move_to_trash
 from app.workspace.workspace_errors import EditError, GitError, PatchError, PathError, WorkspaceError
@@ -105,7 +106,7 @@ async def test_the_patch_tells_every_kind_of_change(mirror: Mirror, remote: Remo
     await mirror.hydrate(None, sha)
     worktree = await Worktree.open(mirror, "run-1", sha)
 
-    await worktree.edit_file("src/app.py", "print(os.name)", "print('ä')")
+    await worktree.edit_file("src/app.py", [Edit("print(os.name)", "print('ä')")])
     await worktree.write_file("new file.txt", "no newline")
     await worktree.write_file("tool.sh", "#!/bin/sh\n", executable=True)
     await worktree.write_file("image.bin", b"\x00\xff")
@@ -150,7 +151,7 @@ async def test_line_ends_are_stored_as_the_attributes_say(mirror: Mirror, remote
     await mirror.hydrate(None, sha)
     worktree = await Worktree.open(mirror, "run-1", sha)
     assert (worktree.path / "dos.txt").read_bytes() == b"one\r\ntwo\r\n"
-    await worktree.edit_file("dos.txt", "one\ntwo\n", "one\n2\n")
+    await worktree.edit_file("dos.txt", [Edit("one\ntwo\n", "one\n2\n")])
     patch = await worktree.patch()
     assert patch.changes[0].content == b"one\n2\n"
     assert (patch.lines_added, patch.lines_removed) == (1, 1)
@@ -171,20 +172,20 @@ async def test_immediate_same_size_edit_is_seen(worktree: Worktree) -> None:
 async def test_edits_keep_the_mode_and_must_fit_once(worktree: Worktree) -> None:
     await worktree.write_file("twice.txt", "same\nother\nsame\n", executable=True)
     with pytest.raises(EditError, match=r"2 times .* lines 1, 3"):
-        await worktree.edit_file("twice.txt", "same", "new")
-    await worktree.edit_file("twice.txt", "other\nsame", "other\nnew")
+        await worktree.edit_file("twice.txt", [Edit("same", "new")])
+    await worktree.edit_file("twice.txt", [Edit("other\nsame", "other\nnew")])
     assert (worktree.path / "twice.txt").read_text() == "same\nother\nnew\n"
     assert (worktree.path / "twice.txt").stat().st_mode & stat.S_IXUSR
     with pytest.raises(EditError, match=r"not found in src/app.py.*\n4: def main\(\) -> None:"):
-        await worktree.edit_file("src/app.py", "def main():", "def run():")
-    with pytest.raises(EditError, match="No line is similar"):
-        await worktree.edit_file("src/app.py", "§§§§§§", "x")
+        await worktree.edit_file("src/app.py", [Edit("def main():", "def run():")])
+    with pytest.raises(EditError, match="No line is like it"):
+        await worktree.edit_file("src/app.py", [Edit("§§§§§§", "x")])
     for old, new in (("", "x"), ("import os", "import os")):
         with pytest.raises(EditError):
-            await worktree.edit_file("src/app.py", old, new)
-    await worktree.write_file("latin", b"\xe9")
-    with pytest.raises(EditError, match="not UTF-8"):
-        await worktree.edit_file("latin", "a", "b")
+            await worktree.edit_file("src/app.py", [Edit(old, new)])
+    await worktree.write_file("binary", b"a\0")
+    with pytest.raises(EditError, match="binary"):
+        await worktree.edit_file("binary", [Edit("a", "b")])
 
 
 async def test_files_are_read_by_lines(worktree: Worktree) -> None:
@@ -195,7 +196,7 @@ async def test_files_are_read_by_lines(worktree: Worktree) -> None:
     assert (await worktree.read_file("src/app.py", 5, 99)).text == "    print(os.name)\n"
     assert (await worktree.read_file("src/app.py", 99)).text == ""
     assert (await worktree.read_file("src/app.py")).text == FILES["src/app.py"]
-    await worktree.write_file("bin", b"\xff\xfe")
+    await worktree.write_file("bin", b"\xff\0\xfe")
     with pytest.raises(EditError):
         await worktree.read_file("bin")
 
@@ -220,10 +221,12 @@ async def test_searches_are_bounded(worktree: Worktree) -> None:
     for number in range(10):
         await worktree.write_file(f"many/{number}.txt", "needle in a row\n" * 100)
     many = await worktree.search("needle")
-    assert many.truncated
     assert len(many.matches) == 200
+    assert many.left_out == 800
     await worktree.write_file("long.txt", "needle" + "x" * 1_000_000)
-    assert len((await worktree.search("needlex")).matches[0].text) == 300
+    assert len((await worktree.search("needlex")).matches[0].text) < 340
+    await worktree.write_file("far.txt", "x" * 100_000 + " here ä" + "y" * 100_000)
+    assert " here ä" in (await worktree.search("here")).matches[0].text
 
 
 @pytest.mark.parametrize(
@@ -322,7 +325,7 @@ async def test_same_edits_give_same_patch(mirror: Mirror, base: str) -> None:
     for run_id in ("run-a", "run-b"):
         worktree = await Worktree.open(mirror, run_id, base)
         await worktree.write_file("x/y.txt", "1\n")
-        await worktree.edit_file("README.md", "Demo", "Example")
+        await worktree.edit_file("README.md", [Edit("Demo", "Example")])
         patches.append(await worktree.patch())
     assert patches[0] == patches[1]
 

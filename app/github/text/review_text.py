@@ -38,9 +38,9 @@ def review_comment(finding: Finding, *, suggest: bool = False) -> str:
     suggestion = ""
     if suggest and finding.replacement is not None and suggestible(finding.replacement):
         ticks = fence_for(finding.replacement)
-        suggestion = f"{ticks}suggestion\n{finding.replacement.rstrip(chr(10))}\n{ticks}"
-        if not finding.replacement:
-            suggestion = f"{ticks}suggestion\n{ticks}"
+        # GitHub puts the lines between the fences in place of the marked ones: blank ones count, and none deletes.
+        lines = finding.replacement.removesuffix("\n") + "\n" if finding.replacement else ""
+        suggestion = f"{ticks}suggestion\n{lines}{ticks}"
     return sections(
         f"{mark} **{finding.severity.value}** · {inline(finding.category, 80)}",
         quote(finding.problem, 4_000),
