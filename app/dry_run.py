@@ -15,7 +15,8 @@ from app.config.yaml_errors import SettingsError
 from app.domain.commands import BadOption, parse_options
 from app.domain.frozen import Frozen
 from app.domain.plan_splitting import parts_of
-from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import Ruleset
 from app.domain.strategy import NoModel, RunOptions, Strategy, compile_strategy
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from app.cli import cli
 from app.config.loader import default_ruleset, parse_settings
 from app.domain.commands import OPTIONS
 from app.domain.patch_policy import ALWAYS_PROTECTED
-from app.domain.ruleset import RepositorySettings, Ruleset, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import Ruleset
 from app.settings import Settings
 from handlers.commands import COMMANDS
 from handlers.dispatch import HANDLERS

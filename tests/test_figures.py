@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from app.agents import prompts
 from app.config.loader import FOLDER
 from app.db import backlog
-from app.db.budget_usage import caps_of
+from app.db.budget_usage import caps_of, read_day_caps
 from app.db.engine import Database
 from app.db.tables import Phase, Run
 from app.domain import gate, patch_policy, promotion
@@ -27,7 +28,8 @@ from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.plan import AuditorProfile, Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import parts_of
 from app.domain.repetition import AttemptRecord, find_repetition
-from app.domain.ruleset import CiProfile, EffectiveRules, RepositorySettings, Ruleset, SafetyProfile, effective_rules
+from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
+from app.domain.ruleset import CiProfile, Ruleset, SafetyProfile
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import PhaseView, TierView
 from app.domain.strategy import RunOptions, Strategy, compile_strategy, planner_model
@@ -37,6 +39,7 @@ from tests.agents.support import audit_task
 
 DEFAULT: dict[str, Any] = yaml.safe_load((FOLDER / "default.yaml").read_text(encoding="utf-8"))
 DEFAULT["models"] = yaml.safe_load((FOLDER / "models.yaml").read_text(encoding="utf-8"))
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VENDORS = frozenset({"anthropic", "openai"})
 
 
@@ -74,7 +77,7 @@ def caps(world: World, db: Database) -> object:
     run.active_seconds, run.merge_ci_runs = 0, 0
     phases = [Phase(run_id="r", phase_id=p.phase_id, tier_id=p.tier_id, ci_runs=0) for p in world.plan.phases]
     with db.reading() as session:
-        found = caps_of(session, run, phases, {})
+        found = (*caps_of(session, run, phases, {}), *read_day_caps(session, run, NOW))
     used = [cap.model_copy(update={"used": cap.limit * 0.7}) for cap in found]
     return [(cap.scope, cap.name, cap.kind, cap.limit, cap.warns) for cap in used]
 
@@ -248,6 +251,12 @@ WITNESSES: Mapping[str, Witness | str] = {
     "models.strong": models,
     "models.by_complexity.*": models,
     "output_tokens.*": "test_figures.py",
+    "effort.*": "test_figures.py",
+    "usd.*": caps,
+    "usd.run": caps,
+    "usd.issue": caps,
+    "usd.repository_day": caps,
+    "usd.service_day": caps,
     "requests_per_attempt": "test_figures.py",
     "provider_pauses_minutes": "test_models.py",
     "tokens": caps,
@@ -367,7 +376,16 @@ def test_figure_of_the_ruleset_acts(leaf: str, value: Any, db: Database) -> None
     assert witness(world_of(BASE, settings), db) != witness(world_of(other, settings), db)
 
 
-@pytest.mark.parametrize(("leaf", "value"), ACTIVE, ids=[leaf for leaf, _ in ACTIVE])
+THEIRS = [(leaf, value) for leaf, value in ACTIVE if leaf != "usd.service_day"]
+"""Figures that a repository sets; what all of them may cost on a day is the service's own."""
+
+
+def test_repository_cannot_raise_the_services_day() -> None:
+    with pytest.raises(ValidationError, match="service_day"):
+        RepositorySettings.model_validate({"usd": {"service_day": 1}})
+
+
+@pytest.mark.parametrize(("leaf", "value"), THEIRS, ids=[leaf for leaf, _ in THEIRS])
 def test_figure_of_the_repository_acts(leaf: str, value: Any, db: Database) -> None:
     witness = WITNESSES[pattern_of(leaf)]
     assert callable(witness)

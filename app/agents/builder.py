@@ -10,8 +10,8 @@ from app.domain.findings import BuilderAnswer
 agent = make_agent(Role.BUILDER, BuilderAnswer, BUILDER_TOOLS)
 
 
-async def build(task: BuilderTask, deps: AgentDeps) -> BuilderAnswer:
-    """Have the Builder edit `deps.worktree`. Raises as `converse` does."""
+async def build(task: BuilderTask, deps: AgentDeps, earlier: str = "") -> BuilderAnswer:
+    """Have the Builder edit `deps.worktree`, after what was said `earlier`. Raises as `converse` does."""
     system = prompts.builder_system(task, commands_allowed=deps.commands_allowed)
-    result = await converse(agent, system, prompts.request("builder", task), deps)
+    result = await converse(agent, system, prompts.request("builder", task), deps, earlier)
     return result.output

@@ -1,6 +1,6 @@
 """One conversation of a role with its model, inside a workflow or outside one."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -9,25 +9,25 @@ from pydantic_ai import Agent, Tool, ToolOutput, capture_run_messages
 from pydantic_ai.capabilities import Caching, ResolveModelId
 from pydantic_ai.durable_exec.dbos import DBOSDurability
 from pydantic_ai.exceptions import UnexpectedModelBehavior, UsageLimitExceeded
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage, UsageLimits
+from typing_extensions import override
 
 from app.agents import models
+from app.agents.fitting import Fitting
 from app.agents.guard import Guard, Ledger, ModelPlan
+from app.agents.replies import ANSWER
+from app.agents.reply_rules import ReplyRules, unusable_causes
 from app.domain.budget import ModelFailed, ModelFailure, Role
 from app.workspace.sandbox import Limits
 from app.workspace.worktree import Worktree
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
-TOOL_RETRIES = 4
-"""How often in a row a model may call one tool with arguments that do not fit."""
-OUTPUT_RETRIES = 2
-
-_FALLS_BACK = {ModelFailure.UNAVAILABLE, ModelFailure.TIMEOUT, ModelFailure.REFUSED, ModelFailure.REJECTED}
-"""Another model may answer: a bad key or a request that one vendor turns away says nothing about the next."""
+RETRIES = 20
+"""How often a reply may have to be requested again in one conversation; `reply_rules` bounds how often in a row."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class AgentDeps:
     worktree: Worktree | None = None
     commands_allowed: bool = False
     command_timeout_seconds: float = Limits().wall_seconds
+    record_failure: Callable[[Role, ModelFailed], Awaitable[None]] | None = None
+    """Records why a model gives way to the next, or was the last."""
+    read_tokens_left: Callable[[], Awaitable[int | None]] | None = None
+    """How many tokens are left under the tightest cap; None where none is set."""
 
 
 def make_agent(role: Role, answer: type[Answer], tools: Sequence[Tool[AgentDeps]] = ()) -> Agent[AgentDeps, Answer]:
@@ -48,38 +52,55 @@ def make_agent(role: Role, answer: type[Answer], tools: Sequence[Tool[AgentDeps]
         None,
         name=str(role),
         deps_type=AgentDeps,
-        output_type=ToolOutput(answer, name="answer"),
+        output_type=ToolOutput(answer, name=ANSWER),
         tools=tools,
-        retries={"tools": TOOL_RETRIES, "output": OUTPUT_RETRIES},
+        retries={"tools": RETRIES, "output": RETRIES},
         # One tool at a time: edits and commands depend on each other, and replay needs one order.
         capabilities=[
             DBOSDurability[AgentDeps](parallel_execution_mode="sequential"),
             ResolveModelId[AgentDeps](models.resolve),
             Caching(),
+            Fitting(),
+            ReplyRules(),
             Guard(),
         ],
     )
 
 
-async def converse(
-    agent: Agent[AgentDeps, Answer], system: str, request: str, deps: AgentDeps
-) -> AgentRunResult[Answer]:
-    """Run the conversation to its answer.
+class ConversationFailed(ModelFailed):
+    """No model of the plan gave an answer. `said` is the conversation so far, as JSON: `converse` can go on with it."""
 
-    When a model is down, times out, refuses or turns the request away, the next of the plan goes on where it stopped,
-    with all that was said.
-    Raises `ModelFailed` when no model of the plan gave an answer, `BudgetExhausted` or `RunStopped` from the ledger.
+    def __init__(self, failed: ModelFailed, said: str = "") -> None:
+        super().__init__(failed.failure, failed.reason)
+        self.said = said
+
+    @override
+    def __reduce__(self) -> tuple[type[ModelFailed], tuple[ModelFailure, str]]:
+        return ModelFailed, (self.failure, self.reason)  # as a workflow's error, without the conversation
+
+
+async def converse(
+    agent: Agent[AgentDeps, Answer], system: str, request: str, deps: AgentDeps, earlier: str = ""
+) -> AgentRunResult[Answer]:
+    """Run the conversation to its answer, after what was said `earlier` in one that failed.
+
+    When a model fails in any way, the next of the plan goes on where it stopped, with all that was said.
+    Raises `ConversationFailed` when no model of the plan gave an answer, `BudgetExhausted` or `RunStopped` from the
+    ledger.
     """
-    said: list[ModelMessage] = []
-    usage = RunUsage()
+    said = ModelMessagesTypeAdapter.validate_json(earlier) if earlier else list[ModelMessage]()
+    usage = RunUsage(requests=sum(isinstance(message, ModelResponse) for message in said))
     for tried in range(len(deps.plan.models)):
         with capture_run_messages() as messages:
             try:
                 return await _run(agent, system, request, replace(deps, plan=deps.plan.without(tried)), said, usage)
             except ModelFailed as failed:
-                if failed.failure not in _FALLS_BACK or tried + 1 == len(deps.plan.models):
-                    raise
-                said = _without_last_reply(messages) or said
+                if deps.record_failure is not None:
+                    await deps.record_failure(deps.role, failed)
+                said = usable_part(messages, failed.failure) or said
+                if tried + 1 == len(deps.plan.models) or usage.requests >= deps.plan.request_limit:
+                    whole = ModelMessagesTypeAdapter.dump_json(said).decode()
+                    raise ConversationFailed(failed, whole) from failed
     raise AssertionError("a plan has at least one model")
 
 
@@ -96,6 +117,8 @@ async def _run(
         timeout=deps.plan.timeout_seconds or models.request_timeout_seconds(),
         framing_announcement="never",  # the system prompt stays the same over the conversation, and so cached
     )
+    if deps.plan.effort != "default":
+        settings["thinking"] = deps.plan.effort
     try:
         return await agent.run(
             None if said else request,
@@ -107,12 +130,21 @@ async def _run(
             usage_limits=UsageLimits(request_limit=deps.plan.request_limit),
         )
     except UsageLimitExceeded as error:
-        raise ModelFailed(ModelFailure.MALFORMED, f"no answer within {deps.plan.request_limit} requests") from error
+        limit = f"{deps.plan.models[0]}: no answer within {deps.plan.request_limit} requests"
+        raise ModelFailed(ModelFailure.MALFORMED, limit) from error
     except UnexpectedModelBehavior as error:
-        cause = f": {error.__cause__}" if error.__cause__ else ""
-        raise ModelFailed(ModelFailure.MALFORMED, f"{error}{cause}") from error
+        raise ModelFailed(ModelFailure.MALFORMED, f"{deps.plan.models[0]}: {error}") from error
 
 
-def _without_last_reply(messages: list[ModelMessage]) -> list[ModelMessage]:
-    """The conversation without a last reply that was refused."""
-    return messages[:-1] if messages and isinstance(messages[-1], ModelResponse) else list(messages)
+def usable_part(messages: list[ModelMessage], failure: ModelFailure) -> list[ModelMessage]:
+    """Where another model goes on: without a last reply that was refused, or the last replies that were malformed."""
+    kept = list(messages)
+    malformed = failure is ModelFailure.MALFORMED
+    while len(kept) > 1 and (_is_open(kept[-1]) or (malformed and unusable_causes(kept))):
+        kept.pop()
+    return kept
+
+
+def _is_open(message: ModelMessage) -> bool:
+    """Whether it is a reply that no request answers in full."""
+    return isinstance(message, ModelResponse) or message.state == "interrupted"

@@ -90,6 +90,9 @@ def header(task: PlannerTask | BuilderTask | AuditTask) -> str:
 
 
 def request(role: Literal["planner", "builder", "auditor"], task: PlannerTask | BuilderTask | AuditTask) -> str:
-    """The first user message: the header lines, a blank line, and the task."""
+    """The first user message: the task, what stays the same from phase to phase first, a blank line, the header lines.
+
+    So a vendor's cache of the beginning serves more than one conversation.
+    """
     body = _environment().get_template(f"{role}_task.md.j2").render(task=task, audit_window=WINDOW).strip()
-    return f"{header(task)}\n\n{body}\n"
+    return f"{body}\n\n{header(task)}\n"

@@ -46,6 +46,8 @@ class BuilderTask(_Task):
     feedback: tuple[Feedback, ...] = ()
     findings: tuple[Finding, ...] = ()
     """Open findings of the earlier audits and gates."""
+    previous_diff: str = ""
+    """What the attempt before changed, as a unified diff; it is in the worktree, or on the branch."""
 
 
 class AuditTask(_Task):

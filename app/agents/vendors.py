@@ -6,6 +6,8 @@ from pydantic import SecretStr
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel, OpenAIResponsesModelSettings
+from pydantic_ai.profiles import merge_profile
+from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.azure import AzureProvider
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -16,6 +18,18 @@ from app.agents.models import RequestLimits
 CONNECT_SECONDS = 10.0
 _NOT_STORED = OpenAIResponsesModelSettings(openai_store=False)
 """Otherwise the vendor keeps each response for 30 days, and no request needs it: each holds the whole history."""
+_LOCAL = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
+"""llama.cpp, vLLM and Ollama all read `max_tokens`; some do not know its newer name, and then have no limit."""
+
+_FORCED_TOOL = OpenAIModelProfile(supports_forced_tool_choice=False)
+_REFUSALS: tuple[tuple[tuple[str, ...], OpenAIModelProfile], ...] = (
+    (("tool_choice", "tool choice"), _FORCED_TOOL),  # "Thinking mode does not support this tool_choice" (DeepSeek V4)
+    (("system role", "role 'system'", "role: system"), OpenAIModelProfile(openai_system_prompt_role="user")),  # Gemma
+    (("strict",), OpenAIModelProfile(openai_supports_strict_tool_definition=False)),
+    (("reasoning", "thinking", "effort"), OpenAIModelProfile(supports_thinking=False, openai_supports_reasoning=False)),
+)
+"""Words of a refusal with 400 or 422, and how to ask instead. The first that holds, and is not done yet, counts."""
+_LIMIT = "openai_chat_supports_max_completion_tokens"
 
 
 def build(access: ModelAccess, limits: RequestLimits, vendor: str, name: str) -> Model:
@@ -30,8 +44,32 @@ def build(access: ModelAccess, limits: RequestLimits, vendor: str, name: str) ->
         return OpenAIResponsesModel(name, provider=azure, settings=_NOT_STORED)
     provider = OpenAIProvider(openai_client=_openai(access, limits, local=vendor == "local"))
     if vendor == "local":
-        return OpenAIChatModel(name, provider=provider)
+        return OpenAIChatModel(name, provider=provider, profile=_LOCAL)
     return OpenAIResponsesModel(name, provider=provider, settings=_NOT_STORED)
+
+
+def adapt(model: Model, refusal: str) -> Model | None:
+    """A model that asks differently, since the server refused a setting by these words; None where nothing is left.
+
+    Only for Chat Completions: such servers differ, while the vendors' own models are known to the library.
+    """
+    if not isinstance(model, OpenAIChatModel):
+        return None
+    words = refusal.lower()
+    change: OpenAIModelProfile | None = None
+    if "max_tokens" in words or "max_completion_tokens" in words:
+        change = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=not model.profile.get(_LIMIT, True))
+    for said, instead in _REFUSALS:
+        if change is None and any(word in words for word in said) and not _has(model, instead):
+            change = instead
+    if change is None:
+        return None
+    changed = merge_profile(model.profile, change)
+    return OpenAIChatModel(model.model_name, provider=model._provider, profile=changed)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+def _has(model: OpenAIChatModel, change: OpenAIModelProfile) -> bool:
+    return all(model.profile.get(key) == value for key, value in change.items())
 
 
 async def close(model: Model) -> None:

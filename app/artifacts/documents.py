@@ -16,7 +16,7 @@ from app.github.text.status_text import HEADLINES, finding_place, models_and_tok
 
 MAX_DOCUMENT = 2_000_000
 """Characters of one table: a file has more room than a comment."""
-_UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes"}
+_UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes", Kind.USD: "US dollars"}
 
 
 def tier_path(tier: TierSummary) -> str:
@@ -184,6 +184,8 @@ def _bar(cap: CapUse) -> str:
 
 
 def _amount(cap: CapUse, amount: float) -> str:
+    if cap.kind is Kind.USD:
+        return cap.kind.amount(amount)
     return tokens(int(amount)) if cap.kind is Kind.TOKENS else f"{amount:g}"
 
 

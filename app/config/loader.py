@@ -14,7 +14,8 @@ from app.config.yaml_errors import Location, read_yaml, validate
 from app.domain.api_requests import Id, PhaseSpec, RunSpec, TierSpec, plan_of
 from app.domain.frozen import Frozen
 from app.domain.plan import Complexity, Plan, TaskCategory
-from app.domain.ruleset import RepositorySettings, Ruleset
+from app.domain.repository_rules import RepositorySettings
+from app.domain.ruleset import Ruleset
 from app.domain.strategy import Engine, RunOptions
 
 FOLDER = Path(app.__file__).parent.parent / "rulesets"

@@ -9,10 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from app.db import budget_usage
-from app.db.budget_usage import read_sums
+from app.db.budget_usage import EarlyCaps, read_sums
 from app.db.engine import LOCK, Database
 from app.db.tables import ModelCallRow, Phase, Run
-from app.domain.budget import Cap, Kind, Purpose, Role, Usage, check_fit, concerning
+from app.domain.budget import Cap, Kind, ModelUse, Purpose, Role, Usage, check_fit, concerning
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Reservation:
     role: Role
     model: str
     tokens: int
+    cost_usd: Decimal | None = None
+    """The most it may cost; None where the price is not known."""
 
 
-def reserve(db: Database, request: Reservation, now: datetime, *, issue_token_cap: int | None = None) -> None:
-    """Reserve the tokens of one request under the caps of phase, tier, run and issue.
+def reserve(db: Database, request: Reservation, now: datetime, *, early: EarlyCaps | None = None) -> None:
+    """Reserve tokens and money of one request under the caps of phase, tier, run, issue and day.
 
-    The same `call_id` again changes nothing. `issue_token_cap` holds until the run's strategy is stored.
+    The same `call_id` again changes nothing. `early` holds until the run's strategy is stored.
     Raises `BudgetExhausted` naming the cap, and then nothing is reserved and the request must not be sent.
     """
     with db.writing() as session:
@@ -39,8 +41,11 @@ def reserve(db: Database, request: Reservation, now: datetime, *, issue_token_ca
             return
         phase = session.get_one(Phase, (run.run_id, request.phase_id)) if request.phase_id is not None else None
         purpose = Purpose(role=request.role, phase_id=request.phase_id, attempt=_attempt(phase, request.role))
-        caps_now = budget_usage.read_caps(session, run, issue_token_cap)
+        caps_now = budget_usage.read_caps(session, run, early)
         check_fit(request.tokens, _concerning(caps_now, Kind.TOKENS, phase), purpose)
+        if request.cost_usd is not None:
+            in_money = (*_concerning(caps_now, Kind.USD, phase), *budget_usage.read_day_caps(session, run, now, early))
+            check_fit(float(request.cost_usd), in_money, purpose)
         session.add(
             ModelCallRow(
                 id=request.call_id,
@@ -49,6 +54,7 @@ def reserve(db: Database, request: Reservation, now: datetime, *, issue_token_ca
                 role=request.role,
                 model=request.model,
                 reserved=request.tokens,
+                reserved_usd=request.cost_usd,
                 at=now,
             )
         )
@@ -86,6 +92,15 @@ def ci_runs(db: Database, run_id: str, phase_id: str | None) -> int:
         return session.get_one(Phase, (run_id, phase_id)).ci_runs
 
 
+def read_tokens_left(db: Database, run_id: str, phase_id: str | None) -> int | None:
+    """Tokens left under the tightest cap of what is done for this phase, or for none; None where nothing is capped."""
+    with db.reading() as session:
+        run = session.get_one(Run, run_id)
+        phase = session.get_one(Phase, (run_id, phase_id)) if phase_id is not None else None
+        caps = _concerning(budget_usage.read_caps(session, run), Kind.TOKENS, phase)
+        return min((int(cap.left) for cap in caps), default=None)
+
+
 def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -> None:
     """Replace the reservation by what was used. A second settlement of the same call changes nothing."""
     values: dict[str, int | Decimal | str | bool | None] = {
@@ -93,6 +108,8 @@ def settle(db: Database, call_id: str, usage: Usage, model: str | None = None) -
         "input": usage.input,
         "cached": usage.cached,
         "output": usage.output,
+        "discount": usage.discount,
+        "estimated": usage.estimated,
         "cost_usd": usage.cost_usd,
     }
     if model:
@@ -107,6 +124,19 @@ def usage_by_role(session: Session, run_id: str) -> dict[Role, Usage]:
     """Settled usage of planner, builder and auditor; a role without a settled call is absent."""
     by_role = read_sums(session, ModelCallRow.role, ModelCallRow.run_id == run_id)
     return {role: sums.usage for role, sums in by_role.items() if sums.settled_calls}
+
+
+def list_model_uses(session: Session, run_id: str) -> tuple[ModelUse, ...]:
+    """What each model of each role was used for, in the order of first requests; those that never answered too."""
+    first = sa.select(ModelCallRow.role, ModelCallRow.model).where(ModelCallRow.run_id == run_id)
+    order = session.execute(
+        first.group_by(ModelCallRow.role, ModelCallRow.model).order_by(sa.func.min(ModelCallRow.at))
+    ).all()
+    used = {
+        role: read_sums(session, ModelCallRow.model, ModelCallRow.run_id == run_id, ModelCallRow.role == role)
+        for role in dict.fromkeys(role for role, _ in order)
+    }
+    return tuple(ModelUse(role=role, model=model, usage=used[role][model].usage) for role, model in order)
 
 
 def models_by_role(session: Session, run_id: str) -> dict[Role, str]:

@@ -302,10 +302,15 @@ class ModelCallRow(Base):
     role: Mapped[Role] = mapped_column(EnumText(Role, 20))
     model: Mapped[str] = mapped_column(String(200))
     reserved: Mapped[int]
+    reserved_usd: Mapped[Decimal | None]
     settled: Mapped[bool] = mapped_column(default=False)
     input: Mapped[int] = mapped_column(default=0)
     cached: Mapped[int] = mapped_column(default=0)
     output: Mapped[int] = mapped_column(default=0)
+    discount: Mapped[int] = mapped_column(default=0)
+    """How much less of them counts against token caps: cached input counts at its share of the price."""
+    estimated: Mapped[bool] = mapped_column(default=False)
+    """The provider reported no usage, so it is what was reserved."""
     cost_usd: Mapped[Decimal | None]
     at: Mapped[datetime]
 

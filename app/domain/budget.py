@@ -29,19 +29,33 @@ class Scope(StrEnum):
     RUN = "run"
     ISSUE = "issue"
     """A GitHub issue over its whole life: all runs that were ever made for it."""
+    REPOSITORY = "repository"
+    """A repository on one day, by UTC."""
+    SERVICE = "service"
+    """All repositories of the service on one day."""
 
 
 class Kind(StrEnum):
     """What a cap counts."""
 
     TOKENS = "tokens"
+    USD = "usd"
+    """Money, where the models' prices are known."""
     CI_RUNS = "ci_runs"
     MINUTES = "minutes"
     """Of active work."""
 
     @property
     def unit(self) -> str:
-        return {Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes"}.get(self, self.value)
+        return {Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes", Kind.USD: "US dollars"}.get(self, self.value)
+
+    def amount(self, amount: int | float) -> str:
+        """A figure of this kind as people read it, without the unit."""
+        return f"{amount:,.2f}" if self is Kind.USD else figure(amount)
+
+
+CACHED_SHARE = 0.1
+"""What a cached input token costs of a fresh one, where the model's prices are not known."""
 
 
 class Usage(Frozen):
@@ -52,19 +66,42 @@ class Usage(Frozen):
     output: int = Field(default=0, ge=0)
     cost_usd: Decimal | None = None
     """Price of the model that was used; None where no price is known."""
+    cost_partial: bool = False
+    """Whether more was used than `cost_usd` is the price of."""
+    discount: int = Field(default=0, ge=0)
+    """How much less counts against token caps, since cached input counts at its share of the fresh price."""
+    estimated: bool = False
+    """Whether the provider reported nothing for a part of it: then that part is what had been reserved."""
 
     @property
     def total(self) -> int:
         return self.input + self.output
 
+    @property
+    def against_caps(self) -> int:
+        """Tokens as caps count them, which bound spending and not re-reading."""
+        return max(0, self.total - self.discount)
+
     def __add__(self, other: "Usage") -> "Usage":
-        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        priced = [one for one in (self, other) if one.cost_usd is not None]
+        unpriced = any(one.cost_usd is None and one.total for one in (self, other))
         return Usage(
             input=self.input + other.input,
             cached=self.cached + other.cached,
             output=self.output + other.output,
-            cost_usd=sum(costs, Decimal(0)) if costs else None,
+            cost_usd=sum((one.cost_usd or Decimal(0) for one in priced), Decimal(0)) if priced else None,
+            cost_partial=self.cost_partial or other.cost_partial or bool(priced and unpriced),
+            discount=self.discount + other.discount,
+            estimated=self.estimated or other.estimated,
         )
+
+
+class ModelUse(Frozen):
+    """What one model was used for in one role."""
+
+    role: Role
+    model: str
+    usage: Usage
 
 
 class Cap(Frozen):
@@ -77,7 +114,7 @@ class Cap(Frozen):
     limit: int | float
     """In units of the kind; whole but for minutes."""
     used: int | float
-    reserved: int = 0
+    reserved: int | float = 0
     warn_at: float = WARN_AT
     """Share of the limit from which it warns."""
 
@@ -115,8 +152,8 @@ class Exhausted(Frozen):
     kind: Kind
     limit: int | float
     used: int | float
-    reserved: int = 0
-    needs: int
+    reserved: int | float = 0
+    needs: int | float
     """What was requested on top; 0 where the cap was full already."""
     role: Role | None = None
     phase_id: str | None = None
@@ -126,12 +163,13 @@ class Exhausted(Frozen):
     def reason(self) -> str:
         """One sentence with all figures, such as `phase P1: 9,000 of 9,500 tokens used, …`."""
         wanted = Purpose(role=self.role, phase_id=self.phase_id, attempt=self.attempt)
-        held = f" and {figure(self.reserved)} reserved" if self.reserved else ""
-        stood = f"{self.scope} {self.name}: {figure(self.used)} of {figure(self.limit)} {self.kind.unit} used{held}"
+        amount = self.kind.amount
+        held = f" and {amount(self.reserved)} reserved" if self.reserved else ""
+        stood = f"{self.scope} {self.name}: {amount(self.used)} of {amount(self.limit)} {self.kind.unit} used{held}"
         if self.kind is Kind.TOKENS and not self.needs:  # an external agent reports what it has used already
             return f"{stood} ({self.phase_id}), which is over the cap"
-        if self.kind is Kind.TOKENS:
-            return f"{stood}, {wanted} may need {figure(self.needs)}"
+        if self.kind in {Kind.TOKENS, Kind.USD}:
+            return f"{stood}, {wanted} may need {amount(self.needs)}"
         if self.kind is Kind.CI_RUNS:
             where = f" ({self.phase_id})" if self.phase_id else ""
             return f"{stood}, the next push{where} would start one more"
@@ -149,14 +187,14 @@ class BudgetExhausted(Exception):
         return self.exhausted.reason
 
 
-def check_fit(needs: int, caps: Iterable[Cap], purpose: Purpose | None = None) -> None:
+def check_fit(needs: int | float, caps: Iterable[Cap], purpose: Purpose | None = None) -> None:
     """Raise `BudgetExhausted` naming the first cap under which `needs` more would not fit."""
     for cap in caps:
         if needs > cap.left:
             raise exhausted(cap, needs, purpose)
 
 
-def exhausted(cap: Cap, needs: int, purpose: Purpose | None = None) -> BudgetExhausted:
+def exhausted(cap: Cap, needs: int | float, purpose: Purpose | None = None) -> BudgetExhausted:
     """The refusal to spend `needs` more under a cap that has no room for it."""
     return BudgetExhausted(
         Exhausted(**cap.model_dump(exclude={"warn_at"}), needs=needs, **(purpose or Purpose()).model_dump())
@@ -173,7 +211,9 @@ class ModelFailure(StrEnum):
     """Why a model gave no usable answer."""
 
     REFUSED = "refused"
+    """The model would not answer."""
     MALFORMED = "malformed"
+    """Its replies could not be used: cut, empty, not in form, or the same over and over."""
     TIMEOUT = "timeout"
     UNAVAILABLE = "unavailable"
     REJECTED = "rejected"

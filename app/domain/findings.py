@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from app.domain.frozen import Frozen
+from app.domain.model_text import shortened
 
 
 class Severity(StrEnum):
@@ -73,10 +74,16 @@ class AuditFinding(Frozen):
     line: int | None = Field(default=None, ge=1, description="Last (or only) line, numbered as in the shown diff")
     side: Side = Field(default=Side.RIGHT, description="RIGHT for added or kept lines, LEFT for removed ones")
     severity: Severity
-    category: str = Field(max_length=80, description="One or two words, such as correctness, security, tests, style")
-    component: str = Field(max_length=80, description="The function, class or file concerned")
-    problem: str = Field(max_length=4_000, description="What is wrong, proven from the diff, and what would be right")
-    slug: str = Field(max_length=60, description="The problem in two to four words, the same each time it is reported")
+    category: Annotated[str, shortened(80)] = Field(
+        max_length=80, description="One or two words, such as correctness, security, tests, style"
+    )
+    component: Annotated[str, shortened(80)] = Field(max_length=80, description="The function, class or file concerned")
+    problem: Annotated[str, shortened(4_000)] = Field(
+        max_length=4_000, description="What is wrong, proven from the diff, and what would be right"
+    )
+    slug: Annotated[str, shortened(60)] = Field(
+        max_length=60, description="The problem in two to four words, the same each time it is reported"
+    )
     replacement: str | None = Field(default=None, description="Exact new text for the lines, if one hunk fixes it")
 
     def as_finding(self) -> Finding:
@@ -98,7 +105,7 @@ class AuditReport(Frozen):
     """The Auditor's structured answer."""
 
     recommendation: Recommendation
-    summary: str = Field(max_length=8_000)
+    summary: Annotated[str, shortened(8_000)] = Field(max_length=8_000)
     findings: list[AuditFinding] = Field(default_factory=list[AuditFinding])
     fixed: list[str] = Field(default_factory=list[str], description="Ids of earlier findings that this diff fixes")
 
@@ -107,10 +114,10 @@ class SuggestedIssue(Frozen):
     """Something the Builder itself doubts or noticed."""
 
     severity: Severity | None = Field(default=None, description="Leave it out when unsure: the task's category decides")
-    category: str = Field(max_length=80)
-    component: str = Field(max_length=80)
-    slug: str = Field(max_length=60)
-    description: str = Field(max_length=4_000)
+    category: Annotated[str, shortened(80)] = Field(max_length=80)
+    component: Annotated[str, shortened(80)] = Field(max_length=80)
+    slug: Annotated[str, shortened(60)] = Field(max_length=60)
+    description: Annotated[str, shortened(4_000)] = Field(max_length=4_000)
 
     def as_finding(self, default_severity: Severity) -> Finding:
         return Finding(
@@ -126,7 +133,9 @@ class BuilderAnswer(Frozen):
     """The Builder's structured answer; the patch itself is what it did in the worktree."""
 
     status: Literal["done", "cannot"] = Field(description="'cannot' when the phase can't be done as asked")
-    summary: str = Field(max_length=4_000, description="What was changed and why, for the commit message and the PR")
+    summary: Annotated[str, shortened(4_000)] = Field(
+        max_length=4_000, description="What was changed and why, for the commit message and the PR"
+    )
     suggested_issues: list[SuggestedIssue] = Field(default_factory=list[SuggestedIssue])
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from app.domain.frozen import Frozen
+from app.domain.model_text import shortened
 
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"
 """Letters, digits, `.`, `_`, `-`; 1 to 100; not starting with a dot or dash."""
@@ -134,8 +135,8 @@ class Plan(Frozen):
 class ProposedPhase(Frozen):
     """A phase as the Planner answers it; ids and indexes are given afterwards."""
 
-    name: str = Field(min_length=1, max_length=200)
-    description: str = Field(max_length=20_000)
+    name: Annotated[str, shortened(200)] = Field(min_length=1, max_length=200)
+    description: Annotated[str, shortened(20_000)] = Field(max_length=20_000)
     acceptance_criteria: list[str] = Field(min_length=1)
     expected_paths: list[str] = Field(default_factory=list)
     task_category: TaskCategory
@@ -144,7 +145,7 @@ class ProposedPhase(Frozen):
 
 
 class ProposedTier(Frozen):
-    name: str = Field(min_length=1, max_length=200)
+    name: Annotated[str, shortened(200)] = Field(min_length=1, max_length=200)
     description: str = ""
     phases: list[ProposedPhase] = Field(min_length=1)
 

@@ -5,7 +5,7 @@ from itertools import count
 
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import EffectiveRules
+from app.domain.repository_rules import EffectiveRules
 from app.domain.strategy import RunOptions, max_phases_of, scope_of
 
 DEBT = "DEBT"

@@ -1,11 +1,11 @@
 """The ruleset: figures that govern a run, read from YAML and overridden by a repository's `.github/autopack.yml`."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, ConfigDict, Field
 
 from app.domain.findings import Severity
 from app.domain.frozen import Frozen
@@ -14,6 +14,7 @@ from app.domain.plan import AuditorProfile, Complexity, TaskCategory
 Tokens = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Minutes = Annotated[float, Field(gt=0, le=7 * 24 * 60)]
 Strength = Literal["light", "standard", "strong"]
+Effort = Literal["default", "minimal", "low", "medium", "high", "xhigh", "max"]
 K = TypeVar("K", bound=StrEnum)
 V = TypeVar("V")
 
@@ -118,6 +119,28 @@ class IssueCaps(Rules):
     tokens: Tokens
 
 
+Usd = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+class MoneyRules(Rules):
+    """Caps in US dollars, beside those in tokens; none where a figure is absent, or a model's price not known."""
+
+    low: Usd | None = None
+    """Of a phase of this complexity; so are the next two. A tier's is `tier.token_factor` times its phases'."""
+    medium: Usd | None = None
+    high: Usd | None = None
+    run: Usd | None = None
+    issue: Usd | None = None
+    """Over the issue's whole life."""
+    repository_day: Usd | None = None
+    """All runs of the repository on one day, by UTC."""
+    service_day: Usd | None = None
+    """All runs of the service on one day. Only the service's own ruleset sets it."""
+
+    def of_complexity(self, complexity: Complexity) -> float | None:
+        return {Complexity.LOW: self.low, Complexity.MEDIUM: self.medium, Complexity.HIGH: self.high}[complexity]
+
+
 class CiRules(Rules):
     grace_seconds: float = Field(default=60, ge=0, le=3600)
     deadline_minutes: Minutes = 30
@@ -197,11 +220,32 @@ class ModelRules(Rules):
 
 
 class OutputTokens(Rules):
-    """The most that one answer of a role may hold, in tokens; reserved before each request."""
+    """The most that one reply of a role may hold, in tokens, thinking included; reserved before each request.
 
-    planner: Tokens = 6_000
-    builder: Tokens = 8_000
-    auditor: Tokens = 6_000
+    After a reply that was cut, the next may be twice as long.
+    """
+
+    planner: Tokens = 16_000
+    builder: Tokens = 16_000
+    auditor: Tokens = 16_000
+
+
+class EffortRules(Rules):
+    """How much a model thinks, where it can be told; `default` leaves it to the model."""
+
+    planner: Effort = "medium"
+    low: Effort = "low"
+    """Of Builder and Auditor, in phases of this complexity; so are the next two."""
+    medium: Effort = "medium"
+    high: Effort = "high"
+
+    def of_complexity(self, complexity: Complexity) -> Effort:
+        efforts: dict[Complexity, Effort] = {
+            Complexity.LOW: self.low,
+            Complexity.MEDIUM: self.medium,
+            Complexity.HIGH: self.high,
+        }
+        return efforts[complexity]
 
 
 class Ruleset(Rules):
@@ -213,6 +257,7 @@ class Ruleset(Rules):
     run: RunCaps
     tier: TierCaps
     issue: IssueCaps
+    usd: MoneyRules = MoneyRules()
     scope: RunScope = RunScope.MULTI_TIER
     """Of runs that name no other."""
     profiles: Annotated[dict[SafetyProfile, ProfileRules], AfterValidator(_whole(SafetyProfile))]
@@ -223,6 +268,7 @@ class Ruleset(Rules):
     external: ExternalRules
     models: ModelRules
     output_tokens: OutputTokens = OutputTokens()
+    effort: EffortRules = EffortRules()
     requests_per_attempt: int = Field(default=40, ge=1, le=500)
     provider_pauses_minutes: tuple[Minutes, ...] = (1, 5, 15, 30)
     """How long a run waits, time after time, while no model of its list can be reached; then it ends."""
@@ -233,118 +279,3 @@ class CommandRules(Rules):
 
     allowed: bool = True
     timeout_seconds: float = Field(default=120, gt=0, le=3600)
-
-
-R = TypeVar("R", bound=Rules)
-
-
-class _Changes(Rules):
-    model_config = ConfigDict(use_attribute_docstrings=False)  # a made class has no source to look for
-
-
-def _partial(part: type[R]) -> type[R]:
-    """A model of the part's keys, all optional. A key that is not set is not merged, so its default is never seen."""
-    fields: dict[str, Any] = {}
-    for name, field in part.model_fields.items():
-        bounds = [
-            bound for bound in field.metadata if not isinstance(bound, AfterValidator)
-        ]  # a table need not be whole
-        fields[name] = (Annotated[field.annotation, *bounds, Field(description=field.description)], None)
-    return cast("type[R]", create_model(part.__name__, __base__=_Changes, __module__=__name__, **fields))
-
-
-class CategoryChanges(_partial(CategoryRules)):
-    """What a repository changes of a category."""
-
-
-class RunChanges(_partial(RunCaps)):
-    """What a repository changes of a run's caps."""
-
-
-class TierChanges(_partial(TierCaps)):
-    """What a repository changes of a tier's caps."""
-
-
-class ProfileChanges(_partial(ProfileRules)):
-    """What a repository changes of a safety profile."""
-
-
-class ThresholdChanges(_partial(Thresholds)):
-    """What a repository changes of the thresholds."""
-
-
-class PromotionChanges(_partial(PromotionRules)):
-    """What a repository changes of the promotion policy."""
-
-
-class ModelChanges(_partial(ModelRules)):
-    """What a repository changes of the models; a list replaces the ruleset's."""
-
-
-class RepositorySettings(Rules):
-    """`.github/autopack.yml` as read from the base branch at a run's start. Absent keys keep the ruleset's figures."""
-
-    tokens: Tokens | None = None
-    """Short for `run.tokens`, and outweighs it; so do the next two."""
-    phases: int | None = Field(default=None, ge=1, le=1000)
-    minutes: Minutes | None = None
-    model: ModelName | None = None
-    safety: SafetyProfile = SafetyProfile.NORMAL
-    scope: RunScope | None = None
-    commands: CommandRules = CommandRules()
-    model_timeout_seconds: float = Field(default=180, gt=0, le=1800)
-    """For one request to a model; then the next model of the list is tried."""
-    provider_pauses_minutes: tuple[Minutes, ...] | None = None
-    categories: dict[TaskCategory, CategoryChanges] | None = None
-    complexity_token_caps: dict[Complexity, Tokens] | None = None
-    run: RunChanges | None = None
-    tier: TierChanges | None = None
-    issue: IssueCaps | None = None
-    profiles: dict[SafetyProfile, ProfileChanges] | None = None
-    thresholds: ThresholdChanges | None = None
-    ci: CiRules | None = None
-    patch: PatchRules | None = None
-    promotion: PromotionChanges | None = None
-    external: ExternalRules | None = None
-    models: ModelChanges | None = None
-    output_tokens: OutputTokens | None = None
-    requests_per_attempt: int | None = Field(default=None, ge=1, le=500)
-
-
-class EffectiveRules(Ruleset):
-    """The rules that govern a run: the ruleset with what the repository changes of it. `effective_rules` makes them."""
-
-    safety: SafetyProfile
-    model: ModelName | None
-    commands: CommandRules
-
-    @property
-    def complexities(self) -> Mapping[TaskCategory, Complexity]:
-        """Of phases whose plan does not say theirs."""
-        return {category: rules.complexity for category, rules in self.categories.items()}
-
-
-def effective_rules(default: Ruleset, settings: RepositorySettings) -> EffectiveRules:
-    """Merge the repository's settings into the ruleset.
-
-    Blocks are merged key by key, lists are replaced; only `patch.protected_paths` grows.
-    """
-    own = settings.model_dump(include=set(Ruleset.model_fields), exclude_unset=True)
-    changes = {key: value for key, value in own.items() if value is not None}
-    short = {key: getattr(settings, key) for key in ("tokens", "phases", "minutes")}
-    changes["run"] = changes.get("run", {}) | {key: value for key, value in short.items() if value is not None}
-    merged = _merge(default.model_dump(), changes)
-    merged["patch"]["protected_paths"] = tuple(
-        dict.fromkeys((*default.patch.protected_paths, *merged["patch"]["protected_paths"]))
-    )
-    merged |= {"safety": settings.safety, "model": settings.model, "commands": settings.commands}
-    return EffectiveRules.model_validate(merged)
-
-
-def _merge(base: Mapping[Any, Any], changes: Mapping[Any, Any]) -> dict[Any, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        before = merged.get(key)
-        nested = isinstance(before, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(cast("Mapping[Any, Any]", before), cast("Mapping[Any, Any]", value)) if nested else value
-    return merged

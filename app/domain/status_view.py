@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from app.domain.budget import Cap, Exhausted, Role, Usage
+from app.domain.budget import Cap, Exhausted, ModelUse, Role, Usage
 from app.domain.findings import Finding
 from app.domain.frozen import Frozen
 from app.domain.plan import Complexity, TaskCategory
@@ -110,6 +110,8 @@ class RunView(Frozen):
     """The next part's run, once there is one."""
     usage: dict[Role, Usage]
     models: dict[Role, str]
+    """The one that last answered in each role."""
+    model_uses: tuple[ModelUse, ...] = ()
     findings: tuple[FindingView, ...] = ()
     promotion_blockers: tuple[str, ...] = ()
     """Why the run may not be promoted; empty when it may."""

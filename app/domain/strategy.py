@@ -1,16 +1,19 @@
 """The strategy: a run's plan made governed. Compiled once by a pure function, frozen and stored with the run."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
 
 from app.domain.findings import Severity
 from app.domain.frozen import Frozen
 from app.domain.plan import Complexity, Plan, PlannedPhase, TaskCategory
+from app.domain.repository_rules import EffectiveRules
 from app.domain.ruleset import (
     CiProfile,
     CiRules,
     CommandRules,
-    EffectiveRules,
+    Effort,
+    MoneyRules,
     OutputTokens,
     PatchRules,
     ProfileRules,
@@ -77,6 +80,9 @@ class PhaseStrategy(Frozen):
     default_severity: Severity
     builder: ModelChoice
     auditor: ModelChoice
+    effort: Effort = "default"
+    """Of Builder and Auditor."""
+    usd_cap: float | None = None
 
 
 class TierStrategy(Frozen):
@@ -85,6 +91,7 @@ class TierStrategy(Frozen):
     max_ci_runs: int
     max_minor_issues: int
     max_major_issues: int
+    usd_cap: float | None = None
 
 
 class Strategy(Frozen):
@@ -119,6 +126,7 @@ class Strategy(Frozen):
     commands: CommandRules
     output_tokens: OutputTokens
     requests_per_attempt: int
+    usd: MoneyRules = MoneyRules()
     cross_vendor: bool
     """Whether every phase's Auditor is of another vendor than its Builder."""
 
@@ -206,6 +214,7 @@ def compile_strategy(
         commands=rules.commands,
         output_tokens=rules.output_tokens,
         requests_per_attempt=rules.requests_per_attempt,
+        usd=rules.usd,
         cross_vendor=all(phase.builder.vendor != phase.auditor.vendor for phase in phases),
     )
 
@@ -227,9 +236,16 @@ def _tier_strategies(
             max_ci_runs=int(rules.tier.ci_runs_per_phase * len(held)),
             max_minor_issues=int(profile.tier_minor_issues_per_phase * len(held)),
             max_major_issues=rules.tier.major_issues,
+            usd_cap=_tier_usd(rules, held),
         )
         for tier, held in ((tier, plan.phases_of(tier.tier_id)) for tier in plan.tiers)
     )
+
+
+def _tier_usd(rules: EffectiveRules, phases: Sequence[PlannedPhase]) -> float | None:
+    """The tier's cap in money; none where a phase of it has none."""
+    caps = [rules.usd.of_complexity(phase.complexity) for phase in phases]
+    return None if None in caps else rules.tier.token_factor * sum(cap or 0.0 for cap in caps)
 
 
 def _phase_strategies(
@@ -277,6 +293,8 @@ def _phase_strategy(
         default_severity=category.default_severity,
         builder=builder,
         auditor=auditor,
+        effort=rules.effort.of_complexity(phase.complexity),
+        usd_cap=rules.usd.of_complexity(phase.complexity),
     )
 
 

@@ -85,7 +85,7 @@ def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
         created_at=run.created_at,
         started_at=run.started_at,
         completed_at=run.completed_at,
-        tokens_used=tree.spent.total,
+        tokens_used=tree.spent.against_caps,
         token_cap=run.token_cap,
         max_phases=strategy.max_phases if strategy else None,
         max_duration_minutes=run.max_minutes,

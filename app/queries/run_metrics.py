@@ -76,7 +76,7 @@ def run_metric_rows(
 
 def _figures(row: Mapping[Any, Any], defaults: RunCaps, phase_count: int, used: Usage) -> dict[str, Any]:
     return {
-        "tokens_used": used.total,
+        "tokens_used": used.against_caps,
         "cost_usd": used.cost_usd,
         "max_minor_issues_total": _value_or_default(row["max_minor"], defaults.minor_issues_per_phase * phase_count),
         "phase_count": phase_count,
@@ -158,9 +158,9 @@ _RUN_FIELDS = (
 def _budgets(tree: RunTree, defaults: RunCaps) -> RunBudgets:
     run = tree.run
     return RunBudgets(
-        tokens_used=tree.spent.total,
+        tokens_used=tree.spent.against_caps,
         token_cap=run.token_cap,
-        token_utilization=share(tree.spent.total, run.token_cap),
+        token_utilization=share(tree.spent.against_caps, run.token_cap),
         cost_usd=tree.spent.cost_usd,
         phase_count=len(tree.phases),
         max_phases=run.strategy.max_phases if run.strategy else defaults.phases,

@@ -11,7 +11,7 @@ from app.db import budget_usage, finding_rows, linked_runs, model_calls
 from app.db.budget_usage import TokenSums, read_sums
 from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.domain import finding_counts
-from app.domain.budget import Cap, Role, Usage
+from app.domain.budget import Cap, ModelUse, Role, Usage
 from app.domain.finding_counts import Counts, IssueCounts, IssueRecord, PhaseReport
 from app.domain.gate import PhaseStatus
 from app.domain.plan import PlannedPhase, PlannedTier
@@ -65,6 +65,8 @@ class RunTree:
     spent: Usage
     usage: dict[Role, Usage]
     models: dict[Role, str]
+    """The one that last answered."""
+    model_uses: tuple[ModelUse, ...]
     before: LinkedRun | None
     after: LinkedRun | None
 
@@ -107,6 +109,7 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
         spent=sum((one.usage for one in sums.values()), Usage()),
         usage=model_calls.usage_by_role(session, run_id),
         models=model_calls.models_by_role(session, run_id),
+        model_uses=model_calls.list_model_uses(session, run_id),
         before=before,
         after=after,
     )
@@ -125,7 +128,7 @@ def _phase_node(
         spec=spec,
         rules=run.strategy.of_phase(row.phase_id) if run.strategy else None,
         issues=counts.of_phase(row.phase_id),
-        tokens=sums.get(row.phase_id, TokenSums()).usage.total,
+        tokens=sums.get(row.phase_id, TokenSums()).usage.against_caps,
         status=phase_status.read_status(session, run, row, run.strategy) if run.strategy else None,
     )
 

@@ -48,6 +48,7 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
         after=tree.after,
         usage=tree.usage,
         models=tree.models,
+        model_uses=tree.model_uses,
         findings=tree.findings,
         promotion_blockers=promotion_blockers(tree) if run.state.terminal else (),
         promoted=run.promoted_at is not None,

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from app.replay.recording import ANY, Recording, Turn
-from app.replay.refusals import BadRequest, check_azure_version
+from app.replay.refusals import BadRequest, check_azure_version, check_window
 from app.replay.wire import Conversation, Vendor, read_request, write_error, write_reply
 
 HEADERS = {"x-autopack-recorded": "true"}
@@ -58,6 +58,10 @@ class ModelServer:
 
     def __init__(self, recordings: Mapping[str, Recording] | None = None, *, port: int = 0) -> None:
         """`port` 0 takes a free one. Nothing is bound before `start`."""
+        self.window_tokens: int | None = None
+        """Of every model; larger requests are refused."""
+        self.refuse: Callable[[dict[str, Any]], str | None] = lambda _: None
+        """The body of a 400 for requests that a server of one's own would not take; None for the others."""
         self._recordings = dict(recordings or {})
         self._wanted_port = port
         self._requests: list[RecordedRequest] = []
@@ -124,6 +128,8 @@ class ModelServer:
     def play(self, repository: str, recording: Recording | Mapping[str, Any]) -> None:
         """Answer for `repository` (full name, or `*`) from this recording from now on."""
         self._recordings[repository] = Recording.model_validate(recording)
+        for place in [place for place in self._failures if repository in {place[0], ANY}]:
+            del self._failures[place]
 
     def requests(self) -> list[RecordedRequest]:
         """Every request so far in order of arrival, held and failed ones too."""
@@ -165,6 +171,10 @@ class ModelServer:
                 check_azure_version(azure_version)
             asked = read_request(vendor, raw)
             self._note(asked, raw)
+            check_window(vendor, asked.tokens, self.window_tokens)
+            refused = self.refuse(json.loads(raw))
+            if refused is not None:
+                return Response(refused, 400, HEADERS, media_type="application/json")
             turn = self._find(asked)
             if not await self._wait(_HOLD_SECONDS, lambda: not self._held(asked)):
                 return _error(vendor, 503, "the request was held until the server stopped or 120 s had passed")
@@ -172,9 +182,12 @@ class ModelServer:
                 await self._wait(turn.hang_seconds, lambda: False)
             if turn.status is not None:
                 return _error(vendor, turn.status, "recorded failure")
-            return _response(200, write_reply(asked, turn))
+            if turn.odd is not None and turn.odd.body is not None:
+                return Response(turn.odd.body, 200, HEADERS, media_type=turn.odd.content_type)
+            body = write_reply(asked, turn)
+            return _response(200, body if turn.odd is None else turn.odd.distort(body))
         except BadRequest as error:
-            return _response(400, write_error(vendor, 400, str(error), error.param))
+            return _response(400, write_error(vendor, 400, str(error), error.param, error.code))
 
     def _find(self, asked: Conversation) -> Turn:
         recording = self._recordings.get(asked.repository) or self._recordings.get(ANY)

@@ -1,6 +1,8 @@
 """What a recording holds: for each role, phase and attempt, the answers of one conversation in order."""
 
-from collections.abc import Mapping
+import contextlib
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,12 +30,40 @@ class TokenUsage(_Strict):
     output: int
 
 
+class Oddity(_Strict):
+    """How a reply differs from a sound one: places of its body, such as `choices.0.message`, or another body."""
+
+    set: dict[str, Any] = Field(default_factory=dict[str, Any])
+    drop: list[str] = Field(default_factory=list[str])
+    body: str | None = None
+    content_type: str = "application/json"
+
+    def distort(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with each place changed, where the body has it."""
+        distorted = copy.deepcopy(body)
+        for place, value in self.set.items():
+            _change(distorted, place.split("."), lambda holder, key, value=value: holder.__setitem__(key, value))
+        for place in self.drop:
+            _change(distorted, place.split("."), lambda holder, key: holder.pop(key))
+        return distorted
+
+
+def _change(body: Any, place: list[str], act: Callable[[Any, Any], object]) -> None:
+    *way, last = [int(name) if name.isdigit() else name for name in place]
+    with contextlib.suppress(KeyError, IndexError, TypeError):
+        for name in way:
+            body = body[name]
+        act(body, last)
+
+
 class Turn(_Strict):
     """One reply of the model: text, tool calls and a structured answer, or a failure in place of them."""
 
     text: str | None = None
     reasoning: str | None = None
     """Sealed thinking before the reply; only on the Responses wire, which wants it back in the next request."""
+    thinks: int | None = Field(default=None, gt=0)
+    """Tokens of thinking before the reply: with a limit that is not larger, there is no reply."""
     tool_calls: list[ToolCall] = Field(default_factory=list[ToolCall])
     answer: dict[str, Any] | None = None
     """Sent as a call of the output tool that the request offers."""
@@ -47,6 +77,8 @@ class Turn(_Strict):
     """Call the output tool with arguments that no schema accepts."""
     hang_seconds: float | None = Field(default=None, gt=0, le=600)
     """Wait so long before replying."""
+    odd: Oddity | None = None
+    """Send the reply distorted."""
     only_for: str | None = None
     """Vendor or model name that the failure is for; others get the rest of the turn."""
     times: int | None = Field(default=None, ge=1)
@@ -60,13 +92,13 @@ class Turn(_Strict):
 
     @property
     def fails(self) -> bool:
-        return self.status is not None or self.refusal or self.malformed or self.hang_seconds is not None
+        failures = (self.status, self.hang_seconds, self.odd)
+        return self.refusal or self.malformed or any(failure is not None for failure in failures)
 
     def without_failure(self) -> "Turn":
         """The reply to a request that the failure is not for. Raises `ValueError` if the turn holds nothing else."""
-        return Turn(
-            text=self.text, reasoning=self.reasoning, tool_calls=self.tool_calls, answer=self.answer, usage=self.usage
-        )
+        failures = ("status", "refusal", "malformed", "hang_seconds", "odd", "only_for", "times")
+        return Turn(**{name: value for name, value in self if name not in failures})
 
 
 def _with_text_keys(value: object) -> object:

@@ -4,18 +4,20 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.replay import responses
 from app.replay.recording import TokenUsage, Turn
-from app.replay.refusals import BadRequest, check_chat_tools
+from app.replay.refusals import BadRequest, check_chat, check_messages, check_responses
 
 Vendor = Literal["anthropic", "openai", "azure", "local"]
 """Who is asked, by the path of the request: `openai` and `azure` speak Responses, `local` Chat Completions."""
 
 _ROLE = re.compile(r"^You are the (Planner|Builder|Auditor)\.", re.MULTILINE)
 _HEADER = re.compile(r"^(Repository|Phase|Attempt): (.+)$", re.MULTILINE)
+_LIMITS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 _OUTPUT_TOOLS = ("answer", "final_result")
 CHARACTERS_PER_TOKEN = 3.5
 
@@ -35,6 +37,13 @@ class Conversation:
     system: str
     tools: tuple[str, ...]
     body_characters: int
+    max_tokens: int | None = None
+    """Of the reply, as the request limits it, thinking included."""
+
+    @property
+    def tokens(self) -> int:
+        """Input tokens of the request, counted from its size."""
+        return _tokens(self.body_characters)
 
     @property
     def output_tool(self) -> str:
@@ -46,6 +55,14 @@ class Conversation:
         return self.tools[-1]
 
 
+_CHECKS: dict[Vendor, Callable[[dict[str, Any]], None]] = {
+    "anthropic": check_messages,
+    "openai": check_responses,
+    "azure": check_responses,
+    "local": check_chat,
+}
+
+
 def read_request(vendor: Vendor, raw: bytes) -> Conversation:
     """Read a provider's request. Raises `BadRequest` if it is not one of Autopack's."""
     try:
@@ -54,8 +71,7 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
         raise BadRequest(f"not JSON: {error}") from error
     if body.get("stream"):
         raise BadRequest("recorded answers are not streamed; ask without stream")
-    if vendor == "local":
-        check_chat_tools(body)
+    _CHECKS[vendor](body)
     messages: list[dict[str, Any]] = body.get("messages", [])
     if vendor in {"openai", "azure"}:
         messages = responses.as_messages(body)
@@ -70,9 +86,12 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
     if role is None:
         raise BadRequest("no part of the system prompt opens with 'You are the Planner.', '… Builder.' or '… Auditor.'")
     first = next((responses.text_of(m.get("content")) for m in messages if m.get("role") == "user"), "")
-    header = dict(_HEADER.findall(first.split("\n\n", 1)[0]))
+    blocks = first.strip().split("\n\n")
+    header = next(
+        (found for block in (blocks[-1], blocks[0]) if "Repository" in (found := _header(block))), dict[str, str]()
+    )
     if "Repository" not in header or not header.get("Attempt", "").isdigit():
-        raise BadRequest("the first user message does not begin with 'Repository:' and 'Attempt:' lines")
+        raise BadRequest("the first user message has no block of 'Repository:' and 'Attempt:' lines at its end")
     return Conversation(
         vendor=vendor,
         model=str(body.get("model", "")),
@@ -84,11 +103,19 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
         system=system,
         tools=tools,
         body_characters=len(raw.decode("utf-8", "replace")),
+        max_tokens=next((body[name] for name in _LIMITS if isinstance(body.get(name), int)), None),
     )
 
 
+def _header(block: str) -> dict[str, str]:
+    found: list[tuple[str, str]] = _HEADER.findall(block)
+    return dict(found)
+
+
 def write_reply(asked: Conversation, turn: Turn) -> dict[str, Any]:
-    """The provider's response body for a recorded turn."""
+    """The provider's response body for a recorded turn: cut where the thinking uses up the limit of the reply."""
+    if turn.thinks and asked.max_tokens is not None and turn.thinks >= asked.max_tokens:
+        return _cut(asked, turn)
     calls = [(call.name, call.args) for call in turn.tool_calls]
     if turn.malformed:
         calls.append((asked.output_tool, {"recorded_as_malformed": True}))
@@ -101,13 +128,34 @@ def write_reply(asked: Conversation, turn: Turn) -> dict[str, Any]:
     return write(asked.model, turn, calls, usage)
 
 
-def write_error(vendor: Vendor, status: int, message: str, param: str | None = None) -> dict[str, Any]:
+_CUT: dict[Vendor, dict[str, Any]] = {
+    "anthropic": {"content": [], "stop_reason": "max_tokens"},
+    "openai": {"output": [], "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+    "azure": {"output": [], "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+}
+
+
+def _cut(asked: Conversation, turn: Turn) -> dict[str, Any]:
+    """A reply that ended while the model was thinking."""
+    usage = TokenUsage(input=asked.tokens, output=asked.max_tokens or 0)
+    thought = Turn(text="", thinks=turn.thinks)
+    if asked.vendor == "local":
+        body = _chat(asked.model, thought, [], usage)
+        body["choices"][0]["finish_reason"] = "length"
+        return body
+    write = _messages if asked.vendor == "anthropic" else responses.write
+    return write(asked.model, thought, [], usage) | _CUT[asked.vendor]
+
+
+def write_error(
+    vendor: Vendor, status: int, message: str, param: str | None = None, code: str | None = None
+) -> dict[str, Any]:
     """The provider's error body."""
     kind = "overloaded_error" if status == 529 else "invalid_request_error" if status < 500 else "api_error"
     error = {"type": kind, "message": message}
     if vendor == "anthropic":
         return {"type": "error", "error": error}
-    return {"error": error | {"param": param, "code": None}}
+    return {"error": error | {"param": param, "code": code}}
 
 
 def _tokens(characters: int) -> int:

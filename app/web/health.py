@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import app
 from app.web.dependencies import ServiceState, state
-from app.workflows.services import services
+from app.workflows.services import list_refused_keys, services
 
 router = APIRouter()
 
@@ -37,6 +37,7 @@ async def health(service: Annotated[ServiceState, Depends(state)], response: Res
         "github": {"status": "missing" if missing else "configured", "missing": list(missing)},
         "background": {"status": "failing" if failing else "ok", "failing": failing},
         "models": sorted(services().vendors),
+        "refused_keys": list_refused_keys(),
     }
 
 

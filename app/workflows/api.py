@@ -20,7 +20,7 @@ from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderR
 from app.domain.api_run import PhaseCard, RunCard
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
-from app.domain.ruleset import EffectiveRules, RepositorySettings, effective_rules
+from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
 from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, max_phases_of, scope_of
 from app.github import commits, issues, settings_files
 from app.github.client import Repo

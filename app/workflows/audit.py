@@ -56,9 +56,12 @@ async def _run_audit(
     profile: AuditorProfile | None,
 ) -> AuditReport:
     context, rules = phase.context, phase.rules
+    ledger = RunLedger(phase.run_id, phase.phase_id)
     deps = AgentDeps(
         role=Role.AUDITOR,
-        ledger=RunLedger(phase.run_id, phase.phase_id),
+        ledger=ledger,
+        record_failure=ledger.record_failure,
+        read_tokens_left=ledger.read_tokens_left,
         plan=model_plan(phase, rules.auditor, phase.strategy.output_tokens.auditor),
     )
     task = AuditTask(

@@ -3,10 +3,10 @@
 from dbos import DBOS
 
 from app.agents import builder
-from app.agents.conversation import AgentDeps
+from app.agents.conversation import AgentDeps, ConversationFailed
 from app.agents.guard import ModelPlan
 from app.agents.tasks import BuilderTask, Feedback
-from app.domain.budget import Role
+from app.domain.budget import ModelFailure, Role
 from app.domain.findings import BuilderAnswer, Finding
 from app.domain.frozen import Frozen
 from app.domain.patch import FileChange, Patch
@@ -30,6 +30,8 @@ class AttemptStart(Frozen):
     carried: tuple[FileChange, ...] = ()
     feedback: tuple[Feedback, ...] = ()
     findings: tuple[Finding, ...] = ()
+    previous_diff: str = ""
+    """What the attempt before changed."""
 
 
 class AttemptResult(Frozen):
@@ -43,18 +45,35 @@ class AttemptResult(Frozen):
     """Its commit, where nothing is left to push."""
 
 
+class Interrupted(Frozen):
+    """An attempt whose models all failed, and where it stood: it can go on from there."""
+
+    failure: ModelFailure
+    reason: str
+    said: str
+    """The conversation, as JSON."""
+    patch: Patch
+
+
 @DBOS.workflow(name="build_attempt")
-async def build_attempt(phase: PhaseContext, attempt: int, start: AttemptStart) -> AttemptResult:
-    """Let the Builder work in a worktree at `start` and return its patch.
+async def build_attempt(
+    phase: PhaseContext, attempt: int, start: AttemptStart, resumed: Interrupted | None = None
+) -> AttemptResult | Interrupted:
+    """Let the Builder work in a worktree at `start`, or where an interrupted attempt stood, and return its patch.
 
     A workflow of its own, so that only the attempt in flight is replayed after a crash. The worktree is opened outside
     a step on purpose: it is made again from the commit, and the Builder's edits are made again in it.
     """
     context = phase.context
     worktree, conflicts = await open_worktree(context, start)
+    if resumed is not None:
+        await worktree.apply_changes(resumed.patch.changes)
+    ledger = RunLedger(context.run_id, phase.phase_id)
     deps = AgentDeps(
         role=Role.BUILDER,
-        ledger=RunLedger(context.run_id, phase.phase_id),
+        ledger=ledger,
+        record_failure=ledger.record_failure,
+        read_tokens_left=ledger.read_tokens_left,
         plan=model_plan(phase, phase.rules.builder, phase.strategy.output_tokens.builder),
         worktree=worktree,
         commands_allowed=context.commands_refused is None,
@@ -70,8 +89,13 @@ async def build_attempt(phase: PhaseContext, attempt: int, start: AttemptStart) 
         attempt=attempt,
         feedback=start.feedback,
         findings=start.findings,
+        previous_diff=start.previous_diff,
     )
-    answer = await builder.build(task, deps)
+    try:
+        answer = await builder.build(task, deps, resumed.said if resumed else "")
+    except ConversationFailed as failed:
+        left = await worktree.patch()
+        return Interrupted(failure=failed.failure, reason=failed.reason, said=failed.said, patch=left)
     return AttemptResult(answer=answer, patch=await worktree.patch(), conflicts=conflicts)
 
 
@@ -81,6 +105,7 @@ def model_plan(phase: PhaseContext, choice: ModelChoice, output_tokens: int) -> 
         max_output_tokens=output_tokens,
         request_limit=phase.strategy.requests_per_attempt,
         timeout_seconds=phase.context.settings.model_timeout_seconds,
+        effort=phase.rules.effort,
     )
 
 

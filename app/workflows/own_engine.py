@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.agents.tasks import Feedback
 from app.domain import patch_policy
+from app.domain.budget import ModelFailed, ModelFailure
 from app.domain.findings import BuilderAnswer, Finding, Severity, Source, issue_key
 from app.domain.frozen import Frozen
 from app.domain.patch import FileChange
@@ -18,6 +19,9 @@ from app.workflows.build import AttemptResult, AttemptStart, build_attempt, fetc
 from app.workflows.phase_engine import Attempt, AttemptOutcome
 from app.workflows.run_context import PhaseContext, RunEnded
 from app.workflows.waiting import with_provider_pauses
+
+_COSTS_AN_ATTEMPT = frozenset({ModelFailure.MALFORMED, ModelFailure.REFUSED})
+"""Failures of models that may do better in another attempt."""
 
 
 class PhaseProgress(Frozen):
@@ -34,11 +38,11 @@ class PhaseProgress(Frozen):
     """How the run ends if that was the last attempt."""
     records: tuple[AttemptRecord, ...] = ()
 
-    def after(self, outcome: AttemptOutcome) -> "PhaseProgress":
+    def after(self, phase: PhaseContext, outcome: AttemptOutcome) -> "PhaseProgress":
         """The progress once this attempt did not pass."""
         done, changes = outcome.audit, outcome.built.patch.changes
         if outcome.refused:
-            start, note = _after_refusal(self.start, outcome)
+            start, note = _after_refusal(phase, self.start, outcome)
         elif outcome.red and done is not None:
             start, note = _after_red(self.start, outcome, done)
         elif done is not None and outcome.head_sha is not None:
@@ -47,6 +51,7 @@ class PhaseProgress(Frozen):
             start, note = _after_audit(self.start, done, changes)
         else:
             start, note = self.start, self.note
+        start = start.model_copy(update={"previous_diff": outcome.built.patch.diff})
         policy = patch_policy.violates_policy(outcome.refused)
         ending = RunState.DONE_FAILED_POLICY_VIOLATION if policy else RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW
         return PhaseProgress(
@@ -105,11 +110,35 @@ class OwnEngine:
         """Have the Builder attempt the phase, and bring the patch to the gate."""
         phase = attempt.phase
         await fetch_start(phase.context, attempt.start)
-        built = await with_provider_pauses(phase.context, lambda: build_attempt(phase, attempt.number, attempt.start))
+        built = await self._build(attempt)
         await db_steps.move_to_gate(phase.run_id, phase.phase_id, f"attempt {attempt.number} built")
-        if built.answer.status == "cannot":
+        if built.answer.status == "cannot" and not built.refused:
             return built.model_copy(update={"refused": (_cannot(built.answer),)})
         return built
+
+    async def _build(self, attempt: Attempt) -> AttemptResult:
+        """Ask until there is an answer: after a pause the conversation goes on where it stood.
+
+        An attempt whose models give no usable answer ends with what it left; only one that none of them takes ends the
+        run.
+        """
+        phase, stood = attempt.phase, None
+
+        async def ask() -> AttemptResult:
+            nonlocal stood
+            built = await build_attempt(phase, attempt.number, attempt.start, stood)
+            if isinstance(built, AttemptResult):
+                return built
+            stood = built
+            raise ModelFailed(built.failure, built.reason)
+
+        try:
+            return await with_provider_pauses(phase.context, ask)
+        except ModelFailed as failed:
+            if stood is None or failed.failure not in _COSTS_AN_ATTEMPT:
+                raise
+            answer = BuilderAnswer(status="cannot", summary=str(failed))
+            return AttemptResult(answer=answer, patch=stood.patch, refused=(_unanswered(failed),))
 
     async def record_gate(self, attempt: Attempt, built: AttemptResult, refused: tuple[Finding, ...]) -> None:
         """Record what the gate found and what the Builder itself doubts; a gate that is passed closes its findings."""
@@ -155,7 +184,7 @@ class OwnEngine:
                 await db_steps.record_findings(phase.run_id, phase.phase_id, failed, f"ci {outcome.head_sha[:7]}")
             else:
                 await self._close(Source.CI, f"green in {outcome.head_sha[:7]}")
-        self.progress, self.last_diff = self.progress.after(outcome), outcome.built.patch.diff
+        self.progress, self.last_diff = self.progress.after(phase, outcome), outcome.built.patch.diff
 
     async def complete(self, attempt: Attempt, outcome: AttemptOutcome, cause: str) -> bool:
         """The phase is complete: its commit is audited and not red."""
@@ -191,6 +220,16 @@ class OwnEngine:
         await db_steps.resolve_findings(self.phase.run_id, self.phase.phase_id, fixed, f"fixed in {where}")
 
 
+def _unanswered(failed: ModelFailed) -> Finding:
+    return Finding(
+        issue_key=issue_key("builder", "phase", "no answer"),
+        severity=Severity.MAJOR,
+        source=Source.STATIC_CHECK,
+        category="builder",
+        problem=f"The attempt ended without an answer of the Builder, {failed}",
+    )
+
+
 def _cannot(answer: BuilderAnswer) -> Finding:
     return Finding(
         issue_key=issue_key("builder", "phase", "cannot"),
@@ -201,9 +240,11 @@ def _cannot(answer: BuilderAnswer) -> Finding:
     )
 
 
-def _after_refusal(start: AttemptStart, outcome: AttemptOutcome) -> tuple[AttemptStart, str]:
+def _after_refusal(phase: PhaseContext, start: AttemptStart, outcome: AttemptOutcome) -> tuple[AttemptStart, str]:
     """Nothing was pushed; what the policy allows of the patch is kept for the next attempt."""
-    forbidden = {finding.path for finding in outcome.refused}
+    built = outcome.built
+    unsound = patch_policy.check_patch(built.patch, phase.phase, phase.strategy.patch) if built.refused else ()
+    forbidden = {finding.path for finding in outcome.refused + unsound}
     note = " ".join(finding.problem for finding in outcome.refused)
     following = start.model_copy(
         update={

@@ -4,7 +4,7 @@ from app.agents.tasks import IssueText
 from app.domain.budget import Exhausted
 from app.domain.frozen import Frozen
 from app.domain.plan import PlannedPhase
-from app.domain.ruleset import RepositorySettings
+from app.domain.repository_rules import RepositorySettings
 from app.domain.states import RunState
 from app.domain.strategy import PhaseStrategy, RunOptions, Strategy
 

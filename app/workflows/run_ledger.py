@@ -7,9 +7,11 @@ from dbos import DBOS
 
 from app.agents.guard import PendingRequest
 from app.db import model_calls
+from app.db.budget_usage import EarlyCaps
 from app.db.run_rows import RunRow
-from app.domain.budget import Cap, Kind, Purpose, RunStopped, Scope, Usage, exhausted
+from app.domain.budget import Cap, Kind, ModelFailed, Purpose, Role, RunStopped, Scope, Usage, exhausted
 from app.runs import transitions
+from app.workflows import db_steps
 from app.workflows.services import services
 from app.workflows.steps import blocking_step, db_step, utcnow
 
@@ -20,29 +22,38 @@ class RunLedger:
 
     run_id: str
     phase_id: str | None
-    issue_token_cap: int | None = None
-    """Holds before the run's strategy says what its issue may use."""
+    early: EarlyCaps | None = None
+    """Holds before the run's strategy says what may be used."""
 
     async def reserve(self, call: PendingRequest) -> str:
-        return await _reserve(self.run_id, self.phase_id, call, self.issue_token_cap)
+        return await _reserve(self.run_id, self.phase_id, call, self.early)
 
     async def settle(self, reservation: str, usage: Usage) -> None:
         await _settle(reservation, usage)
 
+    async def record_failure(self, role: Role, failed: ModelFailed) -> None:
+        """Have the status comment say why a model gave way."""
+        await db_steps.add_notice(self.run_id, f"{role.capitalize()}: {failed.reason}")
+
+    async def read_tokens_left(self) -> int | None:
+        """Tokens left under the tightest of the caps that bound the conversation."""
+        return await _read_tokens_left(self.run_id, self.phase_id)
+
 
 _settle = db_step(model_calls.settle)
+_read_tokens_left = db_step(model_calls.read_tokens_left)
 
 
 @blocking_step
-def _reserve(run_id: str, phase_id: str | None, call: PendingRequest, issue_token_cap: int | None) -> str:
+def _reserve(run_id: str, phase_id: str | None, call: PendingRequest, early: EarlyCaps | None) -> str:
     """Reserve for one request; repeated after a crash, this step has the same number, and so the same reservation."""
     db, call_id = services().db, f"{DBOS.workflow_id}:{DBOS.step_id}"
     run = transitions.update_clock(db, run_id, utcnow())
     if run.stop_state is not None:
         raise RunStopped(run.stop_reason)
-    request = model_calls.Reservation(call_id, run_id, phase_id, call.role, call.model, call.tokens)
+    request = model_calls.Reservation(call_id, run_id, phase_id, call.role, call.model, call.tokens, call.cost_usd)
     _check_clock(run, request, utcnow())
-    model_calls.reserve(db, request, utcnow(), issue_token_cap=issue_token_cap)
+    model_calls.reserve(db, request, utcnow(), early=early)
     return call_id
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from app.agents import models
 from app.db.engine import Database
 from app.domain.ruleset import Ruleset
 from app.github.client import GitHubApp, Repo
@@ -62,6 +63,11 @@ def services() -> Services:
     if _services is None:
         raise NotConfigured("the service has not been started")
     return _services
+
+
+def list_refused_keys() -> list[str]:
+    """The vendors that refused this process's key when it was last used."""
+    return models.list_refused_keys()
 
 
 async def call_db(function: Callable[Concatenate[Database, P], R], *args: P.args, **kwargs: P.kwargs) -> R:

@@ -11,10 +11,11 @@ from app.agents.tasks import IssueText, PlannerTask
 from app.config.loader import parse_settings
 from app.config.yaml_errors import SettingsError
 from app.db import backlog, run_rows
+from app.db.budget_usage import EarlyCaps
 from app.domain.budget import Role
 from app.domain.plan import Plan
 from app.domain.plan_splitting import parts_of, with_debt_cleanup
-from app.domain.ruleset import EffectiveRules, effective_rules
+from app.domain.repository_rules import EffectiveRules, effective_rules
 from app.domain.states import RunState
 from app.domain.strategy import (
     Engine,
@@ -151,14 +152,18 @@ def rules_of(context: RunContext) -> EffectiveRules:
 async def make_plan(context: RunContext) -> Plan:
     """Ask the Planner. Raises `RunEnded` when no model can be reached."""
     choice, rules = await _planner_choice(context), rules_of(context)
+    ledger = RunLedger(context.run_id, None, EarlyCaps(rules.issue.tokens, rules.usd))
     deps = AgentDeps(
         role=Role.PLANNER,
-        ledger=RunLedger(context.run_id, None, rules.issue.tokens),
+        ledger=ledger,
+        record_failure=ledger.record_failure,
+        read_tokens_left=ledger.read_tokens_left,
         plan=ModelPlan(
             models=choice.ids,
             max_output_tokens=rules.output_tokens.planner,
             request_limit=rules.requests_per_attempt,
             timeout_seconds=context.settings.model_timeout_seconds,
+            effort=rules.effort.planner,
         ),
     )
     task = PlannerTask(

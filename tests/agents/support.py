@@ -13,7 +13,7 @@ from app.agents.guard import ModelPlan, PendingRequest
 from app.agents.model_access import ModelAccess
 from app.agents.models import RequestLimits
 from app.agents.tasks import AuditTask, BuilderTask, IssueText, PlannerTask
-from app.domain.budget import Cap, Role, RunStopped, Scope, Usage, check_fit
+from app.domain.budget import Cap, ModelFailed, Role, RunStopped, Scope, Usage, check_fit
 from app.domain.plan import Complexity, PlannedPhase, TaskCategory
 from app.replay import ModelServer
 from app.workspace.mirror import Mirror
@@ -72,11 +72,13 @@ class MemoryLedger:
     reserved: list[PendingRequest] = field(default_factory=list[PendingRequest])
     settled: list[Usage] = field(default_factory=list[Usage])
     open: dict[str, int] = field(default_factory=dict[str, int])
+    failures: list[ModelFailed] = field(default_factory=list[ModelFailed])
+    """Why models gave way."""
 
     async def reserve(self, call: PendingRequest) -> str:
         if self.stopped:
             raise RunStopped("cancelled")
-        used = sum(usage.total for usage in self.settled)
+        used = sum(usage.against_caps for usage in self.settled)
         cap = Cap(scope=Scope.RUN, name="r1", limit=self.limit, used=used, reserved=sum(self.open.values()))
         check_fit(call.tokens, [cap])
         self.reserved.append(call)
@@ -87,6 +89,9 @@ class MemoryLedger:
     async def settle(self, reservation: str, usage: Usage) -> None:
         del self.open[reservation]
         self.settled.append(usage)
+
+    async def record_failure(self, _: Role, failed: ModelFailed) -> None:
+        self.failures.append(failed)
 
 
 LIMITS = RequestLimits(timeout_seconds=20, max_retries=0)
@@ -109,6 +114,7 @@ def plan_of(*models: str, request_limit: int = 20) -> ModelPlan:
 
 
 def deps_of(role: Role, ledger: MemoryLedger, plan: ModelPlan | None = None, **more: Any) -> AgentDeps:
+    more.setdefault("record_failure", getattr(ledger, "record_failure", None))
     return AgentDeps(role=role, ledger=ledger, plan=plan or plan_of(), **more)
 
 

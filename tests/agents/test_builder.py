@@ -113,7 +113,7 @@ LONG = 200_000
         call("search", regex="(?<=a+)b"),
         call("read_file", path="n" * 300),
         call("read_file", path="d/" * 3_000 + "x"),
-        call("read_file", path="latin.txt"),
+        call("read_file", path="binary"),
         call("write_file", path="slug.py/x", content=""),
         call("run_command", command="x" * LONG),
         call("run_command", command=r"""printf x > "$(printf 'caf\351.txt')"; echo y > slug.py"""),
@@ -248,7 +248,7 @@ async def test_outputs_are_bounded(server: ModelServer, ledger: MemoryLedger, wo
     )
     await build(builder_task(), deps_of(Role.BUILDER, ledger, worktree=worktree))
     first, tail, wide, hits = results(server)
-    assert first.startswith("[lines 1 to 400 of 1000]\nline 1\n")
+    assert first.startswith("[lines 1 to 400 of 1000; go on with start=401]\nline 1\n")
     assert len(first.splitlines()) == MAX_LINES + 1
     assert tail.splitlines()[0] == "[lines 990 to 1000 of 1000]"
     assert len(wide) < MAX_CHARACTERS + 100

@@ -106,7 +106,7 @@ async def test_timeout_is_recorded_in_its_step(server: ModelServer, ledger: Memo
 
 
 async def test_limits_and_failures_leave_the_workflow_unchanged(server: ModelServer, ledger: MemoryLedger) -> None:
-    server.play(REPOSITORY, {"planner": {1: [{"status": 401}], 2: [{"malformed": True}] * 3}})
+    server.play(REPOSITORY, {"planner": {1: [{"status": 403}], 2: [{"malformed": True}] * 4}})
     _DEPS["planner"] = deps_of(Role.PLANNER, ledger)
     with pytest.raises(ModelFailed) as rejected:
         await plan_workflow(1)

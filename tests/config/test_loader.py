@@ -9,16 +9,8 @@ import yaml
 from app.config.loader import FOLDER, SCHEMAS, default_ruleset, parse_plan, parse_ruleset, parse_settings, schema_text
 from app.config.yaml_errors import SettingsError
 from app.domain.plan import Complexity, TaskCategory
-from app.domain.ruleset import (
-    CiRules,
-    CommandRules,
-    PatchRules,
-    RepositorySettings,
-    Ruleset,
-    RunScope,
-    SafetyProfile,
-    effective_rules,
-)
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import CiRules, CommandRules, PatchRules, Ruleset, RunScope, SafetyProfile
 from app.domain.strategy import Engine, RunOptions
 
 

@@ -14,7 +14,7 @@ from app.domain.api_requests import RunStart
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import split
-from app.domain.ruleset import RepositorySettings, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
 from app.domain.strategy import Engine, RunOptions, Strategy, compile_strategy
 from app.runs import api_commands, transitions
 from app.runs.api_commands import RunTarget

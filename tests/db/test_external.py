@@ -18,7 +18,7 @@ from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, 
 from app.domain.api_run import RunCard
 from app.domain.budget import Role
 from app.domain.findings import Recommendation
-from app.domain.ruleset import RepositorySettings, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.domain.strategy import Engine, compile_strategy
 from app.queries import run_details

@@ -1,17 +1,18 @@
 """Room is reserved before a model is asked and settled after; no cap is ever crossed."""
 
 import pickle
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from app.db import budget_usage, model_calls, run_rows
-from app.db.budget_usage import read_sums
+from app.db.budget_usage import EarlyCaps, read_sums
 from app.db.engine import Database
 from app.db.model_calls import Reservation
 from app.db.tables import ModelCallRow, Run
 from app.domain.budget import BudgetExhausted, Cap, Kind, Role, Scope, Usage
+from app.domain.ruleset import MoneyRules
 from app.domain.states import RunState
 from app.runs import transitions
 from tests.db.sample_rows import NOW, after, at_once, new_run, planned_run
@@ -29,7 +30,7 @@ def reserve(
     run_id: str = "r1",
     issue_cap: int = 15_000_000,
 ) -> None:
-    model_calls.reserve(db, Reservation(call_id, run_id, phase_id, role, model, tokens), at, issue_token_cap=issue_cap)
+    model_calls.reserve(db, Reservation(call_id, run_id, phase_id, role, model, tokens), at, early=EarlyCaps(issue_cap))
 
 
 def caps_of(db: Database, run_id: str = "r1") -> tuple[Cap, ...]:
@@ -41,7 +42,7 @@ def run_cap(db: Database, run_id: str = "r1") -> Cap:
     return caps_of(db, run_id)[0]
 
 
-def standing(db: Database, run_id: str = "r1") -> tuple[float, int]:
+def standing(db: Database, run_id: str = "r1") -> tuple[float, float]:
     cap = run_cap(db, run_id)
     return cap.used, cap.reserved
 
@@ -269,4 +270,43 @@ def test_every_cap_of_a_run_is_listed(db: Database) -> None:
     assert listed[Scope.RUN, "r1", Kind.MINUTES] == 120
     assert listed[Scope.TIER, "T1", Kind.TOKENS] == 3 * 2 * listed[Scope.PHASE, "P1", Kind.TOKENS]
     assert listed[Scope.TIER, "T1", Kind.CI_RUNS] == 4
-    assert len(listed) == 4 + 2 * 2 + 2 * 3
+    assert listed[Scope.RUN, "r1", Kind.USD] == 50
+    assert listed[Scope.ISSUE, "#7", Kind.USD] == 150
+    assert listed[Scope.TIER, "T1", Kind.USD] == 3 * 2 * listed[Scope.PHASE, "P1", Kind.USD]
+    assert len(listed) == 6 + 2 * 3 + 3 * 3
+
+
+def test_money_is_reserved_and_never_crosses_a_cap(db: Database) -> None:
+    planned_run(db)
+    (phase_cap,) = (cap for cap in caps_of(db) if (cap.scope, cap.name, cap.kind) == (Scope.PHASE, "P1", Kind.USD))
+    dear = Decimal(str(phase_cap.limit)) * Decimal("0.6")
+
+    def ask(call_id: str) -> None:
+        model_calls.reserve(db, Reservation(call_id, "r1", "P1", Role.BUILDER, "anthropic:a", 10, dear), NOW)
+
+    ask("c1")
+    with pytest.raises(BudgetExhausted, match=r"phase P1: 0\.00 of .* US dollars used and .* reserved, .* may need"):
+        ask("c2")
+    model_calls.settle(db, "c1", Usage(input=5, output=5, cost_usd=Decimal("0.01")))
+    ask("c2")
+
+
+def test_day_of_a_repository_is_bounded(db: Database) -> None:
+    planned_run(db)
+    early = EarlyCaps(10, MoneyRules(repository_day=1, service_day=2))
+    with db.writing() as session:
+        session.get_one(Run, "r1").strategy = None
+    asked = [Reservation(f"c{n}", "r1", None, Role.PLANNER, "anthropic:a", 1, Decimal("0.6")) for n in (1, 2)]
+    model_calls.reserve(db, asked[0], NOW, early=early)
+    with pytest.raises(
+        BudgetExhausted, match=r"repository \S+ today: 0\.00 of 1\.00 US dollars used and 0\.60 reserved"
+    ):
+        model_calls.reserve(db, asked[1], NOW, early=early)
+    model_calls.reserve(db, asked[1], NOW + timedelta(days=1), early=early)
+
+
+def test_cached_input_counts_at_its_share(db: Database) -> None:
+    planned_run(db)
+    reserve(db, "c1", 10_000)
+    model_calls.settle(db, "c1", Usage(input=1_000, cached=900, output=50, discount=810))
+    assert standing(db) == (240, 0)

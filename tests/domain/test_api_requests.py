@@ -22,7 +22,8 @@ from app.domain.api_requests import (
 )
 from app.domain.findings import Recommendation, Severity
 from app.domain.plan import Complexity, TaskCategory, is_identifier
-from app.domain.ruleset import RepositorySettings, RunScope, SafetyProfile, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import RunScope, SafetyProfile
 
 RUN: dict[str, Any] = {
     "run": {"run_id": "r1"},

@@ -111,7 +111,7 @@ def test_request_counts_against_own_caps_only() -> None:
     names = {Scope.PHASE: ("P1", "P2"), Scope.TIER: ("T1", "T2"), Scope.RUN: ("r1",), Scope.ISSUE: ("#7",)}
     every = [
         Cap(scope=scope, name=name, kind=kind, limit=1, used=0)
-        for scope in Scope
+        for scope in names
         for name in names[scope]
         for kind in Kind
     ]

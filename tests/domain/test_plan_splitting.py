@@ -11,7 +11,8 @@ from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import DEBT, MAX_CLEANUP_PHASES, parts_of, split, with_debt_cleanup
-from app.domain.ruleset import RepositorySettings, RunScope, SafetyProfile, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.strategy import RunOptions, TooManyPhases, compile_strategy
 
 RULES = effective_rules(default_ruleset(), RepositorySettings())

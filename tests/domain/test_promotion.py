@@ -10,7 +10,7 @@ from app.domain.budget import Cap, Kind, Scope
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.promotion import blockers, debt_status, tier_outcome
-from app.domain.ruleset import RepositorySettings, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import PhaseView, TierView
 from app.domain.strategy import RunOptions, Strategy, compile_strategy

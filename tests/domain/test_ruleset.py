@@ -9,17 +9,8 @@ from app.config.loader import default_ruleset
 from app.domain.findings import Severity
 from app.domain.patch_policy import ALWAYS_PROTECTED, protected
 from app.domain.plan import Complexity, TaskCategory
-from app.domain.ruleset import (
-    CiProfile,
-    EffectiveRules,
-    OutputTokens,
-    PatchRules,
-    RepositorySettings,
-    Ruleset,
-    RunScope,
-    SafetyProfile,
-    effective_rules,
-)
+from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
+from app.domain.ruleset import CiProfile, OutputTokens, PatchRules, Ruleset, RunScope, SafetyProfile
 
 RULES = default_ruleset()
 

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 from app.config.loader import default_ruleset
 from app.domain.findings import Severity
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import (
-    CiProfile,
-    CiRules,
-    PatchRules,
-    RepositorySettings,
-    Ruleset,
-    RunScope,
-    SafetyProfile,
-    effective_rules,
-)
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import CiProfile, CiRules, PatchRules, Ruleset, RunScope, SafetyProfile
 from app.domain.strategy import (
     Engine,
     NoModel,

@@ -2,7 +2,8 @@
 
 from app.config.loader import default_ruleset
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, SafetyProfile, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
+from app.domain.ruleset import SafetyProfile
 from app.domain.strategy import RunOptions, Strategy, compile_strategy
 from app.github.text.strategy_text import strategy_section
 

@@ -5,10 +5,10 @@ from decimal import Decimal
 from typing import Any
 
 from app.config.loader import default_ruleset
-from app.domain.budget import Cap, Role, Scope, Usage
+from app.domain.budget import Cap, ModelUse, Role, Scope, Usage
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.ruleset import RepositorySettings, effective_rules
+from app.domain.repository_rules import RepositorySettings, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import FindingView, Headline, PhaseView, RunView, TierView
 from app.domain.strategy import RunOptions, compile_strategy
@@ -77,6 +77,8 @@ def run(**other: Any) -> RunView:
         major_issues=1,
         note="test failed",
     )
+    planner = Usage(input=10_000, output=2_300, cost_usd=Decimal("0.0561"))
+    builder = Usage(input=380_000, cached=300_000, output=20_000, cost_usd=Decimal("1.2"))
     given: dict[str, Any] = {
         "run_id": "r1",
         "repository": "acme/widgets",
@@ -94,11 +96,13 @@ def run(**other: Any) -> RunView:
         "head_sha": SHA,
         "tiers": (TierView(tier_id="T1", name="Dates", state=TierState.RUNNING, phases=(first, second)),),
         "run_cap": Cap(scope=Scope.RUN, name="r1", limit=500_000, used=412_300),
-        "usage": {
-            Role.PLANNER: Usage(input=10_000, output=2_300, cost_usd=Decimal("0.0561")),
-            Role.BUILDER: Usage(input=380_000, cached=300_000, output=20_000, cost_usd=Decimal("1.2")),
-        },
+        "usage": {Role.PLANNER: planner, Role.BUILDER: builder},
         "models": {Role.PLANNER: "one:planner", Role.BUILDER: "one:builder", Role.AUDITOR: "two:auditor"},
+        "model_uses": (
+            ModelUse(role=Role.PLANNER, model="one:planner", usage=planner),
+            ModelUse(role=Role.BUILDER, model="one:builder", usage=builder),
+            ModelUse(role=Role.AUDITOR, model="two:auditor", usage=Usage()),
+        ),
         "findings": (finding("Leap days are lost"), finding("Old", open=False, resolution="fixed in 1a2b3c4")),
         "server_url": "https://github.test",
     }

@@ -237,3 +237,64 @@ def test_recordings_are_served_by_the_command(tmp_path: Path) -> None:
             assert response.json()["content"][0]["text"] == "from a file"
         finally:
             process.kill()
+
+
+PAIRED: list[dict[str, Any]] = [
+    {"role": "user", "content": "x"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "search", "input": {}}]},
+]
+
+
+REFUSED_MESSAGES: list[tuple[dict[str, Any], str]] = [
+    ({"messages": PAIRED}, "`tool_use` ids were found without `tool_result` blocks"),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}]},
+        "unexpected `tool_use_id`",
+    ),
+    ({"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}, "must be non-empty"),
+    ({"model": "claude-haiku-4-5", "messages": [{"role": "system", "content": "x"}]}, 'Unexpected role "system"'),
+    ({"model": "claude-sonnet-5-5", "temperature": 0.5}, "not supported for claude-sonnet-5-5"),
+    ({"model": "claude-sonnet-4-5", "thinking": {"type": "enabled", "budget_tokens": 10}}, "must be greater than"),
+    (
+        {
+            "model": "claude-sonnet-4-5",
+            "max_tokens": 99,
+            "tool_choice": {"type": "any"},
+            "thinking": {"type": "enabled", "budget_tokens": 10},
+        },
+        "Thinking may not be enabled when tool_choice forces tool use.",
+    ),
+    ({"model": "claude-opus-5-5", "thinking": {"type": "enabled", "budget_tokens": 1}}, "use 'adaptive'"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), REFUSED_MESSAGES)
+def test_messages_refuses_what_anthropic_refuses(server: ModelServer, change: dict[str, Any], reason: str) -> None:
+    answer = ask(server, anthropic_body() | change)
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model": "gpt-5.1", "max_tokens": 10, "tools": []}, "Use 'max_completion_tokens' instead."),
+        ({"model": "gpt-5.1", "temperature": 0, "tools": []}, "'temperature' is not supported"),
+        ({"messages": [{"role": "tool", "tool_call_id": "c", "content": "x"}]}, "must be a response to a preceeding"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "c"}]}]}, "did not have response messages: c"),
+    ],
+)
+def test_chat_refuses_what_openai_refuses(server: ModelServer, change: dict[str, Any], reason: str) -> None:
+    answer = ask_chat(server, chat_body() | change)
+    assert answer.status_code == 400
+    assert reason in answer.json()["error"]["message"]
+
+
+def test_window_and_thinking_bound_a_reply(server: ModelServer) -> None:
+    server.window_tokens = 10
+    assert "prompt is too long" in ask(server, anthropic_body()).json()["error"]["message"]
+    assert ask_chat(server, chat_body()).json()["error"]["code"] == "context_length_exceeded"
+    server.window_tokens = None
+    server.play("acme/slug", {"builder": {"P1": {1: [{"text": "x", "thinks": 10}]}}})
+    assert ask(server, anthropic_body()).json()["stop_reason"] == "max_tokens"
+    assert ask_chat(server, chat_body() | {"max_tokens": 10}).json()["choices"][0]["finish_reason"] == "length"

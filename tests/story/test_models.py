@@ -1,5 +1,9 @@
 """Models that refuse, stay silent, talk nonsense or are out of reach."""
 
+from collections import Counter
+
+import pytest
+
 from tests.support.answers import (
     Attempt,
     Audit,
@@ -21,7 +25,7 @@ GREETING = edits(write("greeting.txt", "hello\n"))
 
 
 def test_model_that_refuses_leaves_it_to_a_person(story: Story) -> None:
-    story.plays(plan(phase()), {"P1": [Attempt(refuses())]})
+    story.plays(plan(phase()), {"P1": [Attempt(refuses())] * 2})
     story.label()
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "refused")
     assert {one.vendor for one in story.requests("builder")} == {"anthropic", "openai"}, "every model was asked"
@@ -44,10 +48,12 @@ def test_other_model_takes_over_from_one_that_refuses(story: Story) -> None:
 
 
 def test_malformed_answers_need_a_person(story: Story) -> None:
-    story.plays(plan(phase()), {"P1": [Attempt(malformed())]})
+    story.plays(plan(phase()), {"P1": [Attempt(malformed())] * 2})
     story.label()
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "malformed")
-    assert 1 < len(story.requests("builder")) < 6, "it gets the error, but not for ever"
+    asked = Counter((one.attempt, one.vendor) for one in story.requests("builder"))
+    assert set(asked.values()) == {4}, "it gets the error, but not for ever"
+    assert set(asked) == {(number, vendor) for number in (1, 2) for vendor in ("anthropic", "openai")}
     story.expect_nothing_pushed()
 
 
@@ -107,6 +113,40 @@ def test_vendor_that_takes_no_request_is_named(story: Story) -> None:
     story.label()
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "model rejected", "401")
     story.expect_nothing_pushed()
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(400, "the provider answered 400"), (402, "the provider answered 402"), (404, "the provider answered 404")],
+)
+def test_barred_vendor_gives_way_in_every_role(story: Story, status: int, said: str) -> None:
+    """Out of credit, not allowed or retired: the other vendor does the whole run, and the status says why."""
+    barred = {"status": status, "only_for": "anthropic"}
+    planned, audited = Plan([plan(phase()).turns[0].model_copy(update=barred)]), approves()
+    audit = Audit([audited.turns[0].model_copy(update={**barred, "only_for": "openai"})])
+    story.plays(planned, {"P1": [failing_at_first(GREETING, **barred), audit]})
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    status_text = story.status()
+    assert said in status_text
+    used = {(one.role, one.model) for one in story.requests() if one.vendor == "openai"}
+    assert {role for role, _ in used} == {"planner", "builder", "auditor"}
+    for role, model in used:
+        assert f"| {role.capitalize()} | `openai:{model}` |" in status_text
+
+
+def test_attempt_without_an_answer_gives_way_to_the_next(story: Story) -> None:
+    half = [edits(write("greeting.txt", "hello\n")).turns[0], *malformed()]
+    story.plays(plan(phase()), {"P1": [Attempt(half), edits(write("more.txt", "more\n"))]})
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    second = story.requests("builder")[-1].body.decode()
+    assert "What your last attempt changed" in second
+    assert "+hello" in second
+    assert story.file("greeting.txt") == "hello", "what the first one left is part of the commit"
+    assert story.file("more.txt") == "more"
 
 
 def test_run_waits_for_a_provider_that_is_down(story: Story) -> None:

@@ -20,6 +20,14 @@ def budget_section(view: RunView) -> str:
     )
 
 
+def cost(used: Usage) -> str:
+    """What it cost: at least, where a part has no known price; about, where a server did not report its usage."""
+    if not used.total:
+        return "-"
+    about = "≥ " if used.cost_partial else "≈ " if used.estimated and used.cost_usd is not None else ""
+    return about + money(used.cost_usd)
+
+
 def how_to_raise(view: RunView, spent: Exhausted) -> str:
     """What a person does so that the cap is higher next time: the command, or the key of the settings file."""
     if spent.scope is Scope.RUN and spent.kind is Kind.TOKENS:
@@ -35,6 +43,8 @@ def how_to_raise(view: RunView, spent: Exhausted) -> str:
 def _setting(view: RunView, spent: Exhausted) -> str:
     """The key that holds the cap, and a higher figure, as `key: figure`."""
     tier = next((one for one in view.tiers if one.tier_id == spent.name), None)
+    if spent.kind is Kind.USD:
+        return _money_setting(view, tier, spent)
     category = _category(view, spent.name)
     match spent.kind, spent.scope:
         case Kind.TOKENS, Scope.ISSUE:
@@ -52,11 +62,23 @@ def _setting(view: RunView, spent: Exhausted) -> str:
             return f"minutes: {_double(spent)}"
 
 
+def _money_setting(view: RunView, tier: TierView | None, spent: Exhausted) -> str:
+    match spent.scope:
+        case Scope.PHASE:
+            return f"usd.{_complexity(view, spent.name)}: {_double(spent)}"
+        case Scope.TIER:
+            return f"tier.token_factor: {_factor(spent, _phase_money(view, tier))}"
+        case Scope.REPOSITORY | Scope.SERVICE:
+            return f"usd.{spent.scope}_day: {_double(spent)}"
+        case _:
+            return f"usd.{spent.scope}: {_double(spent)}"
+
+
 def _double(spent: Exhausted) -> int:
     return math.ceil(max(2 * spent.limit, spent.used + spent.reserved + spent.needs))
 
 
-def _factor(spent: Exhausted, share: int) -> int:
+def _factor(spent: Exhausted, share: float) -> int:
     """A cap that is a multiple of its phases': twice the multiple that it was, rounded up."""
     return math.ceil(_double(spent) / max(1, share))
 
@@ -65,19 +87,34 @@ def _phase_caps(tier: TierView | None) -> int:
     return sum(phase.token_cap for phase in tier.phases) if tier else 0
 
 
+def _phase_money(view: RunView, tier: TierView | None) -> float:
+    if tier is None or view.strategy is None:
+        return 0
+    return sum(view.strategy.of_phase(phase.phase_id).usd_cap or 0 for phase in tier.phases)
+
+
 def _category(view: RunView, phase_id: str) -> str:
     phases = [phase for tier in view.tiers for phase in tier.phases]
     return next((phase.task_category.value for phase in phases if phase.phase_id == phase_id), "debt_cleanup")
 
 
+def _complexity(view: RunView, phase_id: str) -> str:
+    phases = [phase for tier in view.tiers for phase in tier.phases]
+    return next((phase.complexity.value for phase in phases if phase.phase_id == phase_id), "low")
+
+
+def _plain(kind: Kind, amount: float) -> str:
+    return kind.amount(amount) if kind is Kind.USD else f"{amount:.4g}"
+
+
 def _cost(spent: Usage) -> str:
-    return money(spent.cost_usd) if spent.total else "$0"
+    return cost(spent) if spent.total else "$0"
 
 
 def _split(view: RunView) -> str:
     """Tokens and money of each role that has spent any."""
     parts = [
-        f"{role.value} {tokens(used.total)} ({money(used.cost_usd)})"
+        f"{role.value} {tokens(used.total)} ({cost(used)})"
         for role in Role
         if (used := view.usage.get(role, Usage())).total
     ]
@@ -93,5 +130,7 @@ def _warnings(view: RunView) -> str:
 
 
 def _is_near(cap: Cap) -> str:
-    used, limit = (tokens(int(one)) if cap.kind is Kind.TOKENS else f"{one:.4g}" for one in (cap.used, cap.limit))
+    used, limit = (
+        tokens(int(one)) if cap.kind is Kind.TOKENS else _plain(cap.kind, one) for one in (cap.used, cap.limit)
+    )
     return f"{cap.scope} {code(cap.name, 100)} {used} of {limit} {cap.kind.unit} ({share(cap.used, cap.limit)})"

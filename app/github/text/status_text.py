@@ -1,12 +1,12 @@
 """The status comment, the pull request's title and body, and the summary at the end: what a run shows of itself."""
 
-from app.domain.budget import Role, Usage
+from app.domain.budget import Usage
 from app.domain.commands import CommandName
 from app.domain.findings import Severity
-from app.domain.numbers import money, tokens
+from app.domain.numbers import tokens
 from app.domain.states import PhaseState, RunState
 from app.domain.status_view import FindingView, Headline, LinkedRun, PhaseView, RunView
-from app.github.text.budget_text import budget_section
+from app.github.text.budget_text import budget_section, cost
 from app.github.text.escape import advice, code, inline, marker, plain, shorten
 from app.github.text.markdown import (
     PHASE_MARKS,
@@ -87,21 +87,17 @@ def phase_table(view: RunView, room: int) -> str:
 
 def models_and_tokens(view: RunView) -> str:
     """Which model did what, for how much."""
-    rows: list[list[str]] = []
-    for role in Role:
-        used = view.usage.get(role, Usage())
-        model = view.models.get(role)
-        if model is not None or used.total:
-            rows.append(
-                [
-                    role.value.capitalize(),
-                    code(model or "not chosen yet"),
-                    tokens(used.input),
-                    tokens(used.cached),
-                    tokens(used.output),
-                    money(used.cost_usd) if used.total else "-",
-                ]
-            )
+    rows = [
+        [
+            use.role.value.capitalize(),
+            code(use.model),
+            tokens(use.usage.input),
+            tokens(use.usage.cached),
+            tokens(use.usage.output),
+            cost(use.usage),
+        ]
+        for use in view.model_uses
+    ]
     if not rows:
         return ""
     summary = f"Models and tokens: {tokens(_spent(view).total)}"
@@ -228,7 +224,7 @@ def _spent(view: RunView) -> Usage:
 
 def _cost(view: RunView) -> str:
     spent = _spent(view)
-    return money(spent.cost_usd) if spent.total else "$0"
+    return cost(spent) if spent.total else "$0"
 
 
 def _notices(view: RunView) -> str:
