@@ -56,7 +56,7 @@ async def test_reply_that_was_cut_is_not_carried_out(
     assert [call.max_output_tokens for call in ledger.reserved] == [6_000, 12_000], "the next may be longer"
 
 
-async def test_thinking_that_uses_up_the_limit_gets_a_longer_one(server: ModelServer, ledger: MemoryLedger) -> None:
+async def test_thinking_over_the_limit_gets_longer_one(server: ModelServer, ledger: MemoryLedger) -> None:
     for model in (CLAUDE, GPT, LOCAL):
         thinks = {"answer": PLAN_ANSWER, "thinks": 7_000}
         server.play(REPOSITORY, {"planner": {1: [thinks, thinks]}})

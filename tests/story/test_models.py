@@ -136,7 +136,7 @@ def test_barred_vendor_gives_way_in_every_role(story: Story, status: int, said: 
         assert f"| {role.capitalize()} | `openai:{model}` |" in status_text
 
 
-def test_attempt_without_an_answer_gives_way_to_the_next(story: Story) -> None:
+def test_unanswered_attempt_gives_way_to_the_next(story: Story) -> None:
     half = [edits(write("greeting.txt", "hello\n")).turns[0], *malformed()]
     story.plays(plan(phase()), {"P1": [Attempt(half), edits(write("more.txt", "more\n"))]})
     story.label()
