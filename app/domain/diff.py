@@ -88,6 +88,19 @@ class FileDiff:
         return first <= line and any({first, line} <= hunk.numbers(side) for hunk in self.hunks)
 
 
+def old_line(file: FileDiff, number: int) -> int | None:
+    """The number that line `number` of the new file has in the old one; None where the diff added it. Both 1-based."""
+    moved = 0
+    for hunk in file.hunks:
+        if number < hunk.new_start:
+            break
+        for line in hunk.lines:
+            if line.new_no == number:
+                return line.old_no
+        moved = hunk.old_start + hunk.old_lines - hunk.new_start - hunk.new_lines
+    return number + moved
+
+
 def parse(diff: str) -> list[FileDiff]:
     """Parse a diff as git or `diff -u` writes it; text around the files is skipped. Raises DiffSyntaxError."""
     reader = _Reader(diff)

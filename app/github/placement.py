@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.diff import FileDiff
+from app.domain.diff import FileDiff, old_line
 from app.domain.findings import Finding, Side
 from app.domain.patch import ChangeKind
 from app.github.text.review_text import review_comment, suggestible
@@ -53,6 +53,25 @@ def place_findings(findings: Iterable[Finding], files: Sequence[FileDiff]) -> Pl
         else:
             inline.append(comment)
     return Placement(tuple(inline), tuple(body))
+
+
+def on_the_base(findings: Iterable[Finding], earlier: Sequence[FileDiff]) -> list[Finding]:
+    """Findings of an audit with the numbers of removed lines as the pull request has them.
+
+    The Auditor numbers them by the commit that it compares with; `earlier` is the diff from the pull request's base to
+    that commit. A line that came only in between is none of the pull request's: its finding loses its line.
+    """
+    files = {file.path: file for file in earlier}
+    return [_on_the_base(finding, files.get(finding.path or "")) for finding in findings]
+
+
+def _on_the_base(finding: Finding, earlier: FileDiff | None) -> Finding:
+    if finding.side is not Side.LEFT or finding.line is None or earlier is None:
+        return finding
+    line = old_line(earlier, finding.line)
+    start = None if finding.start_line is None else old_line(earlier, finding.start_line)
+    whole = start is not None and line is not None and line - start == finding.line - (finding.start_line or 0)
+    return finding.model_copy(update={"line": line, "start_line": start if whole else None})
 
 
 def _place_finding(finding: Finding, files: Sequence[FileDiff]) -> InlineComment | None:

@@ -12,7 +12,7 @@ from app.domain.states import RunState
 from app.github import commits, pulls, reviews, text
 from app.github.commits import WorkBranch
 from app.github.github_errors import BranchMoved
-from app.github.placement import place_findings
+from app.github.placement import on_the_base, place_findings
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
@@ -87,14 +87,17 @@ async def ensure_pull(context: RunContext) -> int:
 
 
 @optional_effect
-async def post_review(phase: PhaseContext, head_sha: str, audit: Audit) -> None:
-    """One review for one audit; threads of findings that are fixed are resolved."""
+async def post_review(phase: PhaseContext, head_sha: str, audit: Audit, audited_from: str) -> None:
+    """One review for one audit; threads of findings that are fixed are resolved.
+
+    `audited_from` is the commit that the audited diff is against.
+    """
     context = phase.context
     run = await call_db(run_rows.get, context.run_id)
     if run.pull_number is None:
         return
     repo = await repo_of(context.repository, context.installation_id)
-    mirror = await mirror_at(context.repository, context.installation_id, context.base_sha, head_sha)
+    mirror = await mirror_at(context.repository, context.installation_id, context.base_sha, audited_from, head_sha)
     fork = await mirror.merge_base(context.base_sha, head_sha) or context.base_sha
     models = (await read_view(context.run_id)).models
     body = text.review_body(
@@ -105,7 +108,8 @@ async def post_review(phase: PhaseContext, head_sha: str, audit: Audit) -> None:
         auditor_model="no model" if audit.unread else models.get(Role.AUDITOR, "unknown"),
     )
     key = f"audit:{context.run_id}:{phase.phase_id}:{audit.number}"
-    placement = place_findings(audit.found, diff.parse(await mirror.diff(fork, head_sha)))
+    earlier = diff.parse(await mirror.diff(fork, audited_from))
+    placement = place_findings(on_the_base(audit.found, earlier), diff.parse(await mirror.diff(fork, head_sha)))
     await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement)
     fixed = [finding.fingerprint for finding in audit.fixed]
     if fixed:

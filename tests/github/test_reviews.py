@@ -11,7 +11,7 @@ from app.domain.diff import parse
 from app.domain.findings import Finding, Recommendation, Severity, Side, Source
 from app.github import reviews, text
 from app.github.client import Repo
-from app.github.placement import MAX_INLINE, place_findings
+from app.github.placement import MAX_INLINE, on_the_base, place_findings
 from app.github.text.review_text import finding_marker
 
 DIFF = """\
@@ -247,3 +247,25 @@ def test_review_names_models_and_quotes_summary() -> None:
     assert "`b:two`" in body
     assert "\n> Fix <\u200bb>it" in body
     assert "@all" not in body
+
+
+def test_removed_line_of_a_later_phase_is_renumbered() -> None:
+    """Line 20 as phase 2 found it is line 10 of the base; what phase 1 added is on no left side."""
+    before = "".join(f"+new {n}\n" for n in range(1, 11)) + " line 1\n line 2\n line 3\n"
+    removed = " line 17\n line 18\n line 19\n-line 20\n line 21\n line 22\n line 23\n"
+    head = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n"
+    earlier = parse(f"{head}@@ -1,3 +1,13 @@\n{before}@@ -17,7 +27,6 @@ line 16\n{removed}")
+    found = [
+        Finding(
+            issue_key=f"logic__a__{line}",
+            severity=Severity.MAJOR,
+            source=Source.AUDITOR,
+            category="logic",
+            problem="?",
+            path="a.py",
+            line=line,
+            side=side,
+        )
+        for line, side in ((20, Side.LEFT), (4, Side.LEFT), (35, Side.LEFT), (20, Side.RIGHT))
+    ]
+    assert [finding.line for finding in on_the_base(found, earlier)] == [10, None, 26, 20]
