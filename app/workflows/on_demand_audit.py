@@ -50,7 +50,14 @@ async def audit_posted_patch(run_id: str, phase_id: str, number: int, request: A
     asked = await _prepare(run_id, phase_id, number, request)
     if asked is None:
         return
-    deps = AgentDeps(role=Role.AUDITOR, ledger=RunLedger(run_id, phase_id), plan=asked.plan)
+    ledger = RunLedger(run_id, phase_id)
+    deps = AgentDeps(
+        role=Role.AUDITOR,
+        ledger=ledger,
+        plan=asked.plan,
+        record_failure=ledger.record_failure,
+        read_tokens_left=ledger.read_tokens_left,
+    )
     try:
         report = await auditor.audit(asked.task, deps)
     except BudgetExhausted as spent:

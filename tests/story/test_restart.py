@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+import httpx
 import sqlalchemy as sa
 
-from tests.support.answers import edits, write
+from tests.support.answers import Plan, edits, failing_at_first, phase, plan, write
 from tests.support.story import Story
 from tests.support.world import World
 
@@ -16,6 +17,24 @@ def test_key_removed_at_restart_ends_run(lone_world: World, stories: Callable[[W
     story.expect_success()
     story.expect_review("Nothing blocks it.")
     assert "Resumed after a crash or restart" in story.status()
+
+
+def test_revoked_key_is_named_and_left_alone(lone_world: World, stories: Callable[[World], Story]) -> None:
+    """The other vendor does the run; the key that was refused is shown, and after two refusals not used."""
+    story = stories(lone_world)
+    revoked = {"status": 401, "only_for": "anthropic"}
+    works = [failing_at_first(edits(write(f"{n}.txt", "x\n")), **revoked) for n in (1, 2)]
+    planned = Plan([plan(phase(), phase("More")).turns[0].model_copy(update=revoked)])
+    story.plays(planned, {"P1": works[:1], "P2": works[1:]})
+    story.label()
+    story.expect_success(["P1", "P2"])
+    for number, sha in enumerate(story.commits(), 1):
+        story.expect_review("Nothing blocks it.", f"`P{number}`")
+        story.expect_ref(f"refs/autopack/{story.run_id}/P{number}", sha)
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    assert "the provider refused the key" in story.status()
+    assert [one.vendor for one in story.requests("builder")].count("anthropic") == 1, "P2 goes past it"
+    assert httpx.get(f"{lone_world.service.url}/health", timeout=10).json()["refused_keys"] == ["anthropic"]
 
 
 def test_run_with_interrupted_workflow_is_ended(lone_world: World, stories: Callable[[World], Story]) -> None:
