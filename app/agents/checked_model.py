@@ -92,13 +92,14 @@ class CheckedModel(WrapperModel):
         before = self._refused_keys.get(self._vendor, RefusedKey(0, 0.0))
         if before.is_left_alone:
             raise ModelAuthenticationError(self.model_name, f"{KEY_REFUSED}, so it was not asked again")
-        for _ in range(_MAX_ADAPTATIONS):
+        for left in reversed(range(_MAX_ADAPTATIONS + 1)):
             try:
                 reply = await super().request(messages, settings, parameters)
                 self._refused_keys.pop(self._vendor, None)
                 return reply
             except ModelHTTPError as error:
-                adapted = self._adapt(self.wrapped, str(error.body)) if error.status_code in {400, 422} else None
+                may_adapt = left > 0 and error.status_code in {400, 422}
+                adapted = self._adapt(self.wrapped, str(error.body)) if may_adapt else None
                 if error.status_code == REFUSED_KEY:
                     self._refused_keys[self._vendor] = RefusedKey(before.times + 1, time.monotonic())
                 if adapted is None:
@@ -108,7 +109,7 @@ class CheckedModel(WrapperModel):
                 raise
             except Exception as error:  # what the SDK and the library make of an answer that is none
                 raise UnreadableReply(self.model_name, _wrong_with(error)) from error
-        return await super().request(messages, settings, parameters)
+        raise AssertionError("the last try returns or raises")
 
 
 def _wrong_with(error: BaseException) -> str:

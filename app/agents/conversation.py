@@ -130,10 +130,11 @@ async def _run(
             usage_limits=UsageLimits(request_limit=deps.plan.request_limit),
         )
     except UsageLimitExceeded as error:
-        limit = f"{deps.plan.models[0]}: no answer within {deps.plan.request_limit} requests"
-        raise ModelFailed(ModelFailure.MALFORMED, limit) from error
+        raise deps.plan.failed(
+            ModelFailure.MALFORMED, f"no answer within {deps.plan.request_limit} requests"
+        ) from error
     except UnexpectedModelBehavior as error:
-        raise ModelFailed(ModelFailure.MALFORMED, f"{deps.plan.models[0]}: {error}") from error
+        raise deps.plan.failed(ModelFailure.MALFORMED, str(error)) from error
 
 
 def usable_part(messages: list[ModelMessage], failure: ModelFailure) -> list[ModelMessage]:

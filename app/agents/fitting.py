@@ -29,7 +29,7 @@ KEPT = 8
 """The last messages, which stay as they are."""
 SHORT = 600
 """Characters that stay of an old result."""
-TOLD_AT = (0.5, 0.8)
+NOTE_AT = (0.5, 0.8)
 """Shares of its requests at which the model learns what is left."""
 
 
@@ -97,7 +97,7 @@ async def _left(deps: Fitted, used: int) -> str | None:
     limit = deps.plan.request_limit
     if limit > 1 and used == limit - 1:
         return "This is your last request: give your answer now, for what is done."
-    if used not in {int(share * limit) for share in TOLD_AT} or used == 0:
+    if used not in {int(share * limit) for share in NOTE_AT} or used == 0:
         return None
     tokens = await deps.read_tokens_left() if deps.read_tokens_left is not None else None
     budget = f", and of tokens about {tokens:,}" if tokens is not None else ""
@@ -134,15 +134,15 @@ def compact(messages: Sequence[ModelMessage]) -> list[ModelMessage]:
     middle = messages[1:start]
     if not isinstance(messages[0], ModelRequest) or not middle:
         return list(messages)
-    done = "\n".join(line for message in middle for line in _told(message))
+    done = "\n".join(line for message in middle for line in _in_short(message))
     summary = UserPromptPart(f"Earlier in this conversation, shortened:\n{done[:20_000]}")
     return [replace(messages[0], parts=[*messages[0].parts, summary]), *messages[start:]]
 
 
-def _told(message: ModelMessage) -> list[str]:
+def _in_short(message: ModelMessage) -> list[str]:
     """A reply's words and calls in a line each; results are left out."""
     if not isinstance(message, ModelResponse):
         return []
-    told = [f"- you said: {part.content[:300]}" for part in message.parts if isinstance(part, TextPart)]
+    words = [f"- you said: {part.content[:300]}" for part in message.parts if isinstance(part, TextPart)]
     calls = [part for part in message.parts if isinstance(part, ToolCallPart)]
-    return told + [f"- {call.tool_name} {call.args_as_json_str()[:200]}" for call in calls]
+    return words + [f"- {call.tool_name} {call.args_as_json_str()[:200]}" for call in calls]

@@ -63,6 +63,10 @@ class ModelPlan(Frozen):
     effort: Effort = "default"
     """How much the models think; a model that does not take the setting is not sent it."""
 
+    def failed(self, failure: ModelFailure, why: str) -> ModelFailed:
+        """The failure of the model that is asked, by its name."""
+        return ModelFailed(failure, f"{self.models[0]}: {why}")
+
     def without(self, tried: int) -> "ModelPlan":
         """The plan without its first `tried` models."""
         return self.model_copy(update={"models": self.models[tried:]})
@@ -154,10 +158,10 @@ class Guard(AbstractCapability[Any]):
         self, ctx: RunContext[Any], *, request_context: ModelRequestContext, response: ModelResponse
     ) -> ModelResponse:
         deps: Guarded = ctx.deps
-        model = deps.plan.models[0]
-        await self._settle(deps, usage_of(response.usage, model) if response.usage.has_values() else None)
+        reported = response.usage.has_values()
+        await self._settle(deps, usage_of(response.usage, deps.plan.models[0]) if reported else None)
         if response.finish_reason == "content_filter":
-            raise ModelFailed(ModelFailure.REFUSED, f"{model}: it refused to answer")
+            raise deps.plan.failed(ModelFailure.REFUSED, "it refused to answer")
         return response
 
     @override
@@ -174,7 +178,7 @@ class Guard(AbstractCapability[Any]):
             raise RetryModelRequest
         if isinstance(error, ModelContextWindowExceededError) and request_context.attempt == 1:
             raise error  # the history may be made to fit
-        raise ModelFailed(failure, f"{deps.plan.models[0]}: {_said(error)}") from error
+        raise deps.plan.failed(failure, _said(error)) from error
 
     async def _reserve(self, deps: Guarded, call: PendingRequest, limit: int) -> tuple[str, PendingRequest]:
         """Reserve for the longest reply that fits, at least for one that says something."""

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from app.agents.guard import Guarded
 from app.agents.replies import ANSWER, CUT, is_empty
-from app.domain.budget import ModelFailed, ModelFailure
+from app.domain.budget import ModelFailure
 
 UNUSABLE_IN_A_ROW = 4
 """So many replies in a row that cannot be used, and the next model is asked."""
@@ -58,7 +58,7 @@ class ReplyRules(AbstractCapability[Any]):
         if len(causes) >= UNUSABLE_IN_A_ROW:
             deps: Guarded = ctx.deps
             why = f"{len(causes)} replies in a row could not be used; of the last one: {causes[-1]}"
-            raise ModelFailed(ModelFailure.MALFORMED, f"{deps.plan.models[0]}: {why}")
+            raise deps.plan.failed(ModelFailure.MALFORMED, why)
         return request_context
 
     @override
@@ -99,7 +99,7 @@ class ReplyRules(AbstractCapability[Any]):
         if times >= END_AT:
             deps: Guarded = ctx.deps
             repeated = f"it repeats itself: it called {call.tool_name} {times} times with the same arguments"
-            raise ModelFailed(ModelFailure.MALFORMED, f"{deps.plan.models[0]}: {repeated}")
+            raise deps.plan.failed(ModelFailure.MALFORMED, repeated)
         if times >= TELL_AT:
             return f"{text}\n[You have made this call {times} times with the same arguments. Do something else.]"
         return result

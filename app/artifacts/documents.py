@@ -16,7 +16,6 @@ from app.github.text.status_text import HEADLINES, finding_place, models_and_tok
 
 MAX_DOCUMENT = 2_000_000
 """Characters of one table: a file has more room than a comment."""
-_UNITS = {Kind.TOKENS: "tokens", Kind.CI_RUNS: "CI runs", Kind.MINUTES: "active minutes", Kind.USD: "US dollars"}
 
 
 def tier_path(tier: TierSummary) -> str:
@@ -172,7 +171,7 @@ def _facts(archive: RunArchive) -> str:
 
 def _budgets(caps: Iterable[CapUse]) -> str:
     rows = [
-        [f"{cap.scope} {code(cap.name)}", _UNITS[cap.kind], _amount(cap, cap.used), _amount(cap, cap.limit), _bar(cap)]
+        [f"{cap.scope} {code(cap.name)}", cap.kind.unit, _amount(cap, cap.used), _amount(cap, cap.limit), _bar(cap)]
         for cap in caps
     ]
     return table(["Cap", "Of", "Used", "Limit", ""], rows, MAX_DOCUMENT) if rows else "No caps are set yet."

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -54,26 +54,30 @@ class TokenSums:
 
 def read_sums(session: Session, column: InstrumentedAttribute[K], *which: sa.ColumnElement[bool]) -> dict[K, TokenSums]:
     """The sums of all calls with the same value in a column of the ledger, by that value."""
+    return {key: sums for (key,), sums in read_sums_of((column,), session, *which)}
+
+
+def read_sums_of(
+    columns: Sequence[InstrumentedAttribute[Any]], session: Session, *which: sa.ColumnElement[bool]
+) -> list[tuple[tuple[Any, ...], TokenSums]]:
+    """The sums of all calls with the same values in some columns, by these values, in the order of first calls."""
     sums = (_INPUT, _CACHED, _OUTPUT, _DISCOUNT, COST, _UNPRICED, _ESTIMATED, _RESERVED, _SETTLED, _RESERVED_USD)
-    return {
-        key: TokenSums(
-            Usage(
-                input=int(given),
-                cached=int(cached),
-                output=int(output),
-                discount=int(discount),
-                cost_usd=cost,
-                cost_partial=cost is not None and unpriced > 0,
-                estimated=estimated > 0,
-            ),
-            int(reserved),
-            int(settled),
-            Decimal(held),
+    query = sa.select(*columns, *sums).where(*which).group_by(*columns).order_by(sa.func.min(ModelCallRow.at))
+    listed: list[tuple[tuple[Any, ...], TokenSums]] = []
+    for row in session.execute(query):
+        key, figures = tuple(row[: len(columns)]), row[len(columns) :]
+        given, cached, output, discount, cost, unpriced, estimated, reserved, settled, held = figures
+        usage = Usage(
+            input=int(given),
+            cached=int(cached),
+            output=int(output),
+            discount=int(discount),
+            cost_usd=cost,
+            cost_partial=cost is not None and unpriced > 0,
+            estimated=estimated > 0,
         )
-        for key, given, cached, output, discount, cost, unpriced, estimated, reserved, settled, held in session.execute(
-            sa.select(column, *sums).where(*which).group_by(column)
-        )
-    }
+        listed.append((key, TokenSums(usage, int(reserved), int(settled), Decimal(held))))
+    return listed
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def caps_of(
 ) -> tuple[Cap, ...]:
     """As `read_caps`, from the run's phases and from what each spent; only its issue's sums are read."""
     strategy = run.strategy
-    money = strategy.usd if strategy else early.usd if early else MoneyRules()
+    money = _money_rules(run, early)
     own = _caps(Scope.RUN, run.run_id, run.token_cap, money.run, *spent.values())
     issue_tokens = strategy.issue_token_cap if strategy else early.issue_tokens if early else None
     every = (*own, *_issue_caps(session, run, issue_tokens, money.issue))
@@ -115,7 +119,7 @@ def caps_of(
 
 def read_day_caps(session: Session, run: Run, now: datetime, early: EarlyCaps | None = None) -> tuple[Cap, ...]:
     """What the run's repository, and the service, may spend on this day, by UTC, in US dollars."""
-    money = run.strategy.usd if run.strategy else early.usd if early else MoneyRules()
+    money = _money_rules(run, early)
     today = ModelCallRow.at >= now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     caps: list[Cap] = []
     if money.repository_day is not None and run.repository:
@@ -126,6 +130,12 @@ def read_day_caps(session: Session, run: Run, now: datetime, early: EarlyCaps | 
         used = read_sums(session, ModelCallRow.settled, today)
         caps.append(_usd_cap(Scope.SERVICE, "today", money.service_day, *used.values()))
     return tuple(caps)
+
+
+def _money_rules(run: Run, early: EarlyCaps | None) -> MoneyRules:
+    if run.strategy is not None:
+        return run.strategy.usd
+    return early.usd if early else MoneyRules()
 
 
 def _work_caps(
@@ -166,7 +176,7 @@ def _caps(scope: Scope, name: str, tokens: int, usd: float | None, *spent: Token
     """The cap in tokens, and the one in money where there is one."""
     together = sum(spent, TokenSums())
     counted = Cap(scope=scope, name=name, limit=tokens, used=together.usage.against_caps, reserved=together.reserved)
-    return (counted,) if usd is None else (counted, _usd_cap(scope, name, usd, *spent))
+    return (counted,) if usd is None else (counted, _usd_cap(scope, name, usd, together))
 
 
 def _usd_cap(scope: Scope, name: str, limit: float, *spent: TokenSums) -> Cap:

@@ -128,15 +128,8 @@ def usage_by_role(session: Session, run_id: str) -> dict[Role, Usage]:
 
 def list_model_uses(session: Session, run_id: str) -> tuple[ModelUse, ...]:
     """What each model of each role was used for, in the order of first requests; those that never answered too."""
-    first = sa.select(ModelCallRow.role, ModelCallRow.model).where(ModelCallRow.run_id == run_id)
-    order = session.execute(
-        first.group_by(ModelCallRow.role, ModelCallRow.model).order_by(sa.func.min(ModelCallRow.at))
-    ).all()
-    used = {
-        role: read_sums(session, ModelCallRow.model, ModelCallRow.run_id == run_id, ModelCallRow.role == role)
-        for role in dict.fromkeys(role for role, _ in order)
-    }
-    return tuple(ModelUse(role=role, model=model, usage=used[role][model].usage) for role, model in order)
+    listed = budget_usage.read_sums_of((ModelCallRow.role, ModelCallRow.model), session, ModelCallRow.run_id == run_id)
+    return tuple(ModelUse(role=role, model=model, usage=sums.usage) for (role, model), sums in listed)
 
 
 def models_by_role(session: Session, run_id: str) -> dict[Role, str]:

@@ -312,7 +312,8 @@ class ModelCallRow(Base):
     estimated: Mapped[bool] = mapped_column(default=False)
     """The provider reported no usage, so it is what was reserved."""
     cost_usd: Mapped[Decimal | None]
-    at: Mapped[datetime]
+    at: Mapped[datetime] = mapped_column(index=True)
+    """What a day may cost is summed before each request."""
 
 
 def _of_kind(value: object, kind: type[T]) -> T:

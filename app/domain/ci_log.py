@@ -19,8 +19,8 @@ _GAP_NOTE = 40
 def trim_log(log: str, *, limit: int = 6_000, before: int = 12, after: int = 20) -> str:
     """Keep the lines around errors, newest first when short of room, in order; at most `limit` (≥ 100) characters.
 
-    Cleaned as for every model. The runner's own error marks come first, then what stands before the end of the step
-    that failed; a log without a line that looks like an error keeps its end.
+    Escapes and redrawn lines are gone, as in all text for models. The runner's own error marks come first, then what
+    the step that failed printed last; a log without a line that looks like an error keeps its end.
     """
     lines = clean(_TIMESTAMP.sub("", log)).removesuffix("\n").split("\n")
     hits = _hits(lines)
@@ -44,15 +44,10 @@ def trim_log(log: str, *, limit: int = 6_000, before: int = 12, after: int = 20)
 
 
 def _hits(lines: list[str]) -> list[int]:
-    """The lines that look like errors, the most telling ones last."""
+    """The lines that look like errors, the most telling ones last: steps after the one that failed only clean up."""
     found = [i for i, line in enumerate(lines) if _ERROR.search(line)]
-    ends = [i for i, line in enumerate(lines) if _END.search(line)]
-    if not ends:
-        return sorted(found, key=lambda i: (_MARK.search(lines[i]) is not None, i))
-    # Of a step that failed, what it printed last is nearest to the cause; later steps only clean up.
-    step = [i for i in found if i <= ends[-1]]
-    later = [i for i in found if i > ends[-1]]
-    return [*later, *sorted(step, key=lambda i: (_MARK.search(lines[i]) is not None, i))]
+    end = max((i for i, line in enumerate(lines) if _END.search(line)), default=len(lines))
+    return sorted(found, key=lambda i: (i <= end, i <= end and _MARK.search(lines[i]) is not None, i))
 
 
 def _clip(line: str, longest: int) -> str:

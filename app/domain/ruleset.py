@@ -123,7 +123,7 @@ Usd = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 class MoneyRules(Rules):
-    """Caps in US dollars, beside those in tokens; none where a figure is absent, or a model's price not known."""
+    """Caps in US dollars, in addition to those in tokens; none where a figure is absent, or a price is not known."""
 
     low: Usd | None = None
     """Of a phase of this complexity; so are the next two. A tier's is `tier.token_factor` times its phases'."""
@@ -231,7 +231,7 @@ class OutputTokens(Rules):
 
 
 class EffortRules(Rules):
-    """How much a model thinks, where it can be told; `default` leaves it to the model."""
+    """How much a model thinks, where its API has such a setting; `default` leaves it to the model."""
 
     planner: Effort = "medium"
     low: Effort = "low"

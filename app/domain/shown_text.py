@@ -1,4 +1,4 @@
-"""The one way to show a program's text to a model: as a terminal shows it, cut once, and the cut is told."""
+"""The one way to show a program's text to a model: as a terminal shows it, cut once, with a note of the cut."""
 
 import codecs
 import re
@@ -31,7 +31,7 @@ def _last_state(line: str) -> str:
 
 
 def cut_line(line: str, longest: int, around: int = 0) -> str:
-    """At most some `longest` characters of a line, those around the index `around` among them; the cut is told."""
+    """At most some `longest` characters of a line, those around index `around` among them, with a note of the cut."""
     if len(line) <= longest:
         return line
     start = max(0, min(around - longest // 4, len(line) - longest))
@@ -78,5 +78,5 @@ class HeadAndTail:
         """What was kept, with a line that says how much was left out and how to see it."""
         if not self._omitted:
             return self._head + self._tail
-        told = f"[… {self._omitted:,} characters left out here; write to a file and read parts of it to see them …]"
-        return f"{self._head}\n{told}\n{self._tail}"
+        note = f"[… {self._omitted:,} characters left out here; write to a file and read parts of it to see them …]"
+        return f"{self._head}\n{note}\n{self._tail}"

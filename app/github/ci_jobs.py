@@ -46,11 +46,7 @@ async def failed_job_logs(repo: Repo, facts: CiFacts) -> list[JobLog]:
         # Where a job failed, its cancelled siblings (fail-fast of a matrix) tell nothing of the cause.
         telling = [job for job in red if job.conclusion != "cancelled"] or red
         logs += [JobLog(name=job.name, text=await _job_log(repo, job.id), url=job.html_url or "") for job in telling]
-        logs += [
-            JobLog(name=job.name, text="cancelled, as another job failed", cancelled=True)
-            for job in red
-            if job not in telling
-        ]
+        logs += [JobLog(name=job.name, text="", cancelled=True) for job in red if job not in telling]
     for check in failed:
         if check.source == "check_run" and check.workflow_run_id is None:
             logs.append(JobLog(name=check.name, text=await _check_report(repo, check.id), url=check.url))

@@ -113,7 +113,13 @@ class OwnEngine:
         built = await self._build(attempt)
         await db_steps.move_to_gate(phase.run_id, phase.phase_id, f"attempt {attempt.number} built")
         if built.answer.status == "cannot" and not built.refused:
-            return built.model_copy(update={"refused": (_cannot(built.answer),)})
+            return built.model_copy(
+                update={
+                    "refused": (
+                        _of_builder("cannot", f"The Builder says that it cannot do this phase: {built.answer.summary}"),
+                    )
+                }
+            )
         return built
 
     async def _build(self, attempt: Attempt) -> AttemptResult:
@@ -138,7 +144,11 @@ class OwnEngine:
             if stood is None or failed.failure not in _COSTS_AN_ATTEMPT:
                 raise
             answer = BuilderAnswer(status="cannot", summary=str(failed))
-            return AttemptResult(answer=answer, patch=stood.patch, refused=(_unanswered(failed),))
+            return AttemptResult(
+                answer=answer,
+                patch=stood.patch,
+                refused=(_of_builder("no answer", f"The attempt ended without an answer of the Builder, {failed}"),),
+            )
 
     async def record_gate(self, attempt: Attempt, built: AttemptResult, refused: tuple[Finding, ...]) -> None:
         """Record what the gate found and what the Builder itself doubts; a gate that is passed closes its findings."""
@@ -220,23 +230,14 @@ class OwnEngine:
         await db_steps.resolve_findings(self.phase.run_id, self.phase.phase_id, fixed, f"fixed in {where}")
 
 
-def _unanswered(failed: ModelFailed) -> Finding:
+def _of_builder(slug: str, problem: str) -> Finding:
+    """Why an attempt cannot pass, with any patch."""
     return Finding(
-        issue_key=issue_key("builder", "phase", "no answer"),
+        issue_key=issue_key("builder", "phase", slug),
         severity=Severity.MAJOR,
         source=Source.STATIC_CHECK,
         category="builder",
-        problem=f"The attempt ended without an answer of the Builder, {failed}",
-    )
-
-
-def _cannot(answer: BuilderAnswer) -> Finding:
-    return Finding(
-        issue_key=issue_key("builder", "phase", "cannot"),
-        severity=Severity.MAJOR,
-        source=Source.STATIC_CHECK,
-        category="builder",
-        problem=f"The Builder says that it cannot do this phase: {answer.summary}",
+        problem=problem,
     )
 
 

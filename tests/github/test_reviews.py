@@ -255,17 +255,6 @@ def test_removed_line_of_a_later_phase_is_renumbered() -> None:
     removed = " line 17\n line 18\n line 19\n-line 20\n line 21\n line 22\n line 23\n"
     head = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n"
     earlier = parse(f"{head}@@ -1,3 +1,13 @@\n{before}@@ -17,7 +27,6 @@ line 16\n{removed}")
-    found = [
-        Finding(
-            issue_key=f"logic__a__{line}",
-            severity=Severity.MAJOR,
-            source=Source.AUDITOR,
-            category="logic",
-            problem="?",
-            path="a.py",
-            line=line,
-            side=side,
-        )
-        for line, side in ((20, Side.LEFT), (4, Side.LEFT), (35, Side.LEFT), (20, Side.RIGHT))
-    ]
-    assert [finding.line for finding in on_the_base(found, earlier)] == [10, None, 26, 20]
+    numbered = ((20, Side.LEFT), (4, Side.LEFT), (35, Side.LEFT), (20, Side.RIGHT))
+    found = [finding(f"k{line}", path="a.py", line=line, side=side) for line, side in numbered]
+    assert [one.line for one in on_the_base(found, earlier)] == [10, None, 26, 20]

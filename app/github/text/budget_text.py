@@ -4,7 +4,8 @@ import math
 
 from app.domain.budget import Cap, Exhausted, Kind, Role, Scope, Usage
 from app.domain.numbers import money, share, short_exact, tokens
-from app.domain.status_view import RunView, TierView
+from app.domain.plan import Complexity, TaskCategory
+from app.domain.status_view import PhaseView, RunView, TierView
 from app.github.text.escape import code
 from app.github.text.markdown import budget, sections
 
@@ -15,15 +16,15 @@ def budget_section(view: RunView) -> str:
     """The run's budget with its money, who spent how much, and every cap from which it is not far any more."""
     spent = sum(view.usage.values(), Usage())
     return sections(
-        f"**Budget** {budget(view.run_cap)} · {_cost(spent)}{_split(view)}",
+        f"**Budget** {budget(view.run_cap)} · {cost(spent)}{_split(view)}",
         _warnings(view),
     )
 
 
-def cost(used: Usage) -> str:
+def cost(used: Usage, unused: str = "$0") -> str:
     """What it cost: at least, where a part has no known price; about, where a server did not report its usage."""
     if not used.total:
-        return "-"
+        return unused
     about = "≥ " if used.cost_partial else "≈ " if used.estimated and used.cost_usd is not None else ""
     return about + money(used.cost_usd)
 
@@ -45,7 +46,8 @@ def _setting(view: RunView, spent: Exhausted) -> str:
     tier = next((one for one in view.tiers if one.tier_id == spent.name), None)
     if spent.kind is Kind.USD:
         return _money_setting(view, tier, spent)
-    category = _category(view, spent.name)
+    phase = _phase(view, spent.name)
+    category = phase.task_category if phase else TaskCategory.DEBT_CLEANUP
     match spent.kind, spent.scope:
         case Kind.TOKENS, Scope.ISSUE:
             return f"issue.tokens: {_double(spent)}"
@@ -65,7 +67,8 @@ def _setting(view: RunView, spent: Exhausted) -> str:
 def _money_setting(view: RunView, tier: TierView | None, spent: Exhausted) -> str:
     match spent.scope:
         case Scope.PHASE:
-            return f"usd.{_complexity(view, spent.name)}: {_double(spent)}"
+            phase = _phase(view, spent.name)
+            return f"usd.{phase.complexity if phase else Complexity.LOW}: {_double(spent)}"
         case Scope.TIER:
             return f"tier.token_factor: {_factor(spent, _phase_money(view, tier))}"
         case Scope.REPOSITORY | Scope.SERVICE:
@@ -93,22 +96,12 @@ def _phase_money(view: RunView, tier: TierView | None) -> float:
     return sum(view.strategy.of_phase(phase.phase_id).usd_cap or 0 for phase in tier.phases)
 
 
-def _category(view: RunView, phase_id: str) -> str:
-    phases = [phase for tier in view.tiers for phase in tier.phases]
-    return next((phase.task_category.value for phase in phases if phase.phase_id == phase_id), "debt_cleanup")
-
-
-def _complexity(view: RunView, phase_id: str) -> str:
-    phases = [phase for tier in view.tiers for phase in tier.phases]
-    return next((phase.complexity.value for phase in phases if phase.phase_id == phase_id), "low")
+def _phase(view: RunView, phase_id: str) -> PhaseView | None:
+    return next((phase for tier in view.tiers for phase in tier.phases if phase.phase_id == phase_id), None)
 
 
 def _plain(kind: Kind, amount: float) -> str:
     return kind.amount(amount) if kind is Kind.USD else f"{amount:.4g}"
-
-
-def _cost(spent: Usage) -> str:
-    return cost(spent) if spent.total else "$0"
 
 
 def _split(view: RunView) -> str:

@@ -94,7 +94,7 @@ def models_and_tokens(view: RunView) -> str:
             tokens(use.usage.input),
             tokens(use.usage.cached),
             tokens(use.usage.output),
-            cost(use.usage),
+            cost(use.usage, unused="-"),
         ]
         for use in view.model_uses
     ]
@@ -197,7 +197,7 @@ def final_summary(view: RunView) -> str:
             [
                 f"{done} of {len(phases)} phases complete, {sum(phase.builder_attempts for phase in phases)} tries",
                 f"{tokens(spent.total)} of {tokens(int(view.run_cap.limit))} tokens "
-                f"{bar(view.run_cap.used, view.run_cap.limit)}, {_cost(view)}",
+                f"{bar(view.run_cap.used, view.run_cap.limit)}, {cost(_spent(view))}",
                 f"{counted(len(view.findings), 'finding')}, {len(opened)} still open",
                 links(view),
             ],
@@ -220,11 +220,6 @@ def finding_place(one: FindingView) -> str:
 
 def _spent(view: RunView) -> Usage:
     return sum(view.usage.values(), Usage())
-
-
-def _cost(view: RunView) -> str:
-    spent = _spent(view)
-    return cost(spent) if spent.total else "$0"
 
 
 def _notices(view: RunView) -> str:

@@ -18,10 +18,12 @@ def upgrade() -> None:
     with op.batch_alter_table("model_calls", schema=None) as batch_op:
         batch_op.alter_column("discount", existing_type=sa.Integer(), nullable=False)
         batch_op.alter_column("estimated", existing_type=sa.Boolean(), nullable=False)
+        batch_op.create_index(batch_op.f("ix_model_calls_at"), ["at"], unique=False)
 
 
 def downgrade() -> None:
     with op.batch_alter_table("model_calls", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_model_calls_at"))
         batch_op.drop_column("estimated")
         batch_op.drop_column("discount")
         batch_op.drop_column("reserved_usd")
