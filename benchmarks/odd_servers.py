@@ -5,16 +5,19 @@
 The replies are those of tests/support/odd_replies.yaml, played by the recorded models. `once`: requests until the
 answer, where two models are there; `for ever`: requests until the end, with one model, and the cause that the
 run would name.
-With `--runs` each is played once to the Builder of a whole run, from the label on an issue to the pull request.
+With `--runs` each is played to each role of a whole run too, once and for ever, from the command on an issue to the
+end; that takes about an hour. `requests` are those of the role to this vendor.
 """
 
 import argparse
 import asyncio
 import logging
 import os
+import re
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +37,17 @@ from tests.agents.support import (
     plan_of,
 )
 from tests.agents.test_odd_replies import MODELS, ODD, ROLES, SOUND, ask, play
-from tests.support.answers import Attempt, phase, plan, write
+from tests.support.answers import Attempt, Audit, Plan, approves, phase, plan, write
 from tests.support.databases import new_database
 from tests.support.story import Story
 from tests.support.world import World
 
 MANY = 30
+ATTEMPTS = 4
+REPLIES_OF = {"azure": "openai"}
+"""Vendors that speak another's protocol."""
+LEADING = {"anthropic": CLAUDE, "openai": GPT, "azure": "azure:gpt-6.1-sol", "local": "local:default"}
+WHY = re.compile(r"\*\*Why:\*\* (.+)")
 
 
 async def conversations(vendors: list[str]) -> None:
@@ -70,9 +78,9 @@ async def conversations(vendors: list[str]) -> None:
 
 
 @contextmanager
-def started_world() -> Generator[World]:
+def started_world(vendors: Sequence[str]) -> Generator[World]:
     with tempfile.TemporaryDirectory() as folder:
-        world = World(Path(folder), new_database("sqlite", Path(folder), None))
+        world = World(Path(folder), new_database("sqlite", Path(folder), None), vendors=vendors)
         world.start()
         try:
             yield world
@@ -80,27 +88,49 @@ def started_world() -> Generator[World]:
             world.stop()
 
 
+def answers(role: str, odd: Mapping[str, Any]) -> tuple[Plan, list[Attempt | Audit]]:
+    """What the models of a run of one phase answer, where those of `role` are odd: many times, if it goes on so."""
+    done = {"status": "done", "summary": "Done."}
+    turns = {
+        "planner": plan(phase()).turns[0],
+        "builder": Turn(tool_calls=[write("greeting.txt", "hello\n")], answer=done),
+        "auditor": approves().turns[0],
+    }
+    played = {name: [turn] * MANY for name, turn in turns.items()}
+    distorted = turns[role].model_copy(update=odd)
+    played[role] = [distorted, *played[role]] if odd["times"] else [distorted] * MANY
+    planned, built, audited = (played[name] for name in ("planner", "builder", "auditor"))
+    return Plan(planned), [*[Attempt(built)] * ATTEMPTS, *[Audit(audited)] * ATTEMPTS]
+
+
 def runs(vendors: list[str]) -> None:
-    """Every odd reply of Anthropic or OpenAI once to the Builder of a whole run."""
-    print(f"{'vendor':<10}{'reply':<32}{'requests':>9}  end")
-    with started_world() as world:
-        for vendor in [vendor for vendor in vendors if vendor != "local"]:
-            for name, oddity in ODD[vendor].items():
-                story = Story(world)
-                model = None if vendor == "anthropic" else GPT
-                odd = {"odd": Oddity.model_validate(oddity), "times": 1, "only_for": vendor}
-                sound = Turn(
-                    tool_calls=[write("greeting.txt", "hello\n")], answer={"status": "done", "summary": "Done."}
-                )
-                story.plays(plan(phase()), {"P1": [Attempt([sound.model_copy(update=odd), *[sound] * 3])]})
-                story.comment("/autopack run" + (f" --model {model}" if model else ""))
-                ended = story.wait_for_end()
-                print(f"{vendor:<10}{name:<32}{len(story.requests('builder')):>9}  {ended}", flush=True)
+    """Every odd reply in a whole run, to each role: once, where another vendor is there; for ever, where none is."""
+    print(f"{'vendor':<10}{'reply':<34}{'role':<9}{'':<9}{'requests':>8}  end")
+    for vendor, times in product(vendors, (1, None)):
+        other = "openai" if vendor == "anthropic" else "anthropic"
+        with started_world([vendor, other] if times else [vendor]) as world:
+            for name, oddity in ODD[REPLIES_OF.get(vendor, vendor)].items():
+                begun: dict[str, Story] = {}
+                for role in ROLES:
+                    story = begun[role] = Story(world)
+                    odd = {"odd": Oddity.model_validate(oddity), "times": times, "only_for": vendor}
+                    planned, phases = answers(role, odd)
+                    story.plays(planned, {"P1": phases})
+                    # The Auditor is of another vendor than the Builder, where there is one.
+                    builds = other if times and role == "auditor" else vendor
+                    story.comment(f"/autopack run --model {LEADING[builds]}")
+                for role, story in begun.items():
+                    ended = story.wait_for_end()
+                    reason = WHY.search(story.status())
+                    said = "" if ended == "DONE_SUCCESS" or reason is None else f": {reason[1]}"
+                    how = "once" if times else "for ever"
+                    asked_of = sum(one.vendor == vendor for one in story.requests(role))
+                    print(f"{vendor:<10}{name:<34}{role:<9}{how:<9}{asked_of:>8}  {ended}{said[:160]}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vendor", choices=sorted(ODD), action="append")
+    parser.add_argument("--vendor", choices=sorted([*ODD, *REPLIES_OF]), action="append")
     parser.add_argument("--runs", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -109,7 +139,7 @@ def main() -> None:
     if options.runs:
         runs(vendors)
     else:
-        asyncio.run(conversations(vendors))
+        asyncio.run(conversations([vendor for vendor in vendors if vendor in ODD]))
 
 
 if __name__ == "__main__":

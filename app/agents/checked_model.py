@@ -84,7 +84,10 @@ class CheckedModel(WrapperModel):
         except TimeoutError as error:
             raise ModelTimeoutError(self.model_name, f"no complete reply in {seconds:g} s") from error
         offered = [*model_request_parameters.function_tools, *model_request_parameters.output_tools]
-        return repair(reply, [tool.name for tool in offered], messages)
+        try:
+            return repair(reply, [tool.name for tool in offered], messages)
+        except Exception as error:  # of kinds of parts, or values in them, that no protocol has
+            raise UnreadableReply(self.model_name, _wrong_with(error)) from error
 
     async def _ask(
         self, messages: list[ModelMessage], settings: ModelSettings | None, parameters: ModelRequestParameters
@@ -123,4 +126,4 @@ def _wrong_with(error: BaseException) -> str:
         if isinstance(cause, json.JSONDecodeError):
             return "it is not JSON"
         cause = cause.__cause__ or cause.__context__
-    return f"it is no answer of this protocol ({type(error).__name__})"
+    return "it is no answer of this protocol"

@@ -14,6 +14,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from app.agents.model_access import ModelAccess
 from app.agents.models import RequestLimits
+from app.agents.streams import MessagesStream, ResponsesStream, StreamingClient
 
 CONNECT_SECONDS = 10.0
 _NOT_STORED = OpenAIResponsesModelSettings(openai_store=False)
@@ -84,6 +85,7 @@ def _anthropic(access: ModelAccess, limits: RequestLimits) -> anthropic.AsyncAnt
         base_url=access.anthropic_base_url,
         timeout=anthropic.Timeout(limits.timeout_seconds, connect=_connect_seconds(limits)),
         max_retries=limits.max_retries,
+        http_client=StreamingClient(MessagesStream),
     )
 
 
@@ -93,6 +95,7 @@ def _openai(access: ModelAccess, limits: RequestLimits, *, local: bool) -> opena
         base_url=access.autopack_local_base_url if local else access.openai_base_url,
         timeout=openai.Timeout(limits.timeout_seconds, connect=_connect_seconds(limits)),
         max_retries=limits.max_retries,
+        http_client=None if local else StreamingClient(ResponsesStream),
     )
 
 
@@ -103,6 +106,7 @@ def _azure(access: ModelAccess, limits: RequestLimits) -> openai.AsyncAzureOpenA
         api_version=access.azure_openai_api_version,
         timeout=openai.Timeout(limits.timeout_seconds, connect=_connect_seconds(limits)),
         max_retries=limits.max_retries,
+        http_client=StreamingClient(ResponsesStream),
     )
 
 

@@ -1,5 +1,6 @@
 """The ledger of model calls: room is reserved before a request is sent and settled with what it really used."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -132,10 +133,22 @@ def list_model_uses(session: Session, run_id: str) -> tuple[ModelUse, ...]:
     return tuple(ModelUse(role=role, model=model, usage=sums.usage) for (role, model), sums in listed)
 
 
-def models_by_role(session: Session, run_id: str) -> dict[Role, str]:
-    """The model that last answered in each role."""
-    query = sa.select(ModelCallRow.role, ModelCallRow.model).where(ModelCallRow.run_id == run_id)
-    return dict(session.execute(query.order_by(ModelCallRow.at)).all())
+def models_of_phase(db: Database, run_id: str, phase_id: str) -> dict[Role, tuple[str, ...]]:
+    """The models that answered for a phase in each role, in the order of their first answers."""
+    reported = sa.func.max(sa.case((ModelCallRow.estimated, 0), else_=1))
+    answered = (
+        sa.select(ModelCallRow.role, ModelCallRow.model, reported)
+        .where(ModelCallRow.run_id == run_id, ModelCallRow.phase_id == phase_id)
+        .where(ModelCallRow.settled, ModelCallRow.output > 0)
+        .group_by(ModelCallRow.role, ModelCallRow.model)
+        .order_by(sa.func.min(ModelCallRow.at))
+    )
+    models: defaultdict[tuple[Role, bool], tuple[str, ...]] = defaultdict(tuple)
+    with db.reading() as session:
+        for role, model, has_reported in session.execute(answered):
+            models[role, bool(has_reported)] += (model,)
+    # Without a report it may be a server that makes none, or one whose reply was none.
+    return {role: models.get((role, True), models[role, False]) for role in {role for role, _ in models}}
 
 
 def _lock_run(session: Session, run_id: str) -> Run:

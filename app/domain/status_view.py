@@ -109,8 +109,6 @@ class RunView(Frozen):
     after: LinkedRun | None = None
     """The next part's run, once there is one."""
     usage: dict[Role, Usage]
-    models: dict[Role, str]
-    """The one that last answered in each role."""
     model_uses: tuple[ModelUse, ...] = ()
     findings: tuple[FindingView, ...] = ()
     promotion_blockers: tuple[str, ...] = ()

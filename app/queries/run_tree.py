@@ -64,8 +64,6 @@ class RunTree:
     """The run's own caps, then those of its issue, its tiers and its phases."""
     spent: Usage
     usage: dict[Role, Usage]
-    models: dict[Role, str]
-    """The one that last answered."""
     model_uses: tuple[ModelUse, ...]
     before: LinkedRun | None
     after: LinkedRun | None
@@ -108,7 +106,6 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
         caps=budget_usage.caps_of(session, run, rows, sums),
         spent=sum((one.usage for one in sums.values()), Usage()),
         usage=model_calls.usage_by_role(session, run_id),
-        models=model_calls.models_by_role(session, run_id),
         model_uses=model_calls.list_model_uses(session, run_id),
         before=before,
         after=after,

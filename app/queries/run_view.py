@@ -47,7 +47,6 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
         before=tree.before,
         after=tree.after,
         usage=tree.usage,
-        models=tree.models,
         model_uses=tree.model_uses,
         findings=tree.findings,
         promotion_blockers=promotion_blockers(tree) if run.state.terminal else (),

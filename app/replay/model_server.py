@@ -6,14 +6,15 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
+from app.replay import event_streams
 from app.replay.recording import ANY, Recording, Turn
 from app.replay.refusals import BadRequest, check_azure_version, check_window
 from app.replay.wire import Conversation, Vendor, read_request, write_error, write_reply
@@ -24,6 +25,7 @@ HEADERS = {"x-autopack-recorded": "true"}
 _START_SECONDS = 10.0
 _HOLD_SECONDS = 120.0
 _POLL_SECONDS = 0.01
+_PING_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -185,9 +187,24 @@ class ModelServer:
             if turn.odd is not None and turn.odd.body is not None:
                 return Response(turn.odd.body, 200, HEADERS, media_type=turn.odd.content_type)
             body = write_reply(asked, turn)
-            return _response(200, body if turn.odd is None else turn.odd.distort(body))
+            if turn.odd is not None:
+                return _response(200, turn.odd.distort(body))
+            if asked.streamed:
+                events = self._events(asked.vendor, body, turn.thinks_seconds or 0.0)
+                return StreamingResponse(events, 200, HEADERS, media_type=event_streams.MEDIA_TYPE)
+            if turn.thinks_seconds is not None:
+                await self._wait(turn.thinks_seconds, lambda: False)
+            return _response(200, body)
         except BadRequest as error:
             return _response(400, write_error(vendor, 400, str(error), error.param, error.code))
+
+    async def _events(self, vendor: Vendor, body: dict[str, Any], thinks_seconds: float) -> AsyncIterator[str]:
+        thinks_until = time.monotonic() + thinks_seconds
+        while time.monotonic() < thinks_until:
+            yield event_streams.ping(vendor)
+            await asyncio.sleep(_PING_SECONDS)
+        for event in event_streams.stream(vendor, body):
+            yield event
 
     def _find(self, asked: Conversation) -> Turn:
         recording = self._recordings.get(asked.repository) or self._recordings.get(ANY)

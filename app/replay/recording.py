@@ -76,7 +76,9 @@ class Turn(_Strict):
     malformed: bool = False
     """Call the output tool with arguments that no schema accepts."""
     hang_seconds: float | None = Field(default=None, gt=0, le=600)
-    """Wait so long before replying."""
+    """Wait so long before replying; nothing is sent."""
+    thinks_seconds: float | None = Field(default=None, gt=0, le=60)
+    """Think so long before replying: a stream sends its pings meanwhile, another reply nothing."""
     odd: Oddity | None = None
     """Send the reply distorted."""
     only_for: str | None = None
@@ -92,12 +94,12 @@ class Turn(_Strict):
 
     @property
     def fails(self) -> bool:
-        failures = (self.status, self.hang_seconds, self.odd)
+        failures = (self.status, self.hang_seconds, self.thinks_seconds, self.odd)
         return self.refusal or self.malformed or any(failure is not None for failure in failures)
 
     def without_failure(self) -> "Turn":
         """The reply to a request that the failure is not for. Raises `ValueError` if the turn holds nothing else."""
-        failures = ("status", "refusal", "malformed", "hang_seconds", "odd", "only_for", "times")
+        failures = ("status", "refusal", "malformed", "hang_seconds", "thinks_seconds", "odd", "only_for", "times")
         return Turn(**{name: value for name, value in self if name not in failures})
 
 

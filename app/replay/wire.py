@@ -37,6 +37,7 @@ class Conversation:
     system: str
     tools: tuple[str, ...]
     body_characters: int
+    streamed: bool
     max_tokens: int | None = None
     """Of the reply, as the request limits it, thinking included."""
 
@@ -69,8 +70,6 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
         body: dict[str, Any] = json.loads(raw)
     except ValueError as error:
         raise BadRequest(f"not JSON: {error}") from error
-    if body.get("stream"):
-        raise BadRequest("recorded answers are not streamed; ask without stream")
     _CHECKS[vendor](body)
     messages: list[dict[str, Any]] = body.get("messages", [])
     if vendor in {"openai", "azure"}:
@@ -103,6 +102,7 @@ def read_request(vendor: Vendor, raw: bytes) -> Conversation:
         system=system,
         tools=tools,
         body_characters=len(raw.decode("utf-8", "replace")),
+        streamed=bool(body.get("stream")),
         max_tokens=next((body[name] for name in _LIMITS if isinstance(body.get(name), int)), None),
     )
 

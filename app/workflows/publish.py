@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.db import run_rows
+from app.db import model_calls, run_rows
 from app.domain import diff, patch_policy
 from app.domain.budget import Role
 from app.domain.findings import Finding
@@ -99,13 +99,13 @@ async def post_review(phase: PhaseContext, head_sha: str, audit: Audit, audited_
     repo = await repo_of(context.repository, context.installation_id)
     mirror = await mirror_at(context.repository, context.installation_id, context.base_sha, audited_from, head_sha)
     fork = await mirror.merge_base(context.base_sha, head_sha) or context.base_sha
-    models = (await read_view(context.run_id)).models
+    models = await call_db(model_calls.models_of_phase, context.run_id, phase.phase_id)
     body = text.review_body(
         audit.recommendation,
         audit.summary,
         phase_id=phase.phase_id,
-        builder_model=models.get(Role.BUILDER, "unknown"),
-        auditor_model="no model" if audit.unread else models.get(Role.AUDITOR, "unknown"),
+        builders=models.get(Role.BUILDER, ()),
+        auditors=() if audit.unread else models.get(Role.AUDITOR, ()),
     )
     key = f"audit:{context.run_id}:{phase.phase_id}:{audit.number}"
     earlier = diff.parse(await mirror.diff(fork, audited_from))

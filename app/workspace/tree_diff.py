@@ -6,7 +6,8 @@ from pathlib import Path
 
 from app.domain.patch import ChangeKind, FileChange
 from app.workspace.git import git
-from app.workspace.workspace_errors import GitError, RecordError
+from app.workspace.quota import Quota
+from app.workspace.workspace_errors import GitError
 
 _KINDS = {"A": ChangeKind.ADDED, "D": ChangeKind.DELETED, "M": ChangeKind.MODIFIED, "T": ChangeKind.MODIFIED}
 _GITLINK = "160000"
@@ -20,14 +21,6 @@ class _Entry:
     kind: ChangeKind
     mode: str
     blob: str
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """How much of a change is recorded at most."""
-
-    files: int
-    bytes: int
 
 
 async def tree_changes(repository: Path, old: str, new: str, quota: Quota | None = None) -> tuple[FileChange, ...]:
@@ -54,14 +47,10 @@ async def tree_changes(repository: Path, old: str, new: str, quota: Quota | None
 
 
 async def _check_quota(repository: Path, files: int, blobs: Sequence[str], quota: Quota) -> None:
-    advice = "put what is generated where .gitignore names it, or into /tmp"
-    if files > quota.files:
-        raise RecordError(f"{files:,} files changed, and {quota.files:,} can be recorded; {advice}")
+    quota.check("changed", files, 0)
     names = "".join(f"{blob}\n" for blob in blobs).encode()
     sizes = await git("cat-file", "--batch-check=%(objectsize)", cwd=repository, stdin=names)
-    size = sum(int(line) for line in sizes.stdout.split())
-    if size > quota.bytes:
-        raise RecordError(f"{size:,} bytes changed, and {quota.bytes:,} can be recorded; {advice}")
+    quota.check("changed", 0, sum(int(line) for line in sizes.stdout.split()))
 
 
 def _has_content(entry: _Entry) -> bool:

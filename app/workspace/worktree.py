@@ -21,10 +21,11 @@ from app.workspace.git import MAX_OUTPUT_BYTES, GitOutput, git
 from app.workspace.mirror import Mirror
 from app.workspace.patch_apply import apply_diff
 from app.workspace.paths import follow_link, kind_of, read_bytes, safe_path
+from app.workspace.quota import Quota
 from app.workspace.search import SearchResult, pathspecs, search
 from app.workspace.text_files import TextFile, decode, in_the_style_of
 from app.workspace.trash import empty_trash, empty_trash_soon, move_to_trash
-from app.workspace.tree_diff import Quota, count_lines, tree_changes, unified_diff
+from app.workspace.tree_diff import count_lines, tree_changes, unified_diff
 from app.workspace.trees import delete_tree
 from app.workspace.workspace_errors import EditError, GitError, PathError, RecordError, WorkspaceError
 from app.workspace.write_tree import exclude_options, write_tree
@@ -33,8 +34,9 @@ MAX_READ_BYTES: Final = 4 * 1024 * 1024
 MAX_WRITE_BYTES: Final = 4 * 1024 * 1024
 OPEN_DEADLINE: Final = 300.0
 MAX_NESTED: Final = 20
-COMMAND_QUOTA: Final = Quota(files=5_000, bytes=64 * 1024 * 1024)
-"""What one command may change; it is recorded with the workflow, and replayed from there."""
+QUOTA: Final = Quota(files=5_000, size=64 * 1024 * 1024, depth=100)
+"""What one command may change, which is recorded with the workflow and replayed from there; and what a work tree may
+hold in new files after it, whichever commands made them. Ignored files are not counted."""
 _RUN_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?(?<!\.lock)")
 T = TypeVar("T")
 
@@ -187,8 +189,8 @@ class Worktree:
             before = await self._tree()
             result = await action()
             try:
-                after = await self._tree()
-                return result, await tree_changes(self.mirror.path, before, after, COMMAND_QUOTA)
+                after = await self._tree(QUOTA)
+                return result, await tree_changes(self.mirror.path, before, after, QUOTA)
             except Exception as error:
                 await self._restore(before)
                 why = error.stderr.strip() if isinstance(error, GitError) else str(error)
@@ -248,8 +250,8 @@ class Worktree:
         if not (self._git_dir / "index").is_file():
             raise GitError(arguments, 0, f"git did not register the worktree as {self.run_id}")
 
-    async def _tree(self) -> str:
-        return await write_tree(self._git, self.path, self._git_dir, self._written)
+    async def _tree(self, quota: Quota | None = None) -> str:
+        return await write_tree(self._git, self.path, self._git_dir, self._written, quota)
 
     async def _git(
         self,

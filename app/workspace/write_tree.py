@@ -4,6 +4,7 @@ The worktree's real index always stays at the base commit. Nothing here makes gi
 a command could have planted one whose configuration names programs to run.
 """
 
+import asyncio
 import shutil
 import stat
 import uuid
@@ -13,6 +14,7 @@ from typing import Protocol
 
 from app.workspace.git import GitOutput
 from app.workspace.paths import kind_of
+from app.workspace.quota import Quota
 
 # Litter of build and test tools; a repository need not ignore it for a patch to leave it out.
 CACHES = (
@@ -41,16 +43,19 @@ def exclude_options() -> tuple[str, ...]:
     return ("--exclude-standard", *(f"--exclude={pattern}" for pattern in CACHES))
 
 
-async def write_tree(run: RunGit, root: Path, git_dir: Path, written: Collection[str]) -> str:
+async def write_tree(
+    run: RunGit, root: Path, git_dir: Path, written: Collection[str], quota: Quota | None = None
+) -> str:
     """Return the id of a tree that holds all tracked and new files as they are now, and those `written` though ignored.
 
-    Special files (sockets, pipes) and nested repositories are left out, as git does.
+    Special files (sockets, pipes) and nested repositories are left out, as git does. Raises RecordError when the new
+    files are more than the quota, before git reads any of them.
     """
     index = git_dir / f"snapshot-{uuid.uuid4().hex}"
     # With its time: a file of the same size that is older than its index, by whole seconds, is unchanged to git.
     shutil.copy2(git_dir / "index", index)
     try:
-        gone, present = await _changed_paths(run, root, written)
+        gone, present = await _changed_paths(run, root, written, quota)
         if gone:
             await run("update-index", "-z", "--index-info", stdin=_removals(gone), index=index)
         if present:
@@ -62,13 +67,18 @@ async def write_tree(run: RunGit, root: Path, git_dir: Path, written: Collection
         index.with_name(f"{index.name}.lock").unlink(missing_ok=True)
 
 
-async def _changed_paths(run: RunGit, root: Path, written: Collection[str]) -> tuple[list[bytes], list[bytes]]:
+async def _changed_paths(
+    run: RunGit, root: Path, written: Collection[str], quota: Quota | None
+) -> tuple[list[bytes], list[bytes]]:
     """Return tracked paths that no longer are files, and paths whose content may differ from the base."""
     tracked = await run("diff-files", "-z", "--name-status", "--no-renames", "--ignore-submodules=all")
     others = await run("ls-files", "-z", "--others", *exclude_options())
     fields = tracked.stdout.split(b"\0")
     deleted = {path for status, path in zip(fields[0:-1:2], fields[1::2], strict=False) if status == b"D"}
-    candidates = set(fields[1::2]) | set(others.stdout.split(b"\0")) | {path.encode() for path in written}
+    untracked = {path for path in others.stdout.split(b"\0") if path}
+    if quota is not None:
+        await asyncio.to_thread(quota.check_new, root, untracked, fields[1::2])
+    candidates = set(fields[1::2]) | untracked | {path.encode() for path in written}
     candidates = {path for path in candidates if path and not path.endswith(b"/")}  # `/`: a nested repository
     present = {path for path in candidates - deleted if _is_file(root, path)}
     return sorted(candidates - present), sorted(present)

@@ -75,7 +75,9 @@ async def use(tree: Worktree, tool: str, **arguments: Any) -> object:
     return await getattr(tools, tool)(context, **arguments)
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(calls=st.lists(CALLS, min_size=1, max_size=3))
 def test_every_call_is_answered(strange: Worktree, calls: list[dict[str, Any]]) -> None:
     async def all_calls() -> None:
@@ -100,8 +102,10 @@ async def test_scaffolded_repository_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("mkdir many; i=0; while [ $i -lt 5100 ]; do : > many/$i; i=$((i+1)); done", "5,100 files changed, and 5,000"),
-        ("head -c 70000000 /dev/zero > big", "70,000,000 bytes changed, and 67,108,864"),
+        ("mkdir many; i=0; while [ $i -lt 5100 ]; do : > many/$i; i=$((i+1)); done", "5,100 files are new, and 5,000"),
+        ("head -c 70000000 /dev/zero > big", "70,000,000 bytes are new, and 67,108,864"),
+        ("truncate -s 70000000 slug.py", "70,000,000 bytes are in one file, and 67,108,864"),
+        ("p=.; i=0; while [ $i -lt 150 ]; do p=$p/d; i=$((i+1)); done; mkdir -p $p; : > $p/f", "150 folders deep"),
     ],
 )
 async def test_more_than_can_be_recorded_is_undone(tmp_path: Path, command: str, told: str) -> None:
@@ -110,6 +114,15 @@ async def test_more_than_can_be_recorded_is_undone(tmp_path: Path, command: str,
     assert answer.startswith("error: What the command left cannot be recorded, so it is undone: ")
     assert told in answer
     assert (await tree.patch()).empty
+
+
+async def test_commands_together_have_a_quota(tmp_path: Path) -> None:
+    """Each of them is small enough; what the first one left stays."""
+    tree = await open_worktree(tmp_path, make_repository(tmp_path))
+    answers = [str(await use(tree, "run_command", command=f"head -c 40000000 /dev/zero > {n}")) for n in ("a", "b")]
+    assert answers[0].startswith("exit code 0")
+    assert "80,000,000 bytes are new, and 67,108,864" in answers[1]
+    assert [change.path for change in (await tree.patch()).changes] == ["a"]
 
 
 async def test_failing_part_of_a_pipeline_is_told(tmp_path: Path) -> None:

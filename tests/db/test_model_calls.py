@@ -130,11 +130,6 @@ def usage_by_role(db: Database, run_id: str) -> dict[Role, Usage]:
         return model_calls.usage_by_role(session, run_id)
 
 
-def models_by_role(db: Database, run_id: str) -> dict[Role, str]:
-    with db.reading() as session:
-        return model_calls.models_by_role(session, run_id)
-
-
 def test_money_adds_up_to_the_cent_and_beyond(db: Database) -> None:
     planned_run(db)
     for number in range(10):
@@ -159,14 +154,27 @@ def test_settled_usage_is_split_by_role(db: Database) -> None:
     assert usage_by_role(db, "r2") == {}
 
 
-def test_the_model_that_last_answered_is_named(db: Database) -> None:
+def test_models_that_answered_for_a_phase_are_named(db: Database) -> None:
     planned_run(db)
-    reserve(db, "c1", 1_000, at=NOW)
-    reserve(db, "c2", 1_000, model="openai:b", at=after(seconds=1))
-    reserve(db, "c3", 1_000, role=Role.AUDITOR, model="openai:x", at=after(seconds=2))
-    assert models_by_role(db, "r1") == {Role.BUILDER: "openai:b", Role.AUDITOR: "openai:x"}
-    model_calls.settle(db, "c2", Usage(input=1), model="anthropic:fallback")
-    assert models_by_role(db, "r1")[Role.BUILDER] == "anthropic:fallback"
+    answered, estimated = Usage(input=1, output=1), Usage(input=1, output=1, estimated=True)
+    for number, (role, model, usage) in enumerate(
+        [
+            (Role.BUILDER, "openai:failed", Usage()),
+            (Role.BUILDER, "openai:unreadable", estimated),
+            (Role.BUILDER, "openai:b", answered),
+            (Role.BUILDER, "anthropic:a", answered),
+            (Role.BUILDER, "openai:b", answered),
+            (Role.AUDITOR, "local:no-usage", estimated),
+        ]
+    ):
+        reserve(db, f"c{number}", 1_000, role=role, model=model, at=after(seconds=number))
+        model_calls.settle(db, f"c{number}", usage)
+    reserve(db, "open", 1_000, model="openai:open", at=after(seconds=9))
+    assert model_calls.models_of_phase(db, "r1", "P1") == {
+        Role.BUILDER: ("openai:b", "anthropic:a"),
+        Role.AUDITOR: ("local:no-usage",),
+    }
+    assert model_calls.models_of_phase(db, "r1", "P2") == {}
 
 
 def test_tokens_are_counted_by_phase(db: Database) -> None:

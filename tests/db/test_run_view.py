@@ -32,7 +32,7 @@ def test_a_run_that_was_only_asked_for(db: Database) -> None:
     assert (view.requester, view.branch, view.base_branch) == ("maintainer", "autonomous/r1", "main")
     assert (view.state, view.headline, view.since) == (RunState.PLAN_BOOTSTRAP, Headline.PLANNING, NOW)
     assert view.run_cap == Cap(scope=Scope.RUN, name="r1", limit=5_000_000, used=0)
-    assert (view.tiers, view.findings, view.usage, view.models, view.promotion_blockers) == ((), (), {}, {}, ())
+    assert (view.tiers, view.findings, view.usage, view.model_uses, view.promotion_blockers) == ((), (), {}, (), ())
     assert view.server_url == SERVER
     assert not view.promoted
 
@@ -72,7 +72,7 @@ def test_a_run_at_work(db: Database) -> None:
     assert view.deadline - NOW == timedelta(minutes=30)
     assert len(view.findings) == 3
     assert view.usage == {Role.BUILDER: Usage(input=500, output=20)}
-    assert view.models == {Role.BUILDER: "anthropic:a"}
+    assert [(use.role, use.model) for use in view.model_uses] == [(Role.BUILDER, "anthropic:a")]
 
 
 def test_a_finding_that_became_major_counts_as_major(db: Database) -> None:

@@ -158,9 +158,7 @@ async def test_audit_is_one_review_with_thread(hub: Hub, repo: Repo) -> None:
         ),
         Finding.model_validate({"issue_key": "b", **shared}),
     ]
-    body = text.review_body(
-        Recommendation.REVISE, "Fix it", phase_id="P1", builder_model="a:one", auditor_model="b:two"
-    )
+    body = text.review_body(Recommendation.REVISE, "Fix it", phase_id="P1", builders=["a:one"], auditors=["b:two"])
     hub.faults.add("POST", r"/reviews$", "reset_after")
     review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff))
     assert (

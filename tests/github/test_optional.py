@@ -29,7 +29,7 @@ PULL = Pull(
     head_sha=SHA,
     base="main",
 )
-BODY = text.review_body(Recommendation.APPROVE, "Fine.", phase_id="P1", builder_model="a", auditor_model="b")
+BODY = text.review_body(Recommendation.APPROVE, "Fine.", phase_id="P1", builders=["a"], auditors=["b"])
 CALLS: dict[str, Callable[[Repo], Awaitable[object]]] = {
     "comment": lambda repo: comments.upsert(repo, 1, "status:r1", "Planning"),
     "comment once": lambda repo: comments.post_once(repo, 1, "summary:r1", "Done"),

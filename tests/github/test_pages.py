@@ -45,8 +45,8 @@ def review() -> str:
         Recommendation.REVISE,
         "Leap days need a test.",
         phase_id="P2",
-        builder_model="one:builder",
-        auditor_model="two:auditor",
+        builders=["one:builder"],
+        auditors=["two:auditor"],
     )
     return f"{body}\n\n{text.leftover_section([finding('Leap days are lost').finding])}"
 

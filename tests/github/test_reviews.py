@@ -241,7 +241,7 @@ async def test_fixed_thread_is_answered_and_resolved(repo: Repo, pull: Pull, git
 
 def test_review_names_models_and_quotes_summary() -> None:
     body = text.review_body(
-        Recommendation.REVISE, "Fix <b>it</b> @all", phase_id="P1", builder_model="a:one", auditor_model="b:two"
+        Recommendation.REVISE, "Fix <b>it</b> @all", phase_id="P1", builders=["a:one"], auditors=["b:two"]
     )
     assert "`a:one`" in body
     assert "`b:two`" in body

@@ -155,7 +155,6 @@ def test_newer_models_take_no_tools_in_chat(server: ModelServer, model: str) -> 
     [
         ({"system": "You are a poet."}, "system prompt"),
         ({"messages": [{"role": "user", "content": "hello"}]}, "Repository"),
-        ({"stream": True}, "not streamed"),
     ],
 )
 def test_foreign_requests_are_refused(server: ModelServer, change: dict[str, Any], reason: str) -> None:

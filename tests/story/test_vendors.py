@@ -9,10 +9,16 @@ from tests.support.answers import approves, command, edit, edits, phase, plan, t
 from tests.support.story import Story
 from tests.support.world import World
 
-PATHS = {"anthropic": b"tool_use", "openai": b"function_call_output"}
+ANSWERS = {
+    "anthropic": b"tool_result",
+    "openai": b"function_call_output",
+    "azure": b"function_call_output",
+    "local": b"tool_call_id",
+}
+"""How each protocol takes the answer to a tool call."""
 
 
-@pytest.fixture(params=["anthropic", "openai"])
+@pytest.fixture(params=sorted(ANSWERS))
 def one_vendor_world(request: pytest.FixtureRequest, worlds: Worlds) -> Iterator[World]:
     """A world whose service has a key of one vendor only."""
     world = worlds.new("sqlite", vendors=[request.param])
@@ -40,5 +46,5 @@ def test_one_vendor_drives_a_whole_run(one_vendor_world: World, stories: Callabl
     asked = story.requests()
     assert {one.vendor for one in asked} == {vendor}
     assert {one.role for one in asked} == {"planner", "builder", "auditor"}
-    assert any(PATHS[vendor] in one.body and b"exit code 0" in one.body for one in asked)
+    assert any(ANSWERS[vendor] in one.body and b"exit code 0" in one.body for one in asked)
     assert "same vendor" in story.status()

@@ -25,7 +25,7 @@ jobs:
       - uses: actions/checkout@v4
       - run: test ! -f broken
 """
-_SECRETS = re.compile(r"ghs_[\w-]{10,}|-----BEGIN|recorded-(?:anthropic|openai)")
+_SECRETS = re.compile(r"ghs_[\w-]{10,}|-----BEGIN|recorded-(?:anthropic|openai|azure|local)")
 
 
 class Story(Expectations):

@@ -20,6 +20,13 @@ LOOK_SECONDS = 0.1
 """Between two looks: a look costs milliseconds of the processor for which the service waits."""
 _UNFINISHED = ("PENDING", "ENQUEUED", "DELAYED")
 VENDORS = ("anthropic", "openai")
+_PREFIXES = {
+    "anthropic": "ANTHROPIC",
+    "openai": "OPENAI",
+    "azure": "AZURE_OPENAI",
+    "local": "AUTOPACK_LOCAL",
+}
+"""Of the variables with a vendor's key."""
 
 
 class World:
@@ -62,9 +69,11 @@ class World:
     def environment(self) -> dict[str, str]:
         """The service's environment."""
         return {
-            **{f"{vendor.upper()}_API_KEY": f"recorded-{vendor}" for vendor in self.vendors},
+            **{f"{_PREFIXES[vendor]}_API_KEY": f"recorded-{vendor}" for vendor in self.vendors},
             "ANTHROPIC_BASE_URL": self.models.anthropic_base_url,
             "OPENAI_BASE_URL": self.models.openai_base_url,
+            "AZURE_OPENAI_ENDPOINT": self.models.azure_endpoint,
+            "AUTOPACK_LOCAL_BASE_URL": self.models.openai_base_url if "local" in self.vendors else "",
             "DATABASE_URL": self._database_url,
             "GITHUB_APP_ID": str(self.hub.app_id),
             "GITHUB_PRIVATE_KEY": self.hub.private_key_pem,

@@ -20,16 +20,20 @@ def finding_marker(fingerprint: str) -> str:
 
 
 def review_body(
-    recommendation: Recommendation, summary: str, *, phase_id: str, builder_model: str, auditor_model: str
+    recommendation: Recommendation, summary: str, *, phase_id: str, builders: Sequence[str], auditors: Sequence[str]
 ) -> str:
-    """The review's own text. Both models are named, so that anyone sees whether one judged itself."""
+    """The review's own text. The models are named, so that anyone sees whether one judged itself."""
     mark, verdict = VERDICTS[recommendation]
     return sections(
         f"### {mark} {verdict} ({code(phase_id)})",
         quote(summary, 8_000),
-        f"<sub>Built by {code(builder_model)}, audited by {code(auditor_model)}. An App cannot approve its own pull "
+        f"<sub>Built by {_names(builders)}, audited by {_names(auditors)}. An App cannot approve its own pull "
         "request: the verdict is the check run.</sub>",
     )
+
+
+def _names(models: Sequence[str]) -> str:
+    return " and ".join(map(code, models)) or "no model"
 
 
 def review_comment(finding: Finding, *, suggest: bool = False) -> str:
