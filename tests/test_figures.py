@@ -191,6 +191,21 @@ def ci_verdicts(world: World, _: Database) -> object:
     return decide(facts, wait).state
 
 
+def check_policy(world: World, _: Database) -> object:
+    """How a red check and one that waits for a person are judged."""
+    red = CheckFact(id=1, name="lint", source="check_run", status="completed", conclusion="failure", workflow_run_id=7)
+    held = CheckFact(id=2, name="deploy", source="workflow_run", status="waiting", workflow_run_id=8)
+    rules = world.rules.ci
+    wait = CiWait(
+        waited_seconds=86_401,
+        grace_seconds=1,
+        deadline_seconds=900,
+        workflows_present=True,
+        person_seconds=rules.person_minutes * 60,
+    )
+    return [decide(CiFacts(head_sha="0" * 40, checks=(one,)), wait, rules.policy).state for one in (red, held)]
+
+
 def unclean_end(world: World, _: Database) -> object:
     """Whether a tier that is not clean ends the run."""
     return world.strategy().not_clean_fails_run
@@ -237,6 +252,11 @@ WITNESSES: Mapping[str, Witness | str] = {
     "ci.reruns": "test_ci_again.py",
     "ci.rerun_backoff_seconds": "test_ci_again.py",
     "ci.when_absent": "test_ci.py",
+    "ci.required_only": check_policy,
+    "ci.ignore": check_policy,
+    "ci.advisory": check_policy,
+    "ci.flaky_reruns": "test_shapes.py",
+    "ci.person_minutes": check_policy,
     "patch.max_files": patches,
     "patch.max_lines": patches,
     "patch.max_file_bytes": patches,
@@ -302,6 +322,9 @@ def other_value(leaf: str, value: Any) -> Any:
         "max_file_bytes": 1,
         "protected_paths": ["keys/**"],
         "grace_seconds": 1,
+        "ignore": ["lint"],
+        "advisory": ["lint"],
+        "person_minutes": 1450,
         "phases": 2,
         "warn_at": 0.5,
         "incident_token_cap": 123_456,

@@ -266,10 +266,14 @@ def mark_announced(db: Database, run_id: str, now: datetime) -> None:
     update(db, run_id, {"told_at": now})
 
 
-def add_notice(db: Database, run_id: str, text: str, *, ci_absent: bool = False) -> None:
+def add_notice(db: Database, run_id: str, text: str) -> None:
     """Say something once in the status comment; the same text again changes nothing."""
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         if text not in run.notices:
             run.notices = [*run.notices, text]
-        run.ci_absent = run.ci_absent or ci_absent
+
+
+def set_ci_absent(db: Database, run_id: str, *, absent: bool) -> None:
+    """Record whether promotion stays closed because no CI judged the newest commit."""
+    update(db, run_id, {"ci_absent": absent})

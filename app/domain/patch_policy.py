@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from app.domain.findings import Finding, Severity, Source, issue_key
+from app.domain.globs import matches_path
 from app.domain.patch import FileChange, Patch
 from app.domain.plan import BuilderMode, PlannedPhase
 from app.domain.ruleset import PatchRules
@@ -24,7 +25,6 @@ ALWAYS_PROTECTED = (
 """A run must not change what judges or governs it, nor what git does on other machines."""
 
 TWEAK_LIGHT_FILES = 2
-_GLOB_TOKENS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _BACK_UP = re.compile(r"(?:^|/)(?!\.\.?/)[^/]+/+(?:\./+)*\.\.(?:/|$)")
 """`x/..` in a link's target: where `x` is itself a link, this leads elsewhere than it reads."""
 _MARKERS = re.compile(rb"^(?:<{7}|>{7})(?: |\r?$)", re.MULTILINE)
@@ -74,7 +74,7 @@ def protected(path: str, extra: Iterable[str] = ()) -> str | None:
         (
             glob
             for glob in (*ALWAYS_PROTECTED, *extra)
-            if _regex(glob.casefold()).fullmatch(folded) or _regex(glob.casefold()).fullmatch(folded + "/")
+            if matches_path(_anchored(glob), folded) or matches_path(_anchored(glob), f"{folded}/")
         ),
         None,
     )
@@ -128,13 +128,11 @@ def _escapes(path: str, target: str) -> bool:
 
 
 @cache
-def _regex(glob: str) -> re.Pattern[str]:
-    """`**` crosses folders, `*` and `?` do not; a pattern without a slash matches in every folder, as git's do."""
-    anchored = glob.lstrip("/") if "/" in glob.rstrip("/") else "**/" + glob
-    out = ""
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", anchored.rstrip("/") + ("/**" if glob.endswith("/") else "")):
-        out += _GLOB_TOKENS.get(token) or re.escape(token)
-    return re.compile(out)
+def _anchored(glob: str) -> str:
+    """Without case. A pattern without a slash matches in every folder, as git's do; one that ends in one, all in it."""
+    folded = glob.casefold()
+    anchored = folded.lstrip("/") if "/" in folded.rstrip("/") else "**/" + folded
+    return anchored.rstrip("/") + ("/**" if folded.endswith("/") else "")
 
 
 def _finding(component: str, problem: str, text: str, path: str | None, *, category: str = "patch_shape") -> Finding:

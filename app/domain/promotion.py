@@ -31,7 +31,7 @@ def blockers(
     if strategy is not None and minor_issues > strategy.max_minor_issues:
         reasons.append(f"{minor_issues} minor issues are open, {strategy.max_minor_issues} are allowed in the run")
     if ci_absent and (strategy is None or strategy.promotion.require_ci):
-        reasons.append("no CI judged the commits: the repository has none")
+        reasons.append("no CI judged the commits, as the notices say")
     if strategy is not None and strategy.promotion.require_other_vendor and not strategy.cross_vendor:
         reasons.append("Builder and Auditor are of the same vendor")
     if late_objection:

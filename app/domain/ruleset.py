@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from app.domain.ci import CiPolicy
 from app.domain.findings import Severity
 from app.domain.frozen import Frozen
 from app.domain.plan import AuditorProfile, Complexity, TaskCategory
@@ -141,6 +142,9 @@ class MoneyRules(Rules):
         return {Complexity.LOW: self.low, Complexity.MEDIUM: self.medium, Complexity.HIGH: self.high}[complexity]
 
 
+CheckNames = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(max_length=100)]
+
+
 class CiRules(Rules):
     grace_seconds: float = Field(default=60, ge=0, le=3600)
     deadline_minutes: Minutes = 30
@@ -150,6 +154,20 @@ class CiRules(Rules):
     """Before the first time; twice as long before each further one."""
     when_absent: Literal["report", "allow", "fail"] = "report"
     """report: build on, promotion stays closed; allow: promotion may open; fail: the run ends."""
+    required_only: bool = False
+    """Only checks that branch protection or rulesets require count."""
+    ignore: CheckNames = ()
+    """Globs of checks that are not looked at, unless they are required."""
+    advisory: CheckNames = ()
+    """Globs of checks that are shown where they are red, and decide nothing, unless they are required."""
+    flaky_reruns: int = Field(default=1, ge=0, le=3)
+    """How often failed jobs are run again before the Builder is blamed."""
+    person_minutes: Minutes = 1440
+    """How long CI may wait for a person, such as a deployment's reviewer."""
+
+    @property
+    def policy(self) -> CiPolicy:
+        return CiPolicy(required_only=self.required_only, ignore=self.ignore, advisory=self.advisory)
 
 
 class PatchRules(Rules):

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from pydantic import Field
 
-from app.domain.ci import CheckFact, CiFacts
+from app.domain.ci import CheckFact, CiFacts, RequiredCheck
 from app.github.api_calls import ApiModel, parse_response
 from app.github.checks import OWN_CHECKS, CheckRun
 from app.github.client import Repo
@@ -20,6 +20,10 @@ class _ListedCheck(CheckRun):
     check_suite: _SuiteId | None = None
 
 
+class _RepositoryName(ApiModel):
+    full_name: str
+
+
 class WorkflowRun(ApiModel):
     """A run of a workflow file; re-runs keep its id and raise `run_attempt`."""
 
@@ -32,6 +36,8 @@ class WorkflowRun(ApiModel):
     run_attempt: int = 1
     check_suite_id: int | None = None
     html_url: str = ""
+    path: str = ""
+    head_repository: _RepositoryName | None = None
 
 
 class _Status(ApiModel):
@@ -55,8 +61,15 @@ class _Rule(ApiModel):
     parameters: _RuleParameters | None = None
 
 
+class _ProtectedCheck(ApiModel):
+    context: str
+    app_id: int | None = None
+
+
 class _ProtectedChecks(ApiModel):
     contexts: list[str] = Field(default_factory=list[str])
+    checks: list[_ProtectedCheck] = Field(default_factory=list[_ProtectedCheck])
+    """The same with the App that each is pinned to; -1 is any App."""
 
 
 class _Protection(ApiModel):
@@ -74,27 +87,30 @@ async def read_ci(repo: Repo, head_sha: str, base: str) -> CiFacts:
     Of several runs of one workflow for the same kind of event, the newest counts, with its check runs.
     """
     runs = await _workflow_runs(repo, head_sha)
+    foreign = {run.check_suite_id for run in runs if _of_fork(repo, run)} - {None}
     newest: dict[tuple[int, str], WorkflowRun] = {}
     for run in sorted(runs, key=lambda one: one.id):
-        newest[run.workflow_id, run.event] = run
+        if not _of_fork(repo, run):
+            newest[run.workflow_id, run.event] = run
     counted = {run.id for run in newest.values()}
     by_suite = {run.check_suite_id: run.id for run in runs if run.check_suite_id is not None}
     facts: list[CheckFact] = [_workflow_fact(run) for run in newest.values()]
     for check in await _check_runs(repo, head_sha):
-        run_id = by_suite.get(check.check_suite.id) if check.check_suite else None
-        if run_id is None or run_id in counted:
+        suite_id = check.check_suite.id if check.check_suite else None
+        run_id = None if suite_id is None else by_suite.get(suite_id)
+        if suite_id not in foreign and (run_id is None or run_id in counted):
             facts.append(_check_fact(check, run_id))
     facts.extend(_status_fact(status) for status in await _statuses(repo, head_sha))
     return CiFacts(head_sha=head_sha, checks=tuple(facts), required=await required_checks(repo, base))
 
 
-async def required_checks(repo: Repo, base: str) -> tuple[str, ...]:
-    """Names of the checks, other than Autopack's, that rulesets and branch protection require on `base`.
+async def required_checks(repo: Repo, base: str) -> tuple[RequiredCheck, ...]:
+    """The checks, other than Autopack's, that rulesets and branch protection require on `base`.
 
     What the App may not read counts as not required.
     """
     branch = quote(base, safe="/")
-    names: set[str] = set()
+    found: list[RequiredCheck] = []
     try:
         rules = await repo.pages(
             lambda page: repo.rest.repos.async_get_branch_rules(repo.owner, repo.name, branch, per_page=100, page=page),
@@ -105,7 +121,7 @@ async def required_checks(repo: Repo, base: str) -> tuple[str, ...]:
     else:
         parameters = [rule.parameters for rule in rules if rule.type == "required_status_checks" and rule.parameters]
         required = [one for each in parameters for one in each.required_status_checks]
-        names |= {one.context for one in required if one.integration_id != repo.app_id}
+        found += [RequiredCheck(name=one.context, app_id=one.integration_id) for one in required]
     try:
         response = await repo.call(lambda: repo.rest.repos.async_get_branch(repo.owner, repo.name, branch))
     except GitHubRefused as refusal:
@@ -113,8 +129,11 @@ async def required_checks(repo: Repo, base: str) -> tuple[str, ...]:
     else:
         protection = parse_response(response, _Branch).protection
         if protection is not None and protection.required_status_checks is not None:
-            names |= set(protection.required_status_checks.contexts)
-    return tuple(sorted(names - OWN_CHECKS))
+            protected = protection.required_status_checks
+            pinned = {one.context: one.app_id for one in protected.checks if (one.app_id or 0) > 0}
+            found += [RequiredCheck(name=name, app_id=pinned.get(name)) for name in protected.contexts]
+    others = {(one.name, one.app_id or 0): one for one in found if one.name not in OWN_CHECKS}
+    return tuple(one for _, one in sorted(others.items()) if one.app_id != repo.app_id)
 
 
 async def _workflow_runs(repo: Repo, head_sha: str) -> list[WorkflowRun]:
@@ -153,10 +172,18 @@ async def _statuses(repo: Repo, head_sha: str) -> list[_Status]:
     )
 
 
-def _progress(status: str | None) -> Literal["queued", "in_progress", "completed"]:
-    """GitHub also has requested, waiting and pending: nothing runs yet."""
+def _of_fork(repo: Repo, run: WorkflowRun) -> bool:
+    """A fork may hold the same commit; its runs judge the fork."""
+    head = run.head_repository
+    return head is not None and head.full_name.casefold() != repo.full_name.casefold()
+
+
+def _progress(status: str | None) -> Literal["queued", "in_progress", "waiting", "completed"]:
+    """GitHub also has requested and pending: nothing runs yet. `waiting` is for a deployment's reviewer."""
     if status == "completed":
         return "completed"
+    if status == "waiting":
+        return "waiting"
     return "in_progress" if status == "in_progress" else "queued"
 
 
@@ -170,6 +197,7 @@ def _workflow_fact(run: WorkflowRun) -> CheckFact:
         url=run.html_url,
         workflow_run_id=run.id,
         attempt=run.run_attempt,
+        path=run.path.partition("@")[0],
     )
 
 

@@ -73,7 +73,13 @@ async def rerun_failed(repo: Repo, workflow_run_id: int, attempt: int | None = N
         await repo.rest.actions.async_re_run_workflow_failed_jobs(repo.owner, repo.name, workflow_run_id)
         return seen + 1
 
-    return await repo.create(look, make)
+    try:
+        return await repo.create(look, make)
+    except GitHubRefused as refusal:
+        # GitHub's words while a run is still being completed, or someone else's click came first (metabase#70916).
+        if refusal.status == 403 and "already running" in refusal.message:
+            return seen + 1
+        raise
 
 
 async def _workflow_run(repo: Repo, run_id: int) -> WorkflowRun:

@@ -8,6 +8,9 @@ from app.github.commits import WorkBranch
 from app.github.github_errors import GitHubRefused
 from app.github.optional import optional
 
+_MARK_DRAFT = """
+mutation($id: ID!) { convertPullRequestToDraft(input: {pullRequestId: $id}) { pullRequest { isDraft } } }
+"""
 _MARK_READY = """
 mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { pullRequest { isDraft } } }
 """
@@ -25,6 +28,7 @@ class _RawPull(ApiModel):
     draft: bool = False
     merged_at: str | None = None
     merge_commit_sha: str | None = None
+    mergeable_state: str = "unknown"
     title: str
     body: str | None = None
     html_url: str = ""
@@ -39,6 +43,7 @@ class _RawPull(ApiModel):
             draft=self.draft,
             merged=self.merged_at is not None,
             merge_commit_sha=self.merge_commit_sha,
+            conflicts=self.mergeable_state == "dirty",
             title=self.title,
             body=self.body or "",
             url=self.html_url,
@@ -57,6 +62,8 @@ class Pull(ApiModel):
     draft: bool
     merged: bool
     merge_commit_sha: str | None
+    conflicts: bool = False
+    """With its base; GitHub works it out some seconds after a push."""
     title: str
     body: str
     url: str
@@ -132,3 +139,11 @@ async def mark_ready(repo: Repo, number: int) -> Pull:
         return pull
     await repo.graphql(_MARK_READY, {"id": pull.node_id})
     return await read_pull(repo, number)
+
+
+@optional("the draft mark of the pull request")
+async def mark_draft(repo: Repo, number: int) -> None:
+    """Put the pull request back into draft; nothing happens when it is one."""
+    pull = await read_pull(repo, number)
+    if not pull.draft:
+        await repo.graphql(_MARK_DRAFT, {"id": pull.node_id})

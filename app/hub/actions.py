@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import time
+from dataclasses import replace
 
 from githubkit_schemas.v2026_03_10 import models as m
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -11,11 +12,11 @@ from app.hub.auth import Actor
 from app.hub.git_repos import bare
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import complete, full_name, pull_minimal, repo_url, repository, simple_commit, user
-from app.hub.state import ACTIONS_APP_ID, HubState, Json, Refusal, now
+from app.hub.state import ACTIONS_APP_ID, HubState, Json, Refusal, items, mapping, now
 from app.hub.store import Row
 from app.hub.suites import open_suite, settle_suite, tell_run, tell_suite
 from app.hub.webhook_sender import emit
-from app.hub.workflow_files import Trigger, Workflow, find
+from app.hub.workflow_files import Trigger, Workflow, find, is_skipped
 
 routes = Routes()
 RUNS = "/repos/{owner}/{repo}/actions/runs"
@@ -26,7 +27,9 @@ def trigger(hub: HubState, repo: Row, actor: Actor, what: Trigger, head: tuple[s
     """Queue a run of every workflow that the event starts; `head` is (branch, sha)."""
     branch, sha = head
     for workflow in find(bare(hub, repo), sha, what):
-        _queue(hub, repo, actor, workflow, {"event": what.event, "head_branch": branch, "head_sha": sha, "ref": ref})
+        head_of_run = {"event": what.event, "head_branch": branch, "head_sha": sha, "ref": ref}
+        jobs = [job | {"skipped": is_skipped(job, what)} for job in workflow.jobs]
+        _queue(hub, repo, actor, replace(workflow, jobs=jobs), head_of_run)
 
 
 def _queue(hub: HubState, repo: Row, actor: Actor, workflow: Workflow, head: Json) -> None:
@@ -45,7 +48,7 @@ def _queue(hub: HubState, repo: Row, actor: Actor, workflow: Workflow, head: Jso
         attempt=1,
         suite_id=suite_id,
         actor_id=actor.user["id"],
-        status="queued",
+        status="waiting" if _is_reviewed(repo, workflow) else "queued",
         created_at=now(),
         updated_at=now(),
         run_started_at=now(),
@@ -58,6 +61,16 @@ def _queue(hub: HubState, repo: Row, actor: Actor, workflow: Workflow, head: Jso
         hub.store.update("workflow_runs", run_id, status="completed", conclusion="startup_failure")
         tell_suite(hub, repo, actor, suite_id, "completed")
         tell(hub, repo, run_id, "completed")
+
+
+def _is_reviewed(repo: Row, workflow: Workflow) -> bool:
+    """Whether a job names an environment with reviewers: the run waits for one.
+
+    https://docs.github.com/en/actions/how-tos/deploy/configure-and-manage-deployments/review-deployments
+    """
+    named = (job.get("environment") for job in workflow.jobs if not job["skipped"])
+    names = {str(mapping(name).get("name")) if isinstance(name, dict) else str(name) for name in named}
+    return bool(names & set(items(repo["reviewed_environments"])))
 
 
 def add_job(hub: HubState, repo: Row, run_id: int, definition: Json) -> None:

@@ -6,7 +6,7 @@ from app.hub.actions import trigger
 from app.hub.auth import ROLES, Actor, role
 from app.hub.git_repos import ZERO, Bare, bare, environment
 from app.hub.journal import record
-from app.hub.pull_queries import find, follow
+from app.hub.pull_queries import diff_base, find, follow, mergeability
 from app.hub.serializers import simple_commit, user
 from app.hub.state import HubState, Json, Refusal, now
 from app.hub.store import Row
@@ -84,17 +84,33 @@ def moved(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, 
         return
     open_push_suites(hub, repo, actor, new, branch, old)
     synchronized = follow(hub, repo, actor, branch, new)
-    trigger(hub, repo, actor, Trigger("push", branch), (branch, new), ref)
+    paths = _changed(bare(hub, repo), repo, old, new)
+    trigger(hub, repo, actor, Trigger("push", branch, paths=paths), (branch, new), ref)
     for number in synchronized:
         pull_event(hub, repo, actor, number, "synchronize")
 
 
 def pull_event(hub: HubState, repo: Row, actor: Actor, number: int, action: str) -> None:
-    """Start the workflows of a `pull_request` event."""
+    """Start the workflows of a `pull_request` event; none while the pull request has a merge conflict:
+    https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#pull_request
+    """
     row = find(hub, repo, number)
-    if row is not None:
-        what = Trigger("pull_request", row["base_ref"], action)
-        trigger(hub, repo, actor, what, (row["head_ref"], row["head_sha"]), f"refs/pull/{number}/merge")
+    if row is None or mergeability(hub, repo, row)[1] == "dirty":
+        return
+    git = bare(hub, repo)
+    paths = _names(git, diff_base(git, row), row["head_sha"])
+    what = Trigger("pull_request", row["base_ref"], action, paths=paths, draft=bool(row["draft"]))
+    trigger(hub, repo, actor, what, (row["head_ref"], row["head_sha"]), f"refs/pull/{number}/merge")
+
+
+def _changed(git: Bare, repo: Row, old: str, new: str) -> tuple[str, ...]:
+    """What a push changed; of a new branch against the default branch."""
+    start = old if old != ZERO else git.ref(f"refs/heads/{repo['default_branch']}")
+    return _names(git, start, new) if start is not None and start != new else ()
+
+
+def _names(git: Bare, old: str, new: str) -> tuple[str, ...]:
+    return tuple(filter(None, git.run("diff", "--name-only", "--no-renames", "-z", old, new).split("\0")))
 
 
 def _push(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, forced: bool) -> Json:

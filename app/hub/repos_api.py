@@ -148,6 +148,17 @@ def _branch(call: Call) -> str:
     return sha
 
 
+def _pinned(call: Call, source: str, key: str) -> list[Json]:
+    """The demanded checks, each with the App that alone may report it, if any."""
+    sql = "SELECT contexts, pins FROM protections WHERE repo_id = ? AND branch = ? AND source = ?"
+    row = call.hub.store.row(sql, call.repo["id"], call.path["branch"], source)
+    if row is None:
+        return []
+    pins: Json = row["pins"] or {}
+    unpinned: Json = {key: None} if key == "app_id" else {}
+    return [{"context": name} | ({key: pins[name]} if name in pins else unpinned) for name in row["contexts"]]
+
+
 def _contexts(call: Call, source: str) -> list[str] | None:
     sql = "SELECT contexts FROM protections WHERE repo_id = ? AND branch = ? AND source = ?"
     row = call.hub.store.row(sql, call.repo["id"], call.path["branch"], source)
@@ -160,7 +171,7 @@ def _status_checks(call: Call, url: str) -> Json | None:
         return None
     value: Json = {"url": f"{url}/required_status_checks", "strict": False, "contexts": contexts}
     value |= {"contexts_url": f"{url}/required_status_checks/contexts"}
-    return value | {"checks": [{"context": name, "app_id": None} for name in contexts]}
+    return value | {"checks": _pinned(call, "protection", "app_id")}
 
 
 @routes.add("GET", f"{REPO}/branches/{{branch:path}}/protection", "administration:read", "admin")
@@ -183,7 +194,7 @@ def get_branch(call: Call) -> Json:
     protected = _contexts(call, "protection") is not None
     contexts = _contexts(call, "protection") or []
     checks: Json = {"enforcement_level": "non_admins" if contexts else "off", "contexts": contexts}
-    checks["checks"] = [{"context": context, "app_id": None} for context in contexts]
+    checks["checks"] = _pinned(call, "protection", "app_id")
     value: Json = {"name": name, "commit": commit(hub, call.repo, sha), "protected": protected}
     value |= {"protection": {"enabled": protected, "required_status_checks": checks}}
     value |= {"_links": {"self": url, "html": f"{hub.url}/{full_name(hub, call.repo)}/tree/{name}"}}
@@ -197,7 +208,7 @@ def get_rules(call: Call) -> list[Json]:
     if contexts is None:
         return []
     parameters = {
-        "required_status_checks": [{"context": name} for name in contexts],
+        "required_status_checks": _pinned(call, "ruleset", "integration_id"),
         "strict_required_status_checks_policy": False,
     }
     source = {"ruleset_source_type": "Repository", "ruleset_source": full_name(call.hub, call.repo), "ruleset_id": 1}

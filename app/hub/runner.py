@@ -70,21 +70,32 @@ def work(hub: HubState) -> None:
             with hub.wake:
                 hub.wake.wait(timeout=0.05)
             continue
-        repo, red = run["repository"], set[str]()
+        repo, red, cancelled = run["repository"], set[str](), set[str]()
         for job in run["jobs"]:
             if hub.stopping.is_set():
                 return
             if job["status"] == "completed":
                 outcome = job["conclusion"]
-            elif red.intersection(job["definition"]["needs"]):
+            elif job["definition"].get("skipped") or red.intersection(job["definition"]["needs"]):
                 outcome = _finish_job(hub, repo, run, job, "skipped", [], None)
+            elif job["key"] in cancelled:
+                outcome = _finish_job(hub, repo, run, job, "cancelled", [], "")
             else:
                 outcome = _job(hub, repo, run, job)
             if outcome is None:
                 return
             if outcome != "success":
                 red.add(job["key"])
+            if outcome == "failure" and _fails_fast(job["definition"]):
+                cancelled.add(job["key"])
         _finish_run(hub, repo, run["id"])
+
+
+def _fails_fast(definition: Json) -> bool:
+    """Whether a failed job of a matrix cancels the others, as they do unless `fail-fast` says no:
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#jobsjob_idstrategyfail-fast
+    """
+    return bool(definition["matrix"]) and mapping(definition.get("strategy")).get("fail-fast", True) is not False
 
 
 def _take(hub: HubState) -> Row | None:
@@ -106,7 +117,8 @@ def _finish_run(hub: HubState, repo: Row, run_id: int) -> None:
     with hub.store.transaction():
         run = hub.store.get("workflow_runs", run_id)
         conclusions = {job["conclusion"] for job in latest_jobs(hub, run_id)}
-        worst = next((name for name in ("failure", "timed_out", "cancelled") if name in conclusions), "success")
+        ranked = ("failure", "timed_out", "cancelled", "success")
+        worst = next((name for name in ranked if name in conclusions), "skipped")
         settle_suite(hub, repo, actor_of(hub, run), run["suite_id"])
         conclusion = "failure" if worst == "timed_out" else worst
         hub.store.update("workflow_runs", run_id, status="completed", conclusion=conclusion, updated_at=now())

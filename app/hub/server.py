@@ -29,6 +29,7 @@ from app.hub import (
     setup,
     webhook_sender,
 )
+from app.hub.controls import Runner, Webhooks
 from app.hub.faults import FaultMiddleware, Faults
 from app.hub.git_repos import bare
 from app.hub.journal import JournalEntry, entries
@@ -239,10 +240,32 @@ class Hub:
         with self._repository(full_name) as repo:
             setup.set_role(self.state, repo, login, role)
 
-    def require_checks(self, full_name: str, branch: str, names: list[str], *, ruleset: bool = False) -> None:
-        """Demand these checks on a branch, by branch protection or by a ruleset."""
+    def require_checks(
+        self, full_name: str, branch: str, names: list[str], *, ruleset: bool = False, app_slug: str = ""
+    ) -> None:
+        """Demand these checks on a branch, by branch protection or by a ruleset; with `app_slug` of this App alone."""
         with self._repository(full_name) as repo:
-            setup.protect(self.state, repo, branch, names, "ruleset" if ruleset else "protection")
+            pins = {name: setup.other_app(self.state, repo, app_slug) for name in names} if app_slug else {}
+            setup.protect(self.state, repo, branch, names, "ruleset" if ruleset else "protection", pins)
+
+    def report_check(self, full_name: str, sha: str, name: str, *, app_slug: str, conclusion: str | None) -> None:
+        """Another App reports a check run on a commit; without a conclusion it never ends."""
+        with self._repository(full_name) as repo:
+            setup.report_check(self.state, repo, app_slug, sha, name, conclusion)
+
+    def review_deployments(self, full_name: str, environment: str) -> None:
+        """From now on runs with a job of this environment wait for a reviewer."""
+        with self._repository(full_name) as repo:
+            listed: list[str] = [*(repo["reviewed_environments"] or []), environment]
+            self.state.store.update("repositories", repo["id"], reviewed_environments=listed)
+
+    def approve_deployments(self, full_name: str) -> None:
+        """A reviewer lets what waits begin."""
+        with self._repository(full_name) as repo:
+            self.state.store.execute(
+                "UPDATE workflow_runs SET status = 'queued' WHERE repo_id = ? AND status = 'waiting'", repo["id"]
+            )
+        self.state.notify()
 
     def protect(self, full_name: str, branch: str | None = None) -> None:
         """Protect a branch (the default branch unless given): changes come through pull requests."""
@@ -278,72 +301,3 @@ class Hub:
         with self.state.store.transaction():
             yield find_repository(self.state, owner, name)
         self.state.notify()
-
-
-class Webhooks:
-    """Test controls of webhook delivery."""
-
-    def __init__(self, state: HubState) -> None:
-        self._state = state
-
-    def pause(self) -> None:
-        """Keep deliveries from being sent; they stay pending."""
-        self._state.deliveries_paused = True
-
-    def resume(self) -> None:
-        """Send what has waited."""
-        self._state.deliveries_paused = False
-        self._state.notify()
-
-    def deliveries(self, event: str | None = None, action: str | None = None) -> list[Row]:
-        """The delivery log, oldest first; `state` is pending or done, `payload` the JSON text."""
-        store = self._state.store
-        with store.transaction():
-            rows = store.rows("SELECT * FROM deliveries ORDER BY id")
-        return [row for row in rows if event in (None, row["event"]) and action in (None, row["action"])]
-
-    def repeat(self, delivery_id: int, times: int = 1) -> list[int]:
-        """Deliver again under the same guid; the ids of the new deliveries."""
-        return [webhook_sender.redeliver(self._state, delivery_id) for _ in range(times)]
-
-    def reverse(self) -> None:
-        """Turn the order of the pending deliveries around."""
-        webhook_sender.reverse_pending(self._state)
-
-    def wait_drained(self, seconds: float = 10.0) -> None:
-        """Return when nothing is pending; TimeoutError otherwise."""
-        deadline = time.monotonic() + seconds
-        while webhook_sender.pending(self._state):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{webhook_sender.pending(self._state)} deliveries are still pending")
-            with self._state.wake:
-                self._state.wake.wait(0.02)
-
-
-class Runner:
-    """Test controls of the Actions runner."""
-
-    def __init__(self, state: HubState) -> None:
-        self._state = state
-
-    def hold(self) -> None:
-        """Start no further workflow run: CI that does not come."""
-        self._state.runner_held = True
-
-    def release(self) -> None:
-        """Execute what has waited."""
-        self._state.runner_held = False
-        self._state.notify()
-
-    def wait_idle(self, seconds: float = 60.0) -> None:
-        """Return when no workflow run is queued or in progress; TimeoutError otherwise."""
-        deadline = time.monotonic() + seconds
-        while True:
-            with self._state.store.transaction():
-                row = self._state.store.row("SELECT name FROM workflow_runs WHERE status != 'completed'")
-            if row is None:
-                return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"workflow run {row['name']} has not completed")
-            with self._state.wake:
-                self._state.wake.wait(0.02)

@@ -9,6 +9,7 @@ from app.hub.refs import moved
 from app.hub.serializers import full_name
 from app.hub.state import HubState, Json, now
 from app.hub.store import Row
+from app.hub.suites import settle_suite, suite_of, tell_run
 from app.hub.webhook_sender import store as store_delivery
 
 # What Autopack's manifest asks for.
@@ -81,17 +82,38 @@ def set_role(hub: HubState, repo: Row, login: str, role: str) -> None:
     hub.store.insert("roles", repo_id=repo["id"], user_id=who, role=role)
 
 
-def protect(hub: HubState, repo: Row, branch: str, contexts: list[str], source: str) -> None:
-    """Protect a branch by `protection` or `ruleset`, with the checks it demands."""
+def protect(
+    hub: HubState, repo: Row, branch: str, contexts: list[str], source: str, pins: dict[str, int] | None = None
+) -> None:
+    """Protect a branch by `protection` or `ruleset`, with the checks it demands; `pins` are Apps by check."""
     sql = "DELETE FROM protections WHERE repo_id = ? AND branch = ? AND source = ?"
     hub.store.execute(sql, repo["id"], branch, source)
-    hub.store.insert("protections", repo_id=repo["id"], branch=branch, contexts=contexts, source=source)
+    hub.store.insert(
+        "protections", repo_id=repo["id"], branch=branch, contexts=contexts, pins=pins or {}, source=source
+    )
+
+
+def other_app(hub: HubState, repo: Row, slug: str) -> int:
+    """The id of another App, made when there is none of this name."""
+    row = hub.store.row("SELECT id FROM apps WHERE slug = ?", slug)
+    return row["id"] if row else hub.store.insert("apps", slug=slug, name=slug, owner_id=repo["owner_id"])
+
+
+def report_check(hub: HubState, repo: Row, slug: str, sha: str, name: str, conclusion: str | None) -> None:
+    """Another App reports a check run; without a conclusion it stays in progress."""
+    app_id = other_app(hub, repo, slug)
+    suite_id = suite_of(hub, repo, app_id, sha)
+    values: Json = {"app_id": app_id, "name": name, "head_sha": sha, "started_at": now(), "output": {}}
+    values |= {"status": "completed" if conclusion else "in_progress", "conclusion": conclusion}
+    check_id = hub.store.insert("check_runs", repo_id=repo["id"], suite_id=suite_id, external_id="", **values)
+    actor = Actor("user", hub.store.get("users", repo["owner_id"]))
+    tell_run(hub, repo, actor, check_id, "completed" if conclusion else "created")
+    settle_suite(hub, repo, actor, suite_id)
 
 
 def ghost_suite(hub: HubState, repo: Row, slug: str) -> int:
     """Let another App, which never creates a run, get a check suite on every push; its id."""
-    row = hub.store.row("SELECT id FROM apps WHERE slug = ?", slug)
-    app_id = row["id"] if row else hub.store.insert("apps", slug=slug, name=slug, owner_id=repo["owner_id"])
+    app_id = other_app(hub, repo, slug)
     hub.store.update("repositories", repo["id"], ghost_app_ids=[*repo["ghost_app_ids"], app_id])
     return app_id
 

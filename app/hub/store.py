@@ -20,11 +20,11 @@ CREATE TABLE IF NOT EXISTS tokens (id INTEGER PRIMARY KEY, token TEXT UNIQUE, us
   permissions JSON, repository_ids JSON, expires_at REAL);
 CREATE TABLE IF NOT EXISTS repositories (id INTEGER PRIMARY KEY, owner_id INTEGER, name TEXT COLLATE NOCASE,
   default_branch TEXT, private BOOL, next_number INTEGER, created_at TEXT, pushed_at TEXT,
-  ghost_app_ids JSON, UNIQUE (owner_id, name));
+  ghost_app_ids JSON, reviewed_environments JSON, UNIQUE (owner_id, name));
 CREATE TABLE IF NOT EXISTS roles (id INTEGER PRIMARY KEY, repo_id INTEGER, user_id INTEGER, role TEXT,
   UNIQUE (repo_id, user_id));
 CREATE TABLE IF NOT EXISTS protections (id INTEGER PRIMARY KEY, repo_id INTEGER, branch TEXT, contexts JSON,
-  source TEXT,
+  pins JSON, source TEXT,
   locked BOOL, UNIQUE (repo_id, branch, source));
 CREATE TABLE IF NOT EXISTS apps (id INTEGER PRIMARY KEY, slug TEXT, name TEXT, owner_id INTEGER);
 CREATE TABLE IF NOT EXISTS installations (id INTEGER PRIMARY KEY, account_id INTEGER UNIQUE, permissions JSON,

@@ -33,6 +33,10 @@ class Trigger:
     """Name of the branch, or of the tag."""
     action: str = ""
     tag: bool = False
+    paths: tuple[str, ...] = ()
+    """Changed files, for the filters `paths` and `paths-ignore`; empty for a push that compares nothing."""
+    draft: bool = False
+    """Whether the pull request is one."""
 
 
 def find(git: Bare, sha: str, trigger: Trigger) -> list[Workflow]:
@@ -77,9 +81,17 @@ def _starts(on: Any, trigger: Trigger) -> bool:
     this, other = ("tags", "branches") if trigger.tag else ("branches", "tags")
     if trigger.event == "push" and not _filters(rule, this) and _filters(rule, other):
         return False
-    if this in rule:
-        return matches(trigger.branch, rule[this])
-    return not matches(trigger.branch, rule.get(f"{this}-ignore") or [])
+    if not (matches(trigger.branch, rule[this]) if this in rule else not _ignored(rule, this, trigger.branch)):
+        return False
+    # A workflow runs for one matching path; with `paths-ignore` it stays away when all of them match. It makes neither
+    # run nor check then: https://docs.github.com/en/actions/how-tos/manage-workflow-runs/skip-workflow-runs
+    if "paths" in rule and trigger.paths:
+        return any(matches(path, rule["paths"]) for path in trigger.paths)
+    return not trigger.paths or not all(_ignored(rule, "paths", path) for path in trigger.paths)
+
+
+def _ignored(rule: Json, kind: str, name: str) -> bool:
+    return matches(name, rule.get(f"{kind}-ignore") or [])
 
 
 def _filters(rule: Json, kind: str) -> bool:
@@ -118,6 +130,25 @@ def _jobs(key: str, job: Json, document: Json) -> list[Json]:
         shared |= {"needs": [needs] if isinstance(needs, str) else needs}
         made.append(job | shared | {"name": f"{job.get('name', key)}{suffix}"})
     return made
+
+
+_DRAFT = re.compile(r"^(!)?\s*github\.event\.pull_request\.draft\s*(?:(==|!=)\s*(true|false))?$")
+
+
+def is_skipped(job: Json, trigger: Trigger) -> bool:
+    """Whether the job's `if` keeps it away. Only conditions on drafts are read, in the forms that people write, and
+    plain `false`: https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#pull_request
+    """
+    condition = str(job.get("if", "")).strip().removeprefix("${{").removesuffix("}}").strip()
+    if condition.lower() == "false":
+        return True
+    found = _DRAFT.match(condition)
+    if found is None:
+        return False
+    # Of a push there is no pull request, and null is false.
+    value = trigger.draft != (found[1] == "!")
+    wanted = True if found[2] is None else (found[3] == "true") == (found[2] == "==")
+    return value != wanted
 
 
 def expand(text: Any, values: dict[str, Any]) -> str:

@@ -1,176 +1,169 @@
 """The Verifier: the repository's own CI judges every pushed commit, and its word is final.
 
 Level-triggered: an event, a timer or a restart only wakes it; it reads everything about the commit again and decides.
+Before the Builder is blamed, the cause is looked for: red on the base too, flaky, or infrastructure.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import timedelta
 
 from dbos import DBOS
 
-from app.agents.tasks import Feedback
-from app.db import run_rows
 from app.domain.budget import RunStopped
-from app.domain.ci import (
-    CheckFact,
-    CiFacts,
-    CiState,
-    CiVerdict,
-    CiWait,
-    decide,
-    what_ci_waits_for,
-    workflow_runs_to_rerun,
-)
-from app.domain.ci_log import trim_log
-from app.domain.findings import Finding, Severity, Source, issue_key
-from app.domain.frozen import Frozen
+from app.domain.ci import INFRASTRUCTURE, CiState, CiVerdict
 from app.domain.ruleset import CiRules
 from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
-from app.github import ci_facts, ci_jobs
-from app.workflows import db_steps, github_status
-from app.workflows.repositories import mirror_at
+from app.workflows import ci_reading, db_steps, github_status
+from app.workflows.ci_reading import CiWatch
 from app.workflows.run_context import RunContext, RunEnded
-from app.workflows.services import call_db, repo_of
-from app.workflows.steps import effect, now, utcnow
+from app.workflows.steps import now
 from app.workflows.waiting import wait_for_wake
 
 POLL_SECONDS = 60
 """Without any event, CI is read again this often."""
-LOG_CHARACTERS = 6_000
-MAX_CANCELLED_NAMES = 1_000
-
-
-class _CiReading(Frozen):
-    verdict: CiVerdict
-    run_again: dict[int, int]
-    left_seconds: float
-    stopped: str | None
 
 
 async def await_verdict(
     context: RunContext, head_sha: str, rules: CiRules, superseded: Callable[[], Awaitable[bool]] | None = None
 ) -> CiVerdict:
-    """Wait until CI has judged `head_sha`, or the deadline.
+    """Wait until CI has judged `head_sha`, or the deadline, and find the cause of what is red.
 
-    Raises `RunStopped` when the run is asked to end, and `RunEnded` at the deadline.
+    A verdict of red is the Builder's to mend; what is red for another cause is ABSENT, with the cause as its reason.
+    Raises `RunStopped` when the run is asked to end, and `RunEnded` at the deadline and where infrastructure fails.
 
     Once the step `superseded` says that the verdict is obsolete, it stays at WAITING.
     """
-    since, reruns = await now(), 0
-    attempts: dict[int, int] = {}  # of workflow runs that were requested again: the attempt seen to fail
-    workflows = await _expects_ci(context, head_sha)
+    watch = await ci_reading.begin_watch(context, head_sha)
+    verdict, watch = await _settled(context, head_sha, rules, watch, superseded)
+    if verdict.state is not CiState.RED:
+        return verdict
+    red_on_base = await ci_reading.read_red_on_base(context, verdict)
+    if red_on_base:
+        names = ", ".join(red_on_base)
+        reason = f"{names} is red, as it is on {context.base_branch} ({context.base_sha[:7]})"
+        return CiVerdict(state=CiState.ABSENT, reason=reason)
+    if _only_infrastructure(verdict):
+        why = f"CI could not judge {head_sha[:7]}: {_conclusions(verdict)}"
+        raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"{why}{_noted(verdict)}")
+    return await _without_flakes(context, head_sha, rules, watch, superseded, verdict)
+
+
+async def _settled(
+    context: RunContext,
+    head_sha: str,
+    rules: CiRules,
+    watch: CiWatch,
+    superseded: Callable[[], Awaitable[bool]] | None,
+) -> tuple[CiVerdict, CiWatch]:
+    """The verdict, once jobs that infrastructure failed have been run again, as often as the rules say."""
+    reruns, refused, shown = 0, "", ""
     while True:
-        reading = await _read_ci_state(context, head_sha, rules, since, workflows, attempts)
+        reading = await ci_reading.read_ci(context, head_sha, rules, watch)
+        verdict, watch = reading.verdict, reading.watch
         if reading.stopped is not None:
             raise RunStopped(reading.stopped)
-        again = reading.run_again if reruns < rules.reruns else {}
-        if reading.verdict.settled and not again:
-            if reading.verdict.state is CiState.NEVER_CAME:
-                why = f"CI did not judge {head_sha[:7]} in time: {reading.verdict.reason}"
+        again = reading.run_again if reruns < rules.reruns and not refused else {}
+        if verdict.settled and not again:
+            if verdict.state is CiState.NEVER_CAME:
+                why = f"CI did not judge {head_sha[:7]} in time: {verdict.reason}"
                 raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, why)
-            return reading.verdict
+            notes = (f"could not be run again: {refused}",) if refused else ()
+            return verdict.model_copy(update={"notes": (*verdict.notes, *notes)}), watch
         if superseded is not None and await superseded():
-            return reading.verdict
+            return verdict, watch
         if again:
             await DBOS.sleep_async(rules.rerun_backoff_seconds * 2**reruns)
-            await _rerun_failed_jobs(context, again)
-            attempts, reruns = attempts | again, reruns + 1
+            refused = await ci_reading.rerun_failed_jobs(context, again)
+            watch = watch.model_copy(update={"attempts": watch.attempts | ({} if refused else again)})
+            reruns += 1
             continue
+        if verdict.needs_person != shown:
+            shown = verdict.needs_person
+            await _show_wait(context, head_sha, rules, shown)
         await wait_for_wake(min(POLL_SECONDS, reading.left_seconds))
+
+
+async def _without_flakes(
+    context: RunContext,
+    head_sha: str,
+    rules: CiRules,
+    watch: CiWatch,
+    superseded: Callable[[], Awaitable[bool]] | None,
+    red: CiVerdict,
+) -> CiVerdict:
+    """The verdict when failed jobs have been run again on the same commit; green with the evidence where they pass."""
+    evidence: tuple[str, ...] = ()
+    verdict = red
+    for _ in range(rules.flaky_reruns):
+        again = {c.workflow_run_id: watch_attempt(watch, c.workflow_run_id) for c in verdict.failed}
+        failed_runs = {run: attempt for run, attempt in again.items() if run is not None}
+        if len(failed_runs) != len(again):
+            break  # another App's check, or a commit status: only its owner can run it again
+        evidence = evidence or await ci_reading.read_evidence(context, head_sha, verdict)
+        refused = await ci_reading.rerun_failed_jobs(context, failed_runs)
+        if refused:
+            return verdict.model_copy(update={"notes": (*verdict.notes, f"could not be run again: {refused}")})
+        watch = watch.model_copy(update={"attempts": watch.attempts | failed_runs})
+        verdict, watch = await _settled(context, head_sha, rules, watch, superseded)
+        if verdict.state is CiState.GREEN:
+            flaky = tuple(f"flaky on {head_sha[:7]}, red and then green on the same commit: {one}" for one in evidence)
+            return verdict.model_copy(update={"notes": (*verdict.notes, *flaky)})
+        if verdict.state is not CiState.RED:
+            return verdict
+    return verdict
+
+
+def watch_attempt(watch: CiWatch, workflow_run: int | None) -> int:
+    """The newest attempt of a workflow run that the wait has seen."""
+    seen = (entry.split(" ") for entry in watch.progress if entry.startswith(f"workflow_run {workflow_run} "))
+    return max((int(parts[2]) for parts in seen), default=1)
 
 
 async def require_verdict(
     context: RunContext, strategy: Strategy, head_sha: str, superseded: Callable[[], Awaitable[bool]] | None = None
 ) -> CiVerdict:
     """Say that CI judges the commit, and wait for the verdict; a run without one ends. Raises `RunEnded`."""
-    await github_status.set_headline(
-        context.run_id, Headline.WAITING_FOR_CI, f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
-    )
+    await _show_wait(context, head_sha, strategy.ci)
     verdict = await await_verdict(context, head_sha, strategy.ci, superseded)
-    if verdict.state is CiState.ABSENT:
-        if strategy.ci.when_absent == "fail":
-            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
-        await db_steps.add_notice(
-            context.run_id,
-            f"No CI judged the commits: {verdict.reason}.",
-            ci_absent=strategy.ci.when_absent == "report",
-        )
+    await record_verdict(context, strategy, head_sha, verdict)
     return verdict
 
 
-@effect
-async def _rerun_failed_jobs(context: RunContext, workflow_runs: dict[int, int]) -> None:
-    """Run the failed jobs of these workflow runs again, unless the attempt that failed is not the newest any more."""
-    repo = await repo_of(context.repository, context.installation_id)
-    for workflow_run, attempt in workflow_runs.items():
-        await ci_jobs.rerun_failed(repo, workflow_run, attempt)
+async def record_verdict(context: RunContext, strategy: Strategy, head_sha: str, verdict: CiVerdict) -> None:
+    """Note what a reader should know of the verdict. Raises `RunEnded` where a run without CI may not go on."""
+    for note in verdict.notes:
+        await db_steps.add_notice(context.run_id, f"CI: {note}.")
+    if verdict.state is CiState.GREEN:
+        await db_steps.set_ci_absent(context.run_id, absent=False)
+    if verdict.state is CiState.CONFLICT:
+        await db_steps.add_notice(context.run_id, f"No CI judged {head_sha[:7]}: {verdict.reason}.")
+    if verdict.state is CiState.ABSENT:
+        if strategy.ci.when_absent == "fail":
+            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
+        await db_steps.add_notice(context.run_id, f"No CI judged the commits: {verdict.reason}.")
+        await db_steps.set_ci_absent(context.run_id, absent=strategy.ci.when_absent == "report")
 
 
-@effect
-async def _expects_ci(context: RunContext, head_sha: str) -> bool:
-    mirror = await mirror_at(context.repository, context.installation_id, head_sha)
-    return any(
-        entry.path.startswith(".github/workflows/") and entry.path.endswith((".yml", ".yaml"))
-        for entry in await mirror.list_files(head_sha)
-    )
+async def _show_wait(context: RunContext, head_sha: str, rules: CiRules, person: str = "") -> None:
+    if person:
+        until = await now() + timedelta(minutes=rules.person_minutes)
+        text = f"{person} waits for a person's approval on GitHub; the run goes on by itself when it has it."
+        await github_status.set_headline(context.run_id, Headline.WAITING_FOR_YOU, text, deadline=until)
+    else:
+        text = f"CI judges {head_sha[:7]}; the run goes on by itself when it has."
+        await github_status.set_headline(context.run_id, Headline.WAITING_FOR_CI, text)
 
 
-@effect
-async def _read_ci_state(
-    context: RunContext,
-    head_sha: str,
-    rules: CiRules,
-    since: datetime,
-    workflows_present: bool,
-    attempts: dict[int, int],
-) -> _CiReading:
-    repo = await repo_of(context.repository, context.installation_id)
-    facts = what_ci_waits_for(await ci_facts.read_ci(repo, head_sha, context.base_branch), attempts)
-    deadline, waited = rules.deadline_minutes * 60, (utcnow() - since).total_seconds()
-    wait = CiWait(
-        waited_seconds=waited,
-        grace_seconds=rules.grace_seconds,
-        deadline_seconds=deadline,
-        workflows_present=workflows_present,
-    )
-    nearest = [limit - waited for limit in (rules.grace_seconds, deadline) if limit > waited]
-    run = await call_db(run_rows.get, context.run_id)
-    verdict = decide(facts, wait)
-    return _CiReading(
-        verdict=verdict,
-        run_again=workflow_runs_to_rerun(facts, verdict),
-        left_seconds=min(nearest, default=0) + 0.05,
-        stopped=run.stop_reason if run.stop_state is not None else run.state if run.state.terminal else None,
-    )
+def _only_infrastructure(verdict: CiVerdict) -> bool:
+    """A job that times out may do so by what the Builder wrote; those that were cancelled or never began, do not."""
+    return all(check.conclusion in INFRASTRUCTURE - {"timed_out"} for check in verdict.failed)
 
 
-@effect
-async def failure_feedback(context: RunContext, head_sha: str, verdict: CiVerdict) -> Feedback:
-    """The failed jobs' logs, trimmed to the failure, for the Builder's next try."""
-    repo = await repo_of(context.repository, context.installation_id)
-    logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
-    telling = [log for log in logs if not log.cancelled]
-    share = LOG_CHARACTERS // max(1, len(telling))
-    texts = [f"Job {log.name}:\n{trim_log(log.text, limit=share)}" for log in telling]
-    if cancelled := [log.name for log in logs if log.cancelled]:
-        texts.append(f"Cancelled as another job failed: {', '.join(cancelled)[:MAX_CANCELLED_NAMES]}")
-    await call_db(run_rows.update, context.run_id, {"last_log": "\n\n".join(texts)})
-    return Feedback(
-        title=f"CI is red on your last commit ({verdict.reason})", text="\n\n".join(texts) or verdict.reason
-    )
+def _conclusions(verdict: CiVerdict) -> str:
+    return ", ".join(sorted({f"{check.name} is {check.conclusion}" for check in verdict.failed}))
 
 
-def as_findings(failed: tuple[CheckFact, ...]) -> tuple[Finding, ...]:
-    """One finding for each failed check."""
-    return tuple(
-        Finding(
-            issue_key=issue_key("ci", check.name, "failed"),
-            severity=Severity.MAJOR,
-            source=Source.CI,
-            category="ci",
-            problem=f"{check.name}: {check.conclusion}",
-        )
-        for check in {check.name: check for check in failed}.values()
-    )
+def _noted(verdict: CiVerdict) -> str:
+    return f" ({'; '.join(verdict.notes)})" if verdict.notes else ""

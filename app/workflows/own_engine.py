@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.agents.tasks import Feedback
 from app.domain import patch_policy
 from app.domain.budget import ModelFailed, ModelFailure
+from app.domain.ci import CiState
 from app.domain.findings import BuilderAnswer, Finding, Severity, Source, issue_key
 from app.domain.frozen import Frozen
 from app.domain.patch import FileChange
@@ -13,7 +14,7 @@ from app.domain.plan import AuditorProfile
 from app.domain.repetition import AttemptRecord, find_repetition
 from app.domain.states import RunState
 from app.domain.status_view import Headline
-from app.workflows import ci_wait, db_steps, github_status, publish
+from app.workflows import ci_reading, db_steps, github_status, publish
 from app.workflows.audit import Audit, audit
 from app.workflows.build import AttemptResult, AttemptStart, build_attempt, fetch_start
 from app.workflows.phase_engine import Attempt, AttemptOutcome
@@ -81,6 +82,8 @@ class OwnEngine:
     progress: PhaseProgress
     head_sha: str = ""
     """The branch's head, once the phase has passed."""
+    in_conflict: bool = False
+    """Whether no CI judged it, since the branch conflicts with its base."""
     last_diff: str = ""
 
     async def attempts(self) -> AsyncIterator[Attempt]:
@@ -190,7 +193,7 @@ class OwnEngine:
         phase = attempt.phase
         if outcome.ci is not None and outcome.head_sha is not None:
             if outcome.red:
-                failed = ci_wait.as_findings(outcome.ci.failed)
+                failed = ci_reading.as_findings(outcome.ci.failed)
                 await db_steps.record_findings(phase.run_id, phase.phase_id, failed, f"ci {outcome.head_sha[:7]}")
             else:
                 await self._close(Source.CI, f"green in {outcome.head_sha[:7]}")
@@ -199,6 +202,7 @@ class OwnEngine:
     async def complete(self, attempt: Attempt, outcome: AttemptOutcome, cause: str) -> bool:
         """The phase is complete: its commit is audited and not red."""
         self.head_sha = outcome.head_sha or ""
+        self.in_conflict = outcome.ci is not None and outcome.ci.state is CiState.CONFLICT
         await self._close(Source.CI, f"green in {self.head_sha[:7]}")
         await db_steps.complete_phase(attempt.phase.run_id, attempt.phase.phase_id, cause)
         return True

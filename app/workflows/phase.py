@@ -1,7 +1,7 @@
 """The playbook of a phase: build, gate, audit, push, audit, CI, snapshot, for every engine."""
 
 from app.domain.ci import CiState
-from app.workflows import ci_wait, db_steps, github_status, publish
+from app.workflows import ci_reading, ci_wait, db_steps, github_status, publish
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult
 from app.workflows.phase_engine import Attempt, AttemptOutcome, PhaseEngine
@@ -54,7 +54,7 @@ async def _verify(
     audit = await engine.audit_commit(attempt, head_sha, early)
     verdict = await ci_wait.require_verdict(context, strategy, head_sha, lambda: engine.superseded(attempt))
     red = verdict.state is CiState.RED
-    feedback = await ci_wait.failure_feedback(context, head_sha, verdict) if red else None
+    feedback = await ci_reading.failure_feedback(context, head_sha, verdict) if red else None
     return AttemptOutcome(built=built, head_sha=head_sha, audit=audit, ci=verdict, ci_feedback=feedback)
 
 

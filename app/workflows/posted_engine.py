@@ -13,7 +13,7 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
 from app.runs import pending_work
 from app.runs.pending_work import CompletionResult, PendingPhases, PendingWork
-from app.workflows import ci_wait, github_status
+from app.workflows import ci_reading, github_status
 from app.workflows.answers import announce_answers
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, fetch_start, open_worktree
@@ -109,7 +109,7 @@ class PostedEngine:
         """Send the phase back to its builder, unless something newer took the attempt's place."""
         if outcome.ci is not None and outcome.ci.state is CiState.WAITING:
             return
-        found = ci_wait.as_findings(outcome.ci.failed) if outcome.ci is not None else outcome.refused
+        found = ci_reading.as_findings(outcome.ci.failed) if outcome.ci is not None else outcome.refused
         await _send_back_work(attempt.phase.run_id, attempt.phase.phase_id, self.work, found)
         announce_answers(self.context.run_id)
 

@@ -2,15 +2,15 @@
 
 from app.agents.tasks import Feedback
 from app.domain.budget import MAX_MERGES
-from app.domain.ci import CiState
+from app.domain.ci import CiState, CiVerdict, CiWait, decide
 from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.states import RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
-from app.github import commits, pulls, text
+from app.github import ci_facts, commits, pulls, text
 from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.github_errors import BranchMoved
-from app.workflows import ci_wait, db_steps, github_status
+from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
@@ -23,16 +23,19 @@ from app.workflows.waiting import raise_if_stopped
 _EXTRA_TIER = PlannedTier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
 
 
-async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> str:
-    """Merge the base into the branch until nothing is missing and CI is green; return the branch's head."""
-    for number in range(1, MAX_MERGES + 1):
+async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> tuple[Plan, Strategy, str]:
+    """Merge the base into the branch until nothing is missing and CI is green.
+
+    Return the branch's head, and the plan with its rules: each repair is a phase of its own.
+    """
+    for _ in range(MAX_MERGES):
         await raise_if_stopped(context.run_id)
         base_sha = await _base_head(context)
         if await _is_behind(context, base_sha, head_sha):
             await db_steps.claim_ci_run(context.run_id, None)
         merge = await _merge(context, base_sha, head_sha)
         if merge.state is MergeState.UP_TO_DATE or merge.sha == head_sha:
-            return head_sha
+            return plan, strategy, head_sha
         if merge.state is MergeState.CONFLICT:
             start = AttemptStart(head_sha=head_sha, merging=base_sha, feedback=(_conflict(context),))
         else:
@@ -48,6 +51,7 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
                 RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
                 f"{context.base_branch} moved and conflicts with the branch: update {context.branch} by hand",
             )
+        number = 1 + len(plan.phases_of(_EXTRA_TIER.tier_id))
         plan, phase = _with_extra_phase(context, plan, number)
         strategy = await compile_run_strategy(context, plan, extra=number)
         await db_steps.append_phase(context.run_id, plan, strategy, phase.phase_id)
@@ -105,8 +109,13 @@ async def _judge_merge(context: RunContext, strategy: Strategy, head_sha: str) -
         f"CI judges {head_sha[:7]}, the branch with {context.base_branch} merged.",
     )
     verdict = await ci_wait.await_verdict(context, head_sha, strategy.ci)
+    return await _red(context, strategy, head_sha, verdict)
+
+
+async def _red(context: RunContext, strategy: Strategy, head_sha: str, verdict: CiVerdict) -> Feedback | None:
     if verdict.state is CiState.RED:
-        return await ci_wait.failure_feedback(context, head_sha, verdict)
+        return await ci_reading.failure_feedback(context, head_sha, verdict)
+    await ci_wait.record_verdict(context, strategy, head_sha, verdict)
     return None
 
 
@@ -138,6 +147,55 @@ def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Pla
     tier = _EXTRA_TIER.model_copy(update={"tier_index": len(plan.tiers)})
     tiers = plan.tiers if any(t.tier_id == tier.tier_id for t in plan.tiers) else (*plan.tiers, tier)
     return Plan(tiers=tiers, phases=(*plan.phases, phase)), phase
+
+
+async def judge_out_of_draft(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> None:
+    """Where all of CI was skipped, the pull request leaves draft before its last verdict: such jobs wait for that.
+
+    Red there, it goes back into draft and the run ends: what CI says of later attempts would be skipped again.
+    """
+    if not await _is_skipped_in_draft(context, strategy, head_sha):
+        return
+    await db_steps.move_run(context.run_id, RunState.CI_RUNNING, "CI waits for the pull request to leave draft")
+    await _leave_draft(context)
+    verdict = await ci_wait.require_verdict(context, strategy, head_sha)
+    failure = await _red(context, strategy, head_sha, verdict)
+    if failure is None:
+        return
+    await _return_to_draft(context)
+    last = plan.phases[-1].phase_id
+    await db_steps.record_findings(context.run_id, last, ci_reading.as_findings(verdict.failed), f"ci {head_sha[:7]}")
+    reason = f"CI is red once the pull request is out of draft ({verdict.reason}); before, its jobs were skipped"
+    raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+
+
+@effect
+async def _is_skipped_in_draft(context: RunContext, strategy: Strategy, head_sha: str) -> bool:
+    view = await github_status.read_view(context.run_id)
+    if view.pull_number is None or view.head_sha != head_sha:
+        return False
+    repo = await repo_of(context.repository, context.installation_id)
+    if not (await pulls.read_pull(repo, view.pull_number)).draft:
+        return False
+    facts = await ci_facts.read_ci(repo, head_sha, context.base_branch)
+    wait = CiWait(waited_seconds=1, grace_seconds=0, deadline_seconds=2, workflows_present=True)
+    return decide(facts, wait, strategy.ci.policy).all_skipped
+
+
+@effect
+async def _leave_draft(context: RunContext) -> None:
+    view = await github_status.read_view(context.run_id)
+    repo = await repo_of(context.repository, context.installation_id)
+    if view.pull_number is not None:
+        await pulls.mark_ready(repo, view.pull_number)
+
+
+@effect
+async def _return_to_draft(context: RunContext) -> None:
+    view = await github_status.read_view(context.run_id)
+    repo = await repo_of(context.repository, context.installation_id)
+    if view.pull_number is not None:
+        await pulls.mark_draft(repo, view.pull_number)
 
 
 @effect

@@ -105,8 +105,9 @@ async def _playbook(context: RunContext, governed: tuple[Plan, Strategy] | None)
         head_sha = posted.head_sha
     else:
         for tier in plan.tiers:
-            head_sha = await _run_tier(context, plan, strategy, tier, head_sha)
-    await promote.merge_base(context, plan, strategy, head_sha)
+            plan, strategy, head_sha = await _run_tier(context, plan, strategy, tier, head_sha)
+    plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
+    await promote.judge_out_of_draft(context, plan, strategy, head_sha)
     await raise_if_stopped(context.run_id)
 
 
@@ -123,7 +124,10 @@ async def _plan(context: RunContext) -> tuple[Plan, Strategy]:
     return plan, strategy
 
 
-async def _run_tier(context: RunContext, plan: Plan, strategy: Strategy, tier: PlannedTier, head_sha: str) -> str:
+async def _run_tier(
+    context: RunContext, plan: Plan, strategy: Strategy, tier: PlannedTier, head_sha: str
+) -> tuple[Plan, Strategy, str]:
+    """Run the tier's phases; return the branch's head, and the plan with its rules as repairs have added to them."""
     await db_steps.move_tier(context.run_id, tier.tier_id, TierState.RUNNING, "its turn has come")
     for phase in plan.phases_of(tier.tier_id):
         await db_steps.move_run(context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} is next")
@@ -131,6 +135,8 @@ async def _run_tier(context: RunContext, plan: Plan, strategy: Strategy, tier: P
         own = OwnEngine(PhaseContext(context=context, strategy=strategy, phase=phase), start)
         await run_phases(own)
         head_sha = own.head_sha
+        if own.in_conflict:  # no workflow starts until the base is merged
+            plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
     outcome = await db_steps.tier_outcome_of(context.run_id, tier.tier_id)
     await db_steps.move_tier(context.run_id, tier.tier_id, outcome, "its last phase has ended")
     if outcome is TierState.NOT_CLEAN and strategy.not_clean_fails_run:
@@ -139,7 +145,7 @@ async def _run_tier(context: RunContext, plan: Plan, strategy: Strategy, tier: P
             f"tier {tier.tier_id} ({tier.name}) is not clean, "
             f"which the safety profile {strategy.safety_profile} does not allow",
         )
-    return head_sha
+    return plan, strategy, head_sha
 
 
 @optional_effect

@@ -13,7 +13,7 @@ from app.workspace.file_locks import file_lock
 from app.workspace.git import GitOutput, Remote, git
 from app.workspace.paths import safe_path
 from app.workspace.trash import move_to_trash
-from app.workspace.tree_diff import tree_changes, unified_diff
+from app.workspace.tree_diff import read_blobs, tree_changes, unified_diff
 from app.workspace.trees import delete_tree
 from app.workspace.workspace_errors import GitError, WorkspaceError
 
@@ -146,6 +146,18 @@ class Mirror:
         """Return what differs between two commits (both hydrated), file by file."""
         return await tree_changes(self.path, _checked_sha(base), _checked_sha(head))
 
+    async def changed_paths(self, base: str, head: str) -> tuple[str, ...]:
+        """Return the paths that differ between two commits; a rename is two. Names that are not UTF-8 are replaced."""
+        arguments = ("-r", "-z", "--name-only", "--no-renames", _checked_sha(base), _checked_sha(head))
+        output = await self._git("diff-tree", *arguments)
+        return tuple(path.decode(errors="replace") for path in output.stdout.split(b"\0") if path)
+
+    async def read_texts(self, sha: str, paths: list[str]) -> dict[str, str | None]:
+        """Return the texts of files of a hydrated commit by path; None for what is not UTF-8."""
+        objects = {path: f"{_checked_sha(sha)}:{path}" for path in paths if "\n" not in path}
+        contents = await read_blobs(self.path, list(objects.values()))
+        return {path: _text(contents[name]) for path, name in objects.items()}
+
     async def merge_base(self, one: str, other: str) -> str | None:
         """Return the best common ancestor of two commits, None when they share no history."""
         output = await self._git("merge-base", _checked_sha(one), _checked_sha(other), accept=(0, 1))
@@ -233,6 +245,13 @@ def _refspec(ref: str) -> str:
         raise WorkspaceError(f"{ref[:200]!a} is not a branch, ref or commit sha")
     full = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     return f"+{full}:{full}"
+
+
+def _text(content: bytes) -> str | None:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _checked_sha(sha: str) -> str:

@@ -94,7 +94,7 @@ def test_only_failed_run_names_blockers(db: Database) -> None:
 
 def test_missing_ci_blocks_promotion(db: Database) -> None:
     planned_run(db)
-    run_rows.add_notice(db, "r1", "no CI", ci_absent=True)
+    run_rows.set_ci_absent(db, "r1", absent=True)
     run_rows.add_notice(db, "r1", "something else")
     transitions.end_run(db, "r1", RunState.DONE_CANCELLED, "cancelled", NOW)
     assert any(

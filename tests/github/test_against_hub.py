@@ -198,7 +198,7 @@ async def test_red_ci_shows_logs_and_reruns(hub: Hub, repo: Repo) -> None:
     )
     hub.runner.wait_idle()
     facts = await ci_facts.read_ci(repo, head, "main")
-    assert facts.required == ("test",)
+    assert [one.name for one in facts.required] == ["test"]
     assert {(one.source, one.name, one.conclusion) for one in facts.checks} == {
         ("workflow_run", "CI", "failure"),
         ("check_run", "test", "failure"),

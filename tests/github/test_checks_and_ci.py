@@ -112,7 +112,7 @@ async def test_ci_is_read_whole_and_without_autopacks_own(repo: Repo, github: re
     github.get(f"{ROOT}/branches/main").respond(json={"name": "main", "protection": protection})
     facts = await ci_facts.read_ci(repo, SHA, "main")
     assert [(c.source, c.name, c.status, c.conclusion, c.workflow_run_id) for c in facts.checks] == [
-        ("workflow_run", "CI", "queued", None, 11),
+        ("workflow_run", "CI", "waiting", None, 11),
         ("check_run", "build", "completed", "success", 11),
         ("status", "legacy", "in_progress", None, None),
         ("status", "broken", "completed", "failure", None),

@@ -2,7 +2,7 @@
 
 from tests.support.answers import delete, edits, finding, finds, phase, plan, write
 from tests.support.repository_view import PERSON
-from tests.support.story import Story
+from tests.support.story import CI, Story
 
 GREETING = edits(write("greeting.txt", "hello\n"))
 FRESH = "FRESH-BASE-1"
@@ -142,3 +142,40 @@ def test_base_that_breaks_the_branch_becomes_a_phase(story: Story) -> None:
     story.expect_check("autopack", "neutral", merge)
     story.expect_review("`P1`")
     story.expect_review(f"`{FRESH}`")
+
+
+def test_conflict_is_solved_before_the_next_phase(story: Story) -> None:
+    """No workflow for pull requests starts while there is a conflict, so the next phase waits for the base's merge.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#pull_request
+    """
+    story.files[".github/workflows/ci.yml"] = CI.replace('{push: {branches: ["autonomous/**"]}}', "pull_request")
+    solved = edits(write("greeting.txt", "hello, hi\n"))
+    story.plays(
+        plan(phase("One"), phase("Two"), phase("Three")),
+        {
+            "P1": [GREETING],
+            "P2": [edits(write("two.txt", "2\n"))],
+            "P3": [edits(write("three.txt", "3\n"))],
+            FRESH: [solved],
+        },
+    )
+    story.world.models.hold(role="builder", turn=1)
+    story.label()
+    story.wait_for_request("builder", 2)
+    story.world.models.release()
+    story.wait_for_ci()
+    story.world.models.hold(role="builder", turn=1)
+    story.push("main", {"greeting.txt": "hi\n"})
+    story.wait_for_request("builder", 4)
+    story.world.models.release()
+    story.expect_success(["P1", "P3", FRESH])
+    assert "the branch conflicts with its base" in story.status()
+    for sha in story.commits()[:-1]:
+        if "autopack" in story.checks(sha):
+            story.expect_check("autopack", "neutral", sha)
+    for phase_id in ("P1", "P2", FRESH, "P3"):
+        story.expect_review(f"audit:{story.run_id}:{phase_id}:1")
+    order = [one.phase for one in story.requests("builder")]
+    assert order.index("P2") < order.index(FRESH) < order.index("P3"), "solved before the next phase"
+    assert story.file("greeting.txt") == "hello, hi"

@@ -64,17 +64,6 @@ def test_ci_that_never_comes_meets_its_deadline(story: Story) -> None:
     story.expect_review("P1")
 
 
-def test_unstarted_workflows_are_awaited_until_deadline(story: Story) -> None:
-    """Zero runs are never green, and the workflow file says that some are expected."""
-    story.settings["ci"] = {"grace_seconds": 0.1, "deadline_minutes": 0.02}
-    story.files[".github/workflows/ci.yml"] = LOUD_CI.replace("[push, pull_request]", "workflow_dispatch")
-    story.plays(plan(phase()), {"P1": [edits(GREETING)]})
-    story.label()
-    story.expect_failure("DONE_FAILED_ENVIRONMENT", "no check run, workflow run or status at all")
-    story.expect_draft()
-    story.expect_review("P1")
-
-
 def test_repository_without_ci_is_built_but_not_promoted(story: Story) -> None:
     story.files.pop(".github/workflows/ci.yml")
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
