@@ -1,7 +1,9 @@
 """`issue_comment`: slash commands in the text of a comment on an issue or a pull request."""
 
+from app.github import comments, text
 from app.github.events import IssueCommentEvent
-from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comment
+from app.workflows.services import services
+from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comments
 from handlers.outcomes import Action
 from handlers.permission_and_start import check_permission, repo_of_event
 
@@ -13,7 +15,8 @@ def is_relevant(event: IssueCommentEvent) -> bool:
 
 
 async def handle(event: IssueCommentEvent) -> list[Action]:
-    parsed = parse_comment(event.comment.body or "")
+    body = event.comment.body or ""
+    parsed, *more = parse_comments(body, await _own_name(body)) or [None]
     if parsed is None or event.sender is None:
         return []
     repo = await repo_of_event(event)
@@ -22,4 +25,12 @@ async def handle(event: IssueCommentEvent) -> list[Action]:
     if isinstance(parsed, UnknownCommand):
         await help_command.answer_unknown(repo, event, parsed)
         return []
+    if more:
+        await comments.post_once(repo, event.issue.number, f"more:{event.comment.id}", text.only_the_first(parsed.name))
     return await COMMANDS[parsed.name](CommandRequest(event=event, repo=repo, who=event.sender, command=parsed))
+
+
+async def _own_name(body: str) -> str:
+    """The App's name on GitHub, by which people may call it; it is only looked up where someone is called."""
+    github = services().github
+    return await github.slug() if "@" in body and github is not None else ""

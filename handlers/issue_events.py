@@ -10,17 +10,29 @@ from app.workflows.services import call_db
 from handlers.outcomes import Action, WakeRun
 from handlers.permission_and_start import check_permission, create_run, repo_of_event
 
+_ENDINGS = {
+    "closed": "the issue was closed",
+    "deleted": "the issue was deleted",
+    "transferred": "the issue was transferred",
+}
+"""What ends a run by the issue's own end, in words."""
+
+
+def _is_ours(label: str) -> bool:
+    """GitHub's labels differ in case only on show: of `autopack` and `Autopack` a repository has one."""
+    return label.casefold() == LABEL
+
 
 def is_relevant(event: IssuesEvent) -> bool:
     """Whether a person gave or took the label, or closed the issue."""
-    by_label = event.action in {"labeled", "unlabeled"} and event.label is not None and event.label.name == LABEL
-    return event.sender is not None and not event.sender.bot and (by_label or event.action == "closed")
+    by_label = event.action in {"labeled", "unlabeled"} and event.label is not None and _is_ours(event.label.name)
+    return event.sender is not None and not event.sender.bot and (by_label or event.action in _ENDINGS)
 
 
 async def handle(event: IssuesEvent) -> list[Action]:
     if event.action == "labeled":
         return await _labeled(event)
-    return await _cancel(event, "the issue was closed" if event.action == "closed" else "the label was taken away")
+    return await _cancel(event, _ENDINGS.get(event.action, "the label was taken away"))
 
 
 async def _labeled(event: IssuesEvent) -> list[Action]:
@@ -28,7 +40,7 @@ async def _labeled(event: IssuesEvent) -> list[Action]:
     if repo is None or event.sender is None or event.issue.is_pull or event.issue.state != "open":
         return []
     issue = await issues.read_issue(repo, event.issue.number)
-    if not issue.open or LABEL not in issue.labels:
+    if not issue.open or not any(map(_is_ours, issue.labels)):
         return []  # an old delivery: the label was taken away, or the issue closed, since
     if not await check_permission(repo, event.sender, event.issue.number):
         return []

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,23 @@ M = TypeVar("M", bound=BaseModel)
 Location = tuple[int | str, ...]
 SIMILARITY = 0.5
 """Share of common letters from which one name may have been meant by another."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, whose expansion has no bound, with keys as they stand: 1.1 reads the key `on` as true."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark: Any = getattr(cast("object", self.peek_event()), "start_mark", None)
+            problem = "aliases (`*name`) are not read here; write the value out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
 
 
 class SettingsError(ValueError):
@@ -38,7 +55,7 @@ def read_yaml(text: str) -> object:
         except RecursionError as error:
             raise SettingsError(f"not valid JSON: {error}") from error
     try:
-        data: object = yaml.safe_load(text)
+        data: object = yaml.load(text, Loader=_PlainLoader)  # noqa: S506  it makes plain values only
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 99; lists in lists in lists
         if problem and '"' in text.partition(":")[0]:  # else YAML's own flow style, whose keys need no quotes
             raise SettingsError(problem) from error

@@ -31,6 +31,12 @@ def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> 
         return set(connection.scalars(statement))
 
 
+def list_known(db: Database, delivery_ids: Sequence[str]) -> set[str]:
+    """Which of these have come in."""
+    with db.reading() as session:
+        return set(session.scalars(sa.select(DeliveryRow.id).where(DeliveryRow.id.in_(delivery_ids))))
+
+
 def list_pending(db: Database, limit: int) -> list[str]:
     """The ids of the oldest deliveries that the workflow engine has not been given yet."""
     query = (

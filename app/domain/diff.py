@@ -19,6 +19,9 @@ Tag = Literal["+", "-", " "]
 _HUNK = re.compile(r"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@.*", re.DOTALL)
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 _ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+_PREFIXES = frozenset("abciow12")
+_SUBMODULE = re.compile(r"Submodule (.{1,1000}) [0-9a-f]{7,40}(?:\.{2,3}[0-9a-f]{7,40})?[ :]")
+"""As `diff.submodule=log` writes a change of one: no file of it can be taken from that."""
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _DEV_NULL = "/dev/null"
 
@@ -159,12 +162,14 @@ def _files(reader: _Reader) -> Iterator[FileDiff]:
             yield _file(reader, {"old": old, "new": new}, _some_hunks(reader), binary=False)
         elif reader.starts("@@ -"):
             raise reader.error("a hunk without --- and +++ lines before it")
+        elif reader.starts("Submodule ") and (submodule := _SUBMODULE.match(reader.line)):
+            raise reader.error(f"{submodule[1]} is a submodule; patches may only change files")
         else:
             reader.take()
 
 
 def _git_file(reader: _Reader) -> FileDiff:
-    headers = _same_names(reader.take().removeprefix("diff --git "))
+    headers = _same_names(reader.take().removeprefix("diff --git ").removesuffix("\r"))
     binary = False
     while reader.line is not None and not reader.starts("diff --git "):
         if reader.starts("--- ") and reader.next_starts("+++ "):
@@ -177,7 +182,7 @@ def _git_file(reader: _Reader) -> FileDiff:
         if reader.starts("Binary files ") or reader.starts("GIT binary patch"):
             binary = True
             reader.take()
-        elif not _extended_header(reader.take(), headers) and not binary:
+        elif not _extended_header(reader.take().removesuffix("\r"), headers) and not binary:
             break
     return _file(reader, headers, (), binary=binary)
 
@@ -201,8 +206,8 @@ def _extended_header(line: str, headers: dict[str, str]) -> bool:
 
 
 def _file(reader: _Reader, headers: dict[str, str], hunks: tuple[Hunk, ...], *, binary: bool) -> FileDiff:
-    source = headers.get("rename from") or headers.get("copy from") or _stripped(headers.get("old", ""), "a/")
-    target = headers.get("rename to") or headers.get("copy to") or _stripped(headers.get("new", ""), "b/")
+    source = headers.get("rename from") or headers.get("copy from") or _stripped(headers.get("old", ""))
+    target = headers.get("rename to") or headers.get("copy to") or _stripped(headers.get("new", ""))
     if not source or not target or source == target == _DEV_NULL:
         raise reader.error("the file before this line has no name")
     kind = ChangeKind.MODIFIED
@@ -235,13 +240,18 @@ def _name(text: str) -> str:
 
 def _same_names(rest: str) -> dict[str, str]:
     """The names of a `diff --git` line, where both are the same. Others follow in headers of their own."""
-    quoted = [_unquoted(match[0]) for match in _QUOTED.finditer(rest)] if rest.startswith('"') else []
-    old, new = quoted if len(quoted) == 2 else (rest[: len(rest) // 2], rest[len(rest) // 2 + 1 :])
-    return {"old": old, "new": new} if _stripped(old, "a/") == _stripped(new, "b/") else {}
+    first = _QUOTED.match(rest)
+    second = _QUOTED.match(rest, first.end() + 1) if first else None
+    if first and second:
+        old, new = _unquoted(first[0]), _unquoted(second[0])
+    else:
+        old, new = rest[: len(rest) // 2], rest[len(rest) // 2 + 1 :]
+    return {"old": old, "new": new} if _stripped(old) == _stripped(new) else {}
 
 
-def _stripped(name: str, prefix: str) -> str:
-    return name if name == _DEV_NULL else name.removeprefix(prefix)
+def _stripped(name: str) -> str:
+    """Without git's prefix: `a/` and `b/`, or a mnemonic one (diff.mnemonicPrefix). `git apply` takes off any."""
+    return name[2:] if name[:1] in _PREFIXES and name[1:2] == "/" else name
 
 
 def _unquoted(text: str) -> str:

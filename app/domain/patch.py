@@ -31,6 +31,16 @@ class FileChange(Frozen):
         return self.mode == "120000"
 
 
+class MergeConflict(Frozen):
+    """A path on which two sides of a merge clash."""
+
+    path: str
+    kind: str = "contents"
+    """In git's words: contents, modify/delete, rename/rename, binary, file/directory, …"""
+    marked: bool = True
+    """Whether the file holds conflict markers."""
+
+
 class Patch(Frozen):
     """All changes of an attempt against `base_sha`, and the same as a unified git diff."""
 

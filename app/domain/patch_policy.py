@@ -8,7 +8,7 @@ from functools import cache
 
 from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.globs import matches_path
-from app.domain.patch import FileChange, Patch
+from app.domain.patch import FileChange, MergeConflict, Patch
 from app.domain.plan import BuilderMode, PlannedPhase
 from app.domain.ruleset import PatchRules
 
@@ -51,14 +51,22 @@ def check_patch(patch: Patch, phase: PlannedPhase, rules: PatchRules) -> tuple[F
     return tuple(found)
 
 
-def check_conflicts(patch: Patch, conflicts: Iterable[str]) -> tuple[Finding, ...]:
-    """Return a finding for every path of a merge whose conflict the patch did not solve."""
+def check_conflicts(patch: Patch, conflicts: Iterable[MergeConflict]) -> tuple[Finding, ...]:
+    """Return a finding for every path of a merge whose conflict markers the patch did not remove.
+
+    A conflict without markers (one side deleted the file, say) is decided also by leaving what git left.
+    """
     changed = {change.path: change for change in patch.changes}
     return tuple(
-        _finding(path, "unsolved_conflict", f"`{path}` still holds conflict markers.", path)
-        for path in conflicts
-        if path not in changed or _MARKERS.search(changed[path].content or b"")
+        _finding(one.path, "unsolved_conflict", f"`{one.path}` still holds conflict markers.", one.path)
+        for one in conflicts
+        if (one.marked and one.path not in changed) or has_markers(getattr(changed.get(one.path), "content", None))
     )
+
+
+def has_markers(content: bytes | None) -> bool:
+    """Whether a file holds conflict markers as git writes them."""
+    return _MARKERS.search(content or b"") is not None
 
 
 def violates_policy(findings: Iterable[Finding]) -> bool:

@@ -4,7 +4,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-synt
 what is waited for: a workflow that runs although none was expected is judged all the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import yaml
@@ -57,13 +57,14 @@ def _why_not(text: str | None, push: Push) -> str:
     if text is None or len(text) > MAX_WORKFLOW_BYTES:
         return ""
     try:
-        document: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        # Everything stays text: `on` would be true in YAML 1.1, and merged aliases have no bound.
+        document: Any = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+    except (yaml.YAMLError, RecursionError):
         return ""  # GitHub reports a broken file as a failed run
     if not isinstance(document, dict):
         return ""
     content = cast("dict[Any, Any]", document)
-    events = _events(content.get("on", content.get(True)))  # YAML 1.1 reads the key `on` as true
+    events = _events(content.get("on"))
     found = [_filtered(events["push"], push.branch, push.pushed_paths)] if "push" in events else []
     for event in _PULL_EVENTS:
         if event in events and push.has_pull:
@@ -80,10 +81,12 @@ def _events(on: object) -> dict[str, dict[Any, Any]]:
     if isinstance(on, str):
         return {on: {}}
     if isinstance(on, list):
-        return {str(name): {} for name in cast("list[object]", on)}
+        return {name: {} for name in _list(cast("object", on))}
     if isinstance(on, dict):
         given = cast("dict[object, object]", on)
-        return {str(k): cast("dict[Any, Any]", v) if isinstance(v, dict) else {} for k, v in given.items()}
+        return {
+            k: cast("dict[Any, Any]", v) if isinstance(v, dict) else {} for k, v in given.items() if isinstance(k, str)
+        }
     return {}
 
 
@@ -107,4 +110,5 @@ def _filtered(rule: Mapping[Any, Any], branch: str, paths: Sequence[str]) -> str
 def _list(value: object) -> list[str]:
     if isinstance(value, str):
         return [value]
-    return [str(item) for item in cast("Iterable[object]", value)] if isinstance(value, list) else []
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, str)]

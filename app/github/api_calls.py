@@ -183,11 +183,13 @@ def _classify(error: GitHubException) -> _Failure:
     if isinstance(cause, RequestFailed):
         return _classify_status(cause.response)
     if isinstance(cause, GraphQLFailed):
-        raise _graphql_refusal(cause) from error
+        return _classify_graphql(cause)
     if isinstance(cause, (httpx.TransportError, httpx.DecodingError, OSError)):
         return _Failure(f"{type(cause).__name__}: {cause}".rstrip(": "))
     if isinstance(cause, ValidationError):
         return _Failure("the answer with the token was not understood")
+    if isinstance(cause, GitHubRefused):
+        raise cause from error
     # the text may hold what was sent, such as a key
     raise GitHubRefused(0, f"the request could not be made: {type(cause).__name__}") from error
 
@@ -205,7 +207,9 @@ def _classify_status(response: AnyResponse) -> _Failure:
     message = _message(response)
     if status >= 500 or status == 408:
         return _Failure(f"{status} on {response_name(response)}")
-    if status == 429 or (status == 403 and "secondary rate limit" in message.lower()):
+    # "was submitted too quickly" is a 422; GitHub's advice there is to wait (cli/cli#4801).
+    too_fast = any(words in message.lower() for words in ("secondary rate limit", "submitted too quickly"))
+    if status == 429 or (status in {403, 422} and too_fast):
         return _Failure(f"rate limit ({status})", SECONDARY_LIMIT_SECONDS)
     raise GitHubRefused(status, f"{response_name(response)}: {message}")
 
@@ -221,6 +225,22 @@ def _message(response: AnyResponse) -> str:
     except ValidationError:
         return response.text[:300]
     return f"{body.message} {body.errors}"[:1_000] if body.errors else body.message[:1_000]
+
+
+_GRAPHQL_MAY_PASS = ("something went wrong while executing your query", "timeout", "timed out", "loading")
+"""Words of errors in a 200 that pass by themselves (octokit/plugin-retry.js#395)."""
+
+
+def _classify_graphql(error: GraphQLFailed) -> _Failure:
+    """Errors without a type, or of a service that is out of reach, may pass; raises `GitHubRefused` for the others."""
+    errors = error.response.errors or []
+    words = "; ".join(one.message for one in errors)
+    untyped = any(one.type in {None, "SERVICE_UNAVAILABLE", "INTERNAL"} for one in errors)
+    if untyped and (not words or any(passing in words.lower() for passing in _GRAPHQL_MAY_PASS)):
+        return _Failure(f"graphql: {words[:300]}")
+    if any(one.type == "SERVICE_UNAVAILABLE" for one in errors):
+        return _Failure(f"graphql: {words[:300]}")
+    raise _graphql_refusal(error)
 
 
 def _graphql_refusal(error: GraphQLFailed) -> GitHubRefused:

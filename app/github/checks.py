@@ -110,9 +110,15 @@ def _same_text(check: CheckRun, body: dict[str, Any]) -> bool:
     )
 
 
+_CLOSING = "\n\n</details>"
+
+
 def _cut(text: str) -> str:
     """GitHub counts bytes here, or characters, depending on whom one asks: stay under in both."""
     if len(text.encode()) <= LIMIT:
         return text
-    note = "\n\n… cut: too long for a check run."
-    return text.encode()[: LIMIT - len(note.encode())].decode(errors="ignore") + note
+    note = f"{_CLOSING}\n\n… cut: too long for a check run."
+    kept = text.encode()[: LIMIT - len(note.encode())].decode(errors="ignore")
+    whole = kept.rpartition("\n")[0] or kept  # a row or a tag that is cut in two swallows what follows
+    left_open = whole.count("<details>") - whole.count("</details>")
+    return whole + note if left_open > 0 else whole + note.removeprefix(_CLOSING)

@@ -22,7 +22,8 @@ from pydantic import SecretStr
 
 from app.domain.frozen import Frozen
 from app.github.api_calls import ApiModel, Page, RetryPolicy, create_once, pages, parse_response, send_idempotent
-from app.github.github_errors import GitHubRefused
+from app.github.api_version import SpokenVersion
+from app.github.github_errors import GitHubRefused, GitHubUnavailable
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds for one request; how long it is tried again is `Patience`."""
@@ -170,6 +171,9 @@ class GitHubApp:
         self._git_tokens: dict[str, GitToken] = {}
         self._repos: dict[tuple[int, str], Repo] = {}
         self._slug: str | None = None
+        self._version = SpokenVersion()
+        self.trouble: str | None = None
+        """Why GitHub did not know the App when it was last asked; empty where it did, None before that."""
         self.client = self._client(AppAuthStrategy(settings.app_id, settings.private_key.get_secret_value()))
 
     @property
@@ -180,6 +184,15 @@ class GitHubApp:
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request as the App; it may be sent twice."""
         return await send_idempotent(self.settings.patience, call)
+
+    async def check(self) -> str:
+        """Ask GitHub who the App is, and keep what is wrong as `trouble`; empty when nothing is."""
+        try:
+            self._slug = parse_response(await self.call(self.rest.apps.async_get_authenticated), _App).slug
+            self.trouble = ""
+        except (GitHubRefused, GitHubUnavailable) as trouble:
+            self.trouble = str(trouble)
+        return self.trouble
 
     async def slug(self) -> str:
         """The App's name in URLs and, with `[bot]`, its login."""
@@ -257,6 +270,7 @@ class GitHubApp:
             cache_strategy=self._tokens,
             http_cache=False,  # a stale answer would hide what the level-triggered reads look for
             auto_retry=False,  # `app.github.api_calls` decides what may be sent again
+            async_event_hooks={"request": [self._version.apply], "response": [self._version.learn]},
         )
 
 

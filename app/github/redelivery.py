@@ -35,15 +35,16 @@ class DeliveryAttempt(ApiModel):
 async def list_failed_since(app: GitHubApp, since: datetime) -> list[DeliveryAttempt]:
     """Of every event sent since then that no attempt delivered, the newest attempt; oldest event first.
 
-    Without those that were refused `MOST_REFUSALS` times. Reads at most 2,000 attempts, newest first; GitHub keeps
-    them for a few days.
+    Without those that were refused `MAX_REFUSALS` times. Reads failed attempts alone, at most 2,000 of them, newest
+    first: all attempts of a busy organization fill that in minutes. An event that a later attempt delivered is in it
+    too; the inbox knows those. GitHub keeps attempts for a few days.
     """
     attempts: list[DeliveryAttempt] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         kwargs = {"cursor": cursor} if cursor else {}
         response = await app.call(
-            lambda kwargs=kwargs: app.rest.apps.async_list_webhook_deliveries(per_page=100, **kwargs)
+            lambda kwargs=kwargs: app.rest.apps.async_list_webhook_deliveries(per_page=100, status="failure", **kwargs)
         )
         batch = parse_response(response, list[DeliveryAttempt])
         attempts.extend(batch)

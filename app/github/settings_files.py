@@ -9,6 +9,7 @@ from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
 
 SETTINGS = ".github/autopack.yml"
+SETTINGS_OTHER = ".github/autopack.yaml"
 INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", ".github/copilot-instructions.md")
 LIMIT_BYTES = 64_000
 """Instructions are cut here; settings longer than this are refused by their reader."""
@@ -32,9 +33,15 @@ async def read_settings_files(repo: Repo, sha: str) -> SettingsFiles:
     """Read the settings and instruction files as they are at commit `sha`."""
     found = {path: await read_text(repo, path, sha) for path in INSTRUCTIONS}
     return SettingsFiles(
-        settings=await read_text(repo, SETTINGS, sha),
+        settings=await _read_settings(repo, sha),
         instructions={path: text[:LIMIT_BYTES] for path, text in found.items() if text is not None},
     )
+
+
+async def _read_settings(repo: Repo, sha: str) -> str | None:
+    """The settings file's text; under the other usual ending where there is none under the first."""
+    text = await read_text(repo, SETTINGS, sha)
+    return text if text is not None else await read_text(repo, SETTINGS_OTHER, sha)
 
 
 async def read_text(repo: Repo, path: str, sha: str) -> str | None:

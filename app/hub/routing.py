@@ -19,7 +19,6 @@ from app.hub.git_repos import Bare, GitCommandError, bare
 from app.hub.state import HubState, Json, Refusal
 from app.hub.store import Row
 
-VERSIONS = ("2022-11-28", "2026-03-10")
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -136,8 +135,11 @@ def find_repository(hub: HubState, owner: str, name: str) -> Row:
 
 def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Response:
     version = request.headers.get("x-github-api-version")
-    if version is not None and version not in VERSIONS:
-        raise Refusal(400, f"API version '{version}' is not supported")
+    # The words of https://github.com/jwoudenberg/update-nix-fetchgit/issues/79
+    if version is not None and version not in hub.api_versions:
+        spoken = ", ".join(f'"{one}"' for one in hub.api_versions)
+        problem = f'"{version}" is not a supported version. The following versions are currently supported: {spoken}'
+        raise Refusal(400, problem)
     path = {name: str(value) for name, value in request.path_params.items()} | {"": request.url.path}
     with hub.store.transaction():
         actor = authenticate(hub, credentials(request.headers.get("authorization")))

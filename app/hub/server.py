@@ -194,7 +194,10 @@ class Hub:
 
     def as_user(self, login: str) -> httpx.Client:
         """A REST client that acts as a user (who is made if new). The caller closes it."""
-        headers = {"Authorization": f"Bearer {self.add_user(login)}", "X-GitHub-Api-Version": "2026-03-10"}
+        headers = {
+            "Authorization": f"Bearer {self.add_user(login)}",
+            "X-GitHub-Api-Version": self.state.api_versions[-1],
+        }
         return httpx.Client(base_url=self.url, headers=headers, timeout=30)
 
     def import_repository(

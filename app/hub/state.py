@@ -62,6 +62,8 @@ class HubState:
     token_seconds: float = 3600.0
     app_refs: tuple[str, ...] = ()
     """Beginnings of the refs that a rule lets the App write to; none: no such rule."""
+    api_versions: tuple[str, ...] = ("2022-11-28", "2026-03-10")
+    """What it speaks; GitHub Enterprise Server up to 3.20 knows the first alone."""
     wake: threading.Condition = field(default_factory=threading.Condition)
     runner_held: bool = False
     deliveries_paused: bool = False

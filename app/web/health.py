@@ -34,11 +34,24 @@ async def health(service: Annotated[ServiceState, Depends(state)], response: Res
         "status": "failing" if failing else "healthy",
         "database": await run_in_threadpool(_database, service),
         "workflow_engine": await run_in_threadpool(_workflow_engine),
-        "github": {"status": "missing" if missing else "configured", "missing": list(missing)},
+        "github": {"status": "missing" if missing else _github(), "missing": list(missing), "trouble": _trouble()},
         "background": {"status": "failing" if failing else "ok", "failing": failing},
         "models": sorted(services().vendors),
         "refused_keys": list_refused_keys(),
     }
+
+
+def _trouble() -> str:
+    github = services().github
+    return (github.trouble or "") if github is not None else ""
+
+
+def _github() -> str:
+    """`configured` until GitHub was asked who the App is, then `ok`, or `failing` with the trouble."""
+    github = services().github
+    if github is None or github.trouble is None:
+        return "configured"
+    return "failing" if github.trouble else "ok"
 
 
 def _database(service: ServiceState) -> dict[str, str]:

@@ -85,6 +85,7 @@ async def _read(run: RunCard, repository: str) -> IntegrationStatus:
     base_branch = run.base_branch or await commits.default_branch(repo)
     compared = await commits.compare(repo, base_branch, head)
     clashes = await _conflicts(repo, run, base_branch, head)
+    unrelated = "" if clashes is not None else f"{base_branch} shares no commit with the branch any more"
     facts = await ci_facts.read_ci(repo, head, base_branch)
     return IntegrationStatus(
         branch=run.branch,
@@ -96,18 +97,21 @@ async def _read(run: RunCard, repository: str) -> IntegrationStatus:
         base_branch=base_branch,
         snapshots=await commits.snapshots(repo, run.run_id),
         checks=[CheckState(name=one.name, status=one.status, conclusion=one.conclusion) for one in facts.checks],
-        conflicts=bool(clashes),
-        conflicting_paths=list(clashes),
+        conflicts=clashes is None or bool(clashes),
+        conflicting_paths=list(clashes or ()),
+        message=unrelated,
         pull_number=run.pull_number,
     )
 
 
-async def _conflicts(repo: Repo, run: RunCard, base_branch: str, head: str) -> tuple[str, ...]:
+async def _conflicts(repo: Repo, run: RunCard, base_branch: str, head: str) -> tuple[str, ...] | None:
+    """The paths that clash; None where the two share no commit, as when the base's history was written anew."""
     base = await commits.branch_head(repo, base_branch)
     if base is None:
         return ()
     mirror = await mirror_at(repo.full_name, run.installation_id, head, base)
     fork = await mirror.merge_base(head, base)
-    if fork is not None:
-        await mirror_at(repo.full_name, run.installation_id, fork)
-    return (await mirror.merge_with_markers(head, base))[1]
+    if fork is None:
+        return None
+    await mirror_at(repo.full_name, run.installation_id, fork)
+    return tuple(one.path for one in (await mirror.merge_with_markers(head, base))[1])

@@ -9,7 +9,7 @@ from app.agents.tasks import BuilderTask, Feedback
 from app.domain.budget import ModelFailure, Role
 from app.domain.findings import BuilderAnswer, Finding
 from app.domain.frozen import Frozen
-from app.domain.patch import FileChange, Patch
+from app.domain.patch import FileChange, MergeConflict, Patch
 from app.domain.strategy import ModelChoice
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext
@@ -37,7 +37,7 @@ class AttemptStart(Frozen):
 class AttemptResult(Frozen):
     answer: BuilderAnswer
     patch: Patch
-    conflicts: tuple[str, ...] = ()
+    conflicts: tuple[MergeConflict, ...] = ()
     """Paths in which the merge at the attempt's start left conflict markers."""
     refused: tuple[Finding, ...] = ()
     """Why it cannot pass its gate, with any patch."""
@@ -87,7 +87,7 @@ async def build_attempt(
         notes=context.notes,
         phase=phase.phase,
         attempt=attempt,
-        feedback=start.feedback,
+        feedback=(*start.feedback, *_told(conflicts)),
         findings=start.findings,
         previous_diff=start.previous_diff,
     )
@@ -97,6 +97,25 @@ async def build_attempt(
         left = await worktree.patch()
         return Interrupted(failure=failed.failure, reason=failed.reason, said=failed.said, patch=left)
     return AttemptResult(answer=answer, patch=await worktree.patch(), conflicts=conflicts)
+
+
+_ADVICE = {
+    "modify/delete": "One side changed it, the other deleted it: keep it as it is, or delete it.",
+    "binary": "It is binary, and the branch's version stands: keep it, or delete it.",
+    "rename/rename": "Both sides renamed it, each to another name: keep one of them.",
+    "rename/delete": "One side renamed it, the other deleted it: keep it, or delete it.",
+    "file/directory": "One side has a file where the other has a folder: give one of them another name.",
+}
+
+
+def _told(conflicts: tuple[MergeConflict, ...]) -> tuple[Feedback, ...]:
+    """Each path of the merge on which the sides clash, with its kind and what can be done."""
+    lines = [
+        f"- {one.path} ({one.kind}): "
+        + ("remove its conflict markers." if one.marked else _ADVICE.get(one.kind, "Decide what it shall be."))
+        for one in conflicts
+    ]
+    return (Feedback(title="These paths are in conflict", text="\n".join(lines)),) if lines else ()
 
 
 def model_plan(phase: PhaseContext, choice: ModelChoice, output_tokens: int) -> ModelPlan:
@@ -115,7 +134,7 @@ async def fetch_start(context: RunContext, start: AttemptStart) -> None:
     await _mirror_of(context, start)
 
 
-async def open_worktree(context: RunContext, start: AttemptStart) -> tuple[Worktree, tuple[str, ...]]:
+async def open_worktree(context: RunContext, start: AttemptStart) -> tuple[Worktree, tuple[MergeConflict, ...]]:
     """The run's worktree at the attempt's start, with nothing else in it, and the paths whose conflicts it shows."""
     mirror, base, conflicts = await base_of(context, start)
     worktree = await Worktree.open(mirror, context.run_id, base)
@@ -123,7 +142,7 @@ async def open_worktree(context: RunContext, start: AttemptStart) -> tuple[Workt
     return worktree, conflicts
 
 
-async def base_of(context: RunContext, start: AttemptStart) -> tuple[Mirror, str, tuple[str, ...]]:
+async def base_of(context: RunContext, start: AttemptStart) -> tuple[Mirror, str, tuple[MergeConflict, ...]]:
     """The commit that an attempt's patch is against: the head of the branch, or its merge with the base so far."""
     mirror = await _mirror_of(context, start)
     if start.merging is None:

@@ -1,5 +1,6 @@
 """What is read of a commit's CI, each look a step: GitHub's facts, what is expected of the workflow files, the logs."""
 
+import asyncio
 from datetime import datetime
 
 from pydantic import Field
@@ -81,7 +82,7 @@ async def begin_watch(context: RunContext, head_sha: str) -> CiWatch:
         has_pull=run.pull_number is not None,
     )
     now = utcnow()
-    expected = expected_workflows(await mirror.read_texts(head_sha, paths), push)
+    expected = await asyncio.to_thread(expected_workflows, await mirror.read_texts(head_sha, paths), push)
     return CiWatch(since=now, progress_at=now, expected=expected)
 
 

@@ -6,7 +6,7 @@ from app.db import model_calls, run_rows
 from app.domain import diff, patch_policy
 from app.domain.budget import Role
 from app.domain.findings import Finding
-from app.domain.patch import FileChange, Patch
+from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.ruleset import CiProfile
 from app.domain.states import RunState
 from app.github import commits, pulls, reviews, text
@@ -18,7 +18,7 @@ from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
-from app.workflows.services import call_db, repo_of
+from app.workflows.services import call_db, repo_of, services
 from app.workflows.start_run import read_base_commit
 from app.workflows.steps import effect, optional_effect
 
@@ -32,7 +32,8 @@ class GatedPatch:
 
 def gate_patch(phase: PhaseContext, built: AttemptResult) -> GatedPatch | tuple[Finding, ...]:
     """Judge an attempt: the right to push its patch, or what forbids it."""
-    forbidden = patch_policy.check_patch(built.patch, phase.phase, phase.strategy.patch)
+    kept_as_merged = built.patch.empty and built.conflicts
+    forbidden = () if kept_as_merged else patch_policy.check_patch(built.patch, phase.phase, phase.strategy.patch)
     refused = built.refused or forbidden + patch_policy.check_conflicts(built.patch, built.conflicts)
     return refused or GatedPatch(built.patch)
 
@@ -53,6 +54,7 @@ async def push(phase: PhaseContext, attempt: int, start: AttemptStart, gated: Ga
         requester_login=context.requester,
         requester_id=context.requester_id or None,
         summary=summary,
+        server_url=services().server_url,
     )
     branch, changes = WorkBranch.of_run(context.run_id), await _changes(context, start, gated.patch)
     try:
@@ -70,7 +72,10 @@ async def _changes(context: RunContext, start: AttemptStart, patch: Patch) -> tu
         return patch.changes
     mirror, merged, _ = await base_of(context, start)
     by_path = {change.path: change for change in await mirror.changes(start.merging, merged)}
-    return tuple((by_path | {change.path: change for change in patch.changes}).values())
+    by_path |= {change.path: change for change in patch.changes}
+    # GitHub refuses to delete what the base's tree does not hold: such a file was the branch's own.
+    there = {entry.path for entry in await mirror.list_files(start.merging)}
+    return tuple(change for change in by_path.values() if change.kind is not ChangeKind.DELETED or change.path in there)
 
 
 @effect

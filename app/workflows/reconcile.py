@@ -14,7 +14,7 @@ from datetime import timedelta
 from dbos import DBOS, SetWorkflowID, error
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db import run_rows
+from app.db import deliveries, run_rows
 from app.domain.states import RunState
 from app.github import redelivery
 from app.github.client import GitHubApp
@@ -50,17 +50,26 @@ async def run_reconcile_loop() -> None:
             await end_orphaned_runs()
             await start_lost_runs()
             await end_overdue_runs()
-            if (github := services().github) is not None and (asked := await request_redeliveries(github)):
-                log.warning("%s failed deliveries were requested again", asked)
+            if (github := services().github) is not None:
+                await _ask_github(github)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
             log.warning("not reconciled, the next try is in %s seconds: %s", EVERY_SECONDS, trouble)
         await asyncio.sleep(EVERY_SECONDS)
 
 
+async def _ask_github(github: GitHubApp) -> None:
+    """Ask who the App is until GitHub has said it once, and for what it could not deliver."""
+    if github.trouble != "" and await github.check():
+        log.error("GitHub does not take the App: %s", github.trouble)
+    elif asked := await request_redeliveries(github):
+        log.warning("%s failed deliveries were requested again", asked)
+
+
 async def request_redeliveries(app: GitHubApp) -> int:
     """Ask GitHub to send again what no attempt delivered; how many. The inbox acts on each only once."""
     failed = await redelivery.list_failed_since(app, utcnow() - LOOK_BACK)
-    return sum([await redelivery.redeliver(app, one.id) for one in failed])
+    known = await call_db(deliveries.list_known, [one.guid for one in failed])
+    return sum([await redelivery.redeliver(app, one.id) for one in failed if one.guid not in known])
 
 
 async def retry_failed_workflows(retried: Counter[str]) -> None:

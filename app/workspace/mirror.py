@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from app.domain.patch import FileChange
+from app.domain.patch import FileChange, MergeConflict
+from app.domain.patch_policy import has_markers
 from app.workspace.file_locks import file_lock
 from app.workspace.git import GitOutput, Remote, git
 from app.workspace.paths import safe_path
@@ -130,17 +131,25 @@ class Mirror:
         chosen = [safe_path(path) for path in paths or []]
         return await unified_diff(self.path, _checked_sha(base), _checked_sha(head), chosen)
 
-    async def merge_with_markers(self, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    async def merge_with_markers(self, ours: str, theirs: str) -> tuple[str, tuple[MergeConflict, ...]]:
         """Return a commit that merges both, with conflict markers where they clash, and the paths that clash.
 
         The commit stays in the mirror. It is the same for the same two commits, whenever it is made.
         """
-        arguments = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
+        arguments = ("merge-tree", "--write-tree", "--name-only", "--messages", "-z")
         output = await self._git(*arguments, _checked_sha(ours), _checked_sha(theirs), accept=(0, 1))
-        tree, *conflicts = output.stdout.decode(errors="replace").rstrip("\0").split("\0")
+        listed, _, messages = output.stdout.decode(errors="replace").partition("\0\0")
+        tree, *paths = listed.rstrip("\0").split("\0")
         parents = ("-p", _checked_sha(ours), "-p", _checked_sha(theirs))
         commit = await git("commit-tree", tree, *parents, "-m", "merge", cwd=self.path, variables=_NO_REMOTE)
-        return commit.text, tuple(dict.fromkeys(conflicts)) if output.exit_code else ()
+        if not output.exit_code:
+            return commit.text, ()
+        kinds, paths = _conflict_kinds(messages), list(dict.fromkeys(paths))
+        there = {entry.path for entry in await self.list_files(commit.text)}
+        contents = await read_blobs(self.path, [f"{tree}:{path}" for path in paths if path in there])
+        return commit.text, tuple(
+            _conflict(path, kinds.get(path, "contents"), contents.get(f"{tree}:{path}")) for path in paths
+        )
 
     async def changes(self, base: str, head: str) -> tuple[FileChange, ...]:
         """Return what differs between two commits (both hydrated), file by file."""
@@ -245,6 +254,30 @@ def _refspec(ref: str) -> str:
         raise WorkspaceError(f"{ref[:200]!a} is not a branch, ref or commit sha")
     full = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
     return f"+{full}:{full}"
+
+
+def _conflict(path: str, kind: str, merged: bytes | None) -> MergeConflict:
+    """Git calls binary files that clash a conflict of contents, and leaves one side's."""
+    kind = "binary" if kind == "contents" and b"\0" in (merged or b"") else kind
+    return MergeConflict(path=path, kind=kind, marked=has_markers(merged))
+
+
+def _conflict_kinds(messages: str) -> dict[str, str]:
+    """The kind of conflict by path, from what `git merge-tree -z` says: a count, so many paths, a type, a text.
+
+    https://git-scm.com/docs/git-merge-tree#_output
+    """
+    fields = iter(messages.split("\0"))
+    kinds: dict[str, str] = {}
+    for count in fields:
+        if not count.strip().isdigit():
+            break
+        paths = [next(fields, "") for _ in range(int(count))]
+        kind = next(fields, "")
+        next(fields, "")
+        if kind.startswith("CONFLICT"):
+            kinds |= dict.fromkeys(paths, kind.removeprefix("CONFLICT").strip(" ()"))
+    return kinds
 
 
 def _text(content: bytes) -> str | None:

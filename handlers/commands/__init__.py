@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from app.domain.commands import CommandName
 from handlers.commands import cancel_command, help_command, plan_command, run_command, status_command
-from handlers.commands.parser import Command, CommandRequest, UnknownCommand, parse_comment
+from handlers.commands.parser import Command, CommandRequest, UnknownCommand, parse_comment, parse_comments
 from handlers.outcomes import Action
 
 COMMANDS: Mapping[CommandName, Callable[[CommandRequest], Awaitable[list[Action]]]] = {
@@ -15,4 +15,4 @@ COMMANDS: Mapping[CommandName, Callable[[CommandRequest], Awaitable[list[Action]
     CommandName.HELP: help_command.handle,
 }
 
-__all__ = ["COMMANDS", "Command", "CommandRequest", "UnknownCommand", "help_command", "parse_comment"]
+__all__ = ["COMMANDS", "Command", "CommandRequest", "UnknownCommand", "help_command", "parse_comment", "parse_comments"]

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -14,8 +15,16 @@ from app.github.client import Repo
 from app.github.events import Account, IssueCommentEvent
 
 _PREFIX = "/autopack"
-_HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp)\b", re.IGNORECASE)
+_HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp|strike)\b", re.IGNORECASE)
 """HTML whose text is code, a link, a quote or struck out."""
+_MAIL_TAIL = re.compile(
+    r"^(?:-{2,} ?(?:Original Message|Forwarded message|Ursprüngliche Nachricht|Message d'origine|Mensaje original)"
+    r"|_{20,} *$|(?:On|Am|Le|El|Il|Op) .{1,300}(?:wrote|schrieb|a écrit|escribió|ha scritto|schreef).{0,100}:[ \t]*$"
+    r"|(?:From|Von|De|Da|Van): .{1,300}\n(?:Sent|Gesendet|Envoyé|Enviado|Inviato|Verzonden|Date|To): )",
+    re.MULTILINE,
+)
+"""Where a mail program repeats what was answered. GitHub folds that away and delivers it all the same
+(dependabot/feedback#277, nextcloud/mail#13402)."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +55,22 @@ class UnknownCommand:
     nearest: str | None = None
 
 
-def parse_comment(body: str) -> Command | UnknownCommand | None:
-    """The first command of a comment; None when there is none."""
-    line = next((one for one in _plain_lines(body) if one.lower().split()[:1] == [_PREFIX]), None)
-    if line is None:
-        return None
-    words = line.split()[1:]
+def parse_comment(body: str, mention: str = "") -> Command | UnknownCommand | None:
+    """The first command of a comment; None when there is none. `mention` is the App's name, as in `@autopack run`."""
+    return next(iter(parse_comments(body, mention)), None)
+
+
+def parse_comments(body: str, mention: str = "") -> list[Command | UnknownCommand]:
+    """The commands of a comment in order."""
+    above_mail = _MAIL_TAIL.split(body.replace("\r\n", "\n").replace("\u00a0", " "), maxsplit=1)[0]
+    prefixes = {_PREFIX, f"@{mention}".lower()} - {"@"}
+    lines = ("".join(char for char in line if unicodedata.category(char) != "Cf") for line in _plain_lines(above_mail))
+    return [
+        _command(line.split()[1:]) for line in lines if line.lower().split()[:1] and line.lower().split()[0] in prefixes
+    ]
+
+
+def _command(words: list[str]) -> Command | UnknownCommand:
     if not words:
         return Command(CommandName.HELP)
     name = words[0].lower()
@@ -65,11 +84,14 @@ def parse_comment(body: str) -> Command | UnknownCommand | None:
 
 def _plain_lines(body: str) -> Iterator[str]:
     """The lines of top-level paragraphs and lists that are plain text from their first word on."""
-    depth = 0
+    depth = in_html = 0
     for token in MarkdownIt("commonmark").parse(body):
         if token.type in {"blockquote_open", "blockquote_close"}:
             depth += token.nesting
-        if token.type == "inline" and depth == 0:
+        if token.type == "html_block":  # a blank line ends the block, not the quote that it opens
+            for tag in _HTML_QUOTE.finditer(token.content):
+                in_html = max(0, in_html + (-1 if tag[1] else 1))
+        if token.type == "inline" and depth == 0 and in_html == 0:
             yield from _inline_lines(token.children or [])
 
 

@@ -163,16 +163,6 @@ def test_file_may_be_json() -> None:
         assert parse_settings(text) == RepositorySettings(tokens=5)
 
 
-def test_aliased_value_is_checked_once() -> None:
-    found = problems("run: &a {tokens: 1, tokens: 2}\ncategories: {docs: *a, tests: *a}\n")
-    assert [line for line in found if "given twice" in line] == ["line 1: tokens: given twice"]
-
-
-def test_aliases_of_aliases_take_no_time() -> None:
-    rows = ["x0: &x0 [1]", *(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 40))]
-    assert len(problems("\n".join(rows))) == 40
-
-
 # Rulesets
 
 
@@ -302,3 +292,17 @@ def test_a_plan_by_hand_needs_no_indexes() -> None:
 def test_wrong_plan_is_named_with_line(text: str, expected: str) -> None:
     (only,) = plan_problems(text)
     assert only.startswith(expected)
+
+
+def test_key_is_named_as_it_stands() -> None:
+    """YAML 1.1 reads the key `on` as true (ohdearquant/lionagi#2300)."""
+    with pytest.raises(SettingsError, match=r"line 4: .*\bon\b"):
+        parse_settings("# ours\ntokens: 1000000\n\non: push\n")
+
+
+def test_aliases_are_refused_at_once() -> None:
+    """Nested, they grow without a bound (nodeca/js-yaml#738)."""
+    levels = ["x0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    with pytest.raises(SettingsError, match=r"line 2: not valid YAML: aliases"):
+        parse_settings("\n".join([*levels, "safety: *a8\n"]))

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.domain.findings import Finding, Severity, Source
-from app.domain.patch import ChangeKind, FileChange, Patch
+from app.domain.patch import ChangeKind, FileChange, MergeConflict, Patch
 from app.domain.patch_policy import check_conflicts, check_patch, protected, violates_policy
 from app.domain.plan import BuilderMode, PlannedPhase
 from app.domain.ruleset import PatchRules
@@ -284,11 +284,13 @@ CONFLICT = b"a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\nd\n"
 
 def test_solved_or_deleted_conflict_is_gone() -> None:
     solved = patch(change("a.py", b"a\nbc\nd\n"), change("b.py", None))
-    assert check_conflicts(solved, ["a.py", "b.py"]) == ()
+    assert check_conflicts(solved, [MergeConflict(path="a.py"), MergeConflict(path="b.py")]) == ()
 
 
 def test_remaining_conflict_is_found() -> None:
-    found = check_conflicts(patch(change("a.py", CONFLICT), change("c.py")), ["a.py", "b.py"])
+    found = check_conflicts(
+        patch(change("a.py", CONFLICT), change("c.py")), [MergeConflict(path="a.py"), MergeConflict(path="b.py")]
+    )
     assert [one.path for one in found] == ["a.py", "b.py"]
     assert problems(found) == ["unsolved_conflict", "unsolved_conflict"]
 
@@ -297,9 +299,15 @@ def test_remaining_conflict_is_found() -> None:
     "left", [b"<<<<<<< ours\n", b"x\n>>>>>>> theirs\n", b"<<<<<<<\n", b">>>>>>>", b"a\r\n>>>>>>>\r\n"]
 )
 def test_half_a_marker_is_a_conflict(left: bytes) -> None:
-    assert len(check_conflicts(patch(change("a.py", left)), ["a.py"])) == 1
+    assert len(check_conflicts(patch(change("a.py", left)), [MergeConflict(path="a.py")])) == 1
 
 
 @pytest.mark.parametrize("text", [b"Title\n=======\n", b"x = '<<<<<<< ours'\n", b"<<<<<<<<<< deep\n", b" >>>>>>> q\n"])
 def test_what_only_looks_like_one_is_none(text: bytes) -> None:
-    assert check_conflicts(patch(change("a.py", text)), ["a.py"]) == ()
+    assert check_conflicts(patch(change("a.py", text)), [MergeConflict(path="a.py")]) == ()
+
+
+def test_conflict_without_markers_may_stay_as_merged() -> None:
+    kept = Patch(base_sha="0" * 40, diff="", changes=())
+    assert check_conflicts(kept, [MergeConflict(path="a.py", kind="modify/delete", marked=False)]) == ()
+    assert [one.path for one in check_conflicts(kept, [MergeConflict(path="a.py")])] == ["a.py"]

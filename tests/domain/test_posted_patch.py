@@ -1,5 +1,7 @@
 """Posted diffs are read without the repository: paths and kinds decide policy, so nothing is guessed."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +126,41 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
     assert patch.changes
     assert all(change.path for change in patch.changes)
+
+
+MNEMONIC = """diff --git i/.github/workflows/ci.yml w/.github/workflows/ci.yml
+index 3b18e51..2f5d1aa 100644
+--- i/.github/workflows/ci.yml
++++ w/.github/workflows/ci.yml
+@@ -1 +1 @@
+-name: a
++name: b
+"""
+
+
+def test_mnemonic_prefixes_are_prefixes() -> None:
+    """As `git apply` takes them, with diff.mnemonicPrefix (dandavison/delta#215)."""
+    assert [(one.path, one.kind) for one in parse_posted_patch(MNEMONIC).changes] == [
+        (".github/workflows/ci.yml", ChangeKind.MODIFIED)
+    ]
+
+
+def test_windows_line_ends_are_no_path() -> None:
+    renamed = "diff --git a/x.py b/y.py\nsimilarity index 100%\nrename from x.py\nrename to y.py\n"
+    paths = sorted(one.path for one in parse_posted_patch(renamed.replace("\n", "\r\n")).changes)
+    assert paths == ["x.py", "y.py"]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_submodule_log_is_refused(before: bool) -> None:
+    """As diff.submodule=log writes it (NeogitOrg/neogit#1418)."""
+    log, file = "Submodule lib 1234567..89abcde:\n  > more\n", MNEMONIC
+    with pytest.raises(Unprocessable, match="lib is a submodule"):
+        parse_posted_patch(log + file if before else file + log)
+
+
+def test_quotes_that_never_close_take_no_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(Unprocessable):
+        parse_posted_patch('diff --git "' + '\\"' * 20_000 + "\nindex 1..2\n")
+    assert time.monotonic() - began < 2

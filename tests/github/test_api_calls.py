@@ -184,3 +184,48 @@ async def test_the_installation_of_a_repository_is_asked_for(app: GitHubApp, git
         "https://github.test/acme/widgets/pull/1",
     )
     assert await app.installation(5, "acme/widgets") is repo
+
+
+UNSUPPORTED = '"2026-03-10" is not a supported version. The following versions are currently supported: "2022-11-28"'
+"""The words of jwoudenberg/update-nix-fetchgit#79."""
+
+
+async def test_older_server_is_asked_in_its_own_version(repo: Repo, github: respx.MockRouter) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.headers["X-GitHub-Api-Version"] == "2022-11-28":
+            return httpx.Response(200, json=ISSUE)
+        return httpx.Response(400, json={"message": UNSUPPORTED})
+
+    route = github.get("/repos/acme/widgets/issues/1").mock(side_effect=answer)
+    assert (await issues.read_issue(repo, 1)).number == 1
+    assert (await issues.read_issue(repo, 1)).number == 1
+    assert route.call_count == 3, "it is learned once"
+
+
+async def test_server_of_unknown_versions_is_named(repo: Repo, github: respx.MockRouter) -> None:
+    message = UNSUPPORTED.replace("2022-11-28", "2031-01-01")
+    github.get("/repos/acme/widgets/issues/1").respond(400, json={"message": message})
+    with pytest.raises(GitHubRefused, match=r"2031-01-01.*Autopack speaks 2026-03-10 and 2022-11-28"):
+        await issues.read_issue(repo, 1)
+
+
+async def test_too_quick_submission_is_waited_out(
+    repo: Repo, github: respx.MockRouter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.github.api_calls.SECONDARY_LIMIT_SECONDS", 0.05)
+    quick = httpx.Response(422, json={"message": "Validation Failed", "errors": ["was submitted too quickly"]})
+    github.get("/repos/acme/widgets/issues/1").mock(side_effect=[quick, httpx.Response(200, json=ISSUE)])
+    assert (await issues.read_issue(repo, 1)).number == 1
+
+
+async def test_transient_graphql_error_is_tried_again(repo: Repo, github: respx.MockRouter) -> None:
+    """GitHub answers 200 with an error that passes (octokit/plugin-retry.js#395)."""
+    broken = {
+        "data": None,
+        "errors": [{"message": "Something went wrong while executing your query. Please try again."}],
+    }
+    route = github.post("/graphql").mock(
+        side_effect=[httpx.Response(200, json=broken), httpx.Response(200, json={"data": {"ok": 1}})]
+    )
+    assert await repo.graphql("query { ok }", {}) == {"ok": 1}
+    assert route.call_count == 2

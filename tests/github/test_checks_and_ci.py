@@ -117,7 +117,7 @@ async def test_ci_is_read_whole_and_without_autopacks_own(repo: Repo, github: re
         ("status", "legacy", "in_progress", None, None),
         ("status", "broken", "completed", "failure", None),
     ]
-    assert facts.required == ("build", "lint")
+    assert [one.name for one in facts.required] == ["build", "lint"]
 
 
 @pytest.mark.parametrize("status", [403, 404])

@@ -8,7 +8,7 @@ from app.domain.commands import CommandName
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.strategy import RunOptions
 from handlers.commands import COMMANDS
-from handlers.commands.parser import Command, UnknownCommand, parse_comment
+from handlers.commands.parser import Command, UnknownCommand, parse_comment, parse_comments
 
 
 def test_every_name_has_its_module() -> None:
@@ -197,3 +197,47 @@ def test_fences_and_quotes_are_ignored(body: str) -> None:
 def test_text_without_the_prefix_is_never_a_command(body: str) -> None:
     if "/autopack" not in body.lower() and "&" not in body:
         assert parse_comment(body) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<blockquote>\n\n/autopack cancel\n\n</blockquote>\n\nWhy?",
+        "- she said\n\n  <blockquote>\n\n  /autopack cancel\n\n  </blockquote>\n",
+        "<del>\n\n/autopack cancel\n\n</del>",
+        "~~/autopack cancel~~",
+        "Thanks!\r\n\r\n-----Original Message-----\r\nFrom: Bob\r\n\r\n/autopack cancel\r\n",
+        "Thanks!\n\nOn Tue, Nov 20, 2026 at 7:14 PM Bob <b@example.com> wrote:\n\n/autopack cancel",
+        "Danke\n\nAm 20.11.2026 schrieb Bob:\n/autopack cancel",
+        "Yes\n\nFrom: Bob <b@example.com>\nSent: Tuesday\n\n/autopack cancel",
+        "Ok\n________________________________\n/autopack cancel",
+    ],
+)
+def test_what_is_repeated_is_no_command(body: str) -> None:
+    assert parse_comment(body) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\u200b/autopack run",
+        "\ufeff/autopack run",
+        "\u00a0/autopack run",
+        "@autopack run",
+        "@AutoPack run",
+        "<blockquote>\n\nold\n\n</blockquote>\n\n/autopack run",
+        "/autopack run\r\n-----Original Message-----\r\n/autopack cancel",
+    ],
+)
+def test_commands_as_people_write_them(body: str) -> None:
+    assert parse_comment(body, "autopack") == Command(CommandName.RUN)
+
+
+def test_nobody_else_is_called() -> None:
+    assert parse_comment("@autopack-fan run", "autopack") is None
+    assert parse_comment("@ run") is None
+    assert parse_comment("@autopack run") is None
+
+
+def test_all_commands_of_a_comment_are_seen() -> None:
+    assert parse_comments("/autopack run\n/autopack status") == [Command(CommandName.RUN), Command(CommandName.STATUS)]

@@ -1,6 +1,7 @@
 """Who may steer, and how commands are read and answered."""
 
 from tests.support.answers import edits, phase, plan, write
+from tests.support.repository_view import PERSON
 from tests.support.story import OUTSIDER, Story
 
 GREETING = edits(write("greeting.txt", "hello\n"))
@@ -188,3 +189,21 @@ def test_models_read_people_but_not_bots(story: Story) -> None:
         assert "Do not forget the neighbors." in told
         assert "I am a robot" not in told
         assert "Use British spelling." in told
+
+
+def test_label_in_any_case_starts_a_run(story: Story) -> None:
+    """GitHub's labels differ in case only on show (actions/stale#1, rust-lang/triagebot#1915)."""
+    story.begin()
+    story.world.user(PERSON).post(f"/repos/{story.full_name}/labels", json={"name": "Autopack"})
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label(name="Autopack")
+    story.expect_success()
+    story.expect_review("P1")
+
+
+def test_several_commands_are_answered(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.comment(f"@{story.hub.app_slug} run\n/autopack status")
+    story.expect_success()
+    story.expect_review("P1")
+    story.expect_comment("One comment gives one command", "/autopack run")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from tests.conftest import Worlds
@@ -48,3 +49,22 @@ def test_one_vendor_drives_a_whole_run(one_vendor_world: World, stories: Callabl
     assert {one.role for one in asked} == {"planner", "builder", "auditor"}
     assert any(ANSWERS[vendor] in one.body and b"exit code 0" in one.body for one in asked)
     assert "same vendor" in story.status()
+
+
+@pytest.fixture
+def older_world(worlds: Worlds) -> Iterator[World]:
+    """A world on GHES 3.18: it speaks 2022-11-28 alone, and refuses any other version (github/docs, ghes-3.18)."""
+    world = worlds.new("sqlite")
+    world.hub.state.api_versions = ("2022-11-28",)
+    yield world
+    world.stop()
+
+
+def test_older_enterprise_server_runs_the_happy_path(older_world: World, stories: Callable[[World], Story]) -> None:
+    story = stories(older_world)
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    health = httpx.get(f"{older_world.service.url}/health", timeout=10).json()
+    assert health["github"] == {"status": "ok", "missing": [], "trouble": ""}

@@ -110,7 +110,7 @@ async def test_merges_and_diffs_need_no_worktree(mirror: Mirror, remote: Remote)
     assert conflicts == ()
     assert await content(mirror, merged, "src/app.py") == b"x = 1\n"
     marked, conflicts = await mirror.merge_with_markers(ours, theirs)
-    assert conflicts == ("README.md",)
+    assert [one.path for one in conflicts] == ["README.md"]
     assert b"=======\n# Theirs\n" in await content(mirror, marked, "README.md")
     assert "+# Ours" in await mirror.diff(start, ours)
     assert "README" not in await mirror.diff(start, ours, ["new.txt"])
@@ -188,3 +188,28 @@ async def test_a_command_that_hangs_or_floods_is_ended(tmp_path: Path) -> None:
     assert len(cut.stdout) == 1000
     with pytest.raises(GitError, match="not finished after"):
         await git("-c", "alias.hang=!yes", "hang", cwd=tmp_path, deadline=0.3)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ({"README.md": "# Ours\n"}, {"README.md": "# Theirs\n"}, ("README.md", "contents", True)),
+        ({"README.md": "# Ours\n"}, {"README.md": None}, ("README.md", "modify/delete", False)),
+        ({"README.md": None}, {"README.md": "# Theirs\n"}, ("README.md", "modify/delete", False)),
+        ({"logo.png": b"\0ours"}, {"logo.png": b"\0theirs"}, ("logo.png", "binary", False)),
+    ],
+)
+async def test_conflict_has_its_kind(
+    mirror: Mirror,
+    remote: Remote,
+    ours: dict[str, str | bytes | None],
+    theirs: dict[str, str | bytes | None],
+    expected: tuple[str, str, bool],
+) -> None:
+    start = run_git(remote.work, "rev-parse", "HEAD")
+    shas = [remote.commit(ours, branch="ours", start=start), remote.commit(theirs, branch="theirs", start=start)]
+    await mirror.fetch(None)
+    for sha in (start, *shas):
+        await mirror.hydrate(None, sha)
+    [found] = (await mirror.merge_with_markers(*shas))[1]
+    assert (found.path, found.kind, found.marked) == expected

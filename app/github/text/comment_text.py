@@ -64,6 +64,12 @@ def help_text(unknown: str | None = None, nearest: str | None = None, *, problem
     return sections(before, table(["Command", "What it does"], rows, 8_000))
 
 
+def only_the_first(command: str) -> str:
+    """The answer to a comment with several commands."""
+    taken = code(f"/autopack {command}", 80)
+    return f"One comment gives one command: I take {taken}. Write the others in comments of their own."
+
+
 def already_running(view: RunView) -> str:
     """The answer to a second start while a run is on."""
     mark, words = HEADLINES[view.headline]

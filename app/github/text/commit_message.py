@@ -1,13 +1,13 @@
 """Commit messages: subject, what was done, and trailers that say which run made it and who asked."""
 
 import re
+from urllib.parse import urlsplit
 
 from app.domain.plan import PlannedPhase
 from app.github.text.escape import plain, shorten
 
 SUBJECT_LIMIT = 72
 BODY_LIMIT = 4_000
-NOREPLY_HOST = "users.noreply.github.com"
 _ACTS = re.compile(r"^(?=[A-Za-z][A-Za-z0-9-]*\s*:|---|#)", re.MULTILINE)
 """Starts of lines that git or GitHub may take for a trailer, the end of the message or a comment."""
 _LOGIN = re.compile(r"[^A-Za-z0-9_.\[\]-]")
@@ -22,6 +22,7 @@ def commit_message(
     requester_login: str,
     requester_id: int | None,
     summary: str,
+    server_url: str = "https://github.com",
 ) -> str:
     """The message of a phase's commit: a subject of at most 72 characters, where `[strict]` asks for the strict CI.
 
@@ -40,7 +41,9 @@ def commit_message(
     trailers = [f"Autopack-Run: {run_id}", f"Autopack-Phase: {phase.phase_id}", f"Autopack-Attempt: {attempt}"]
     if requester_id is not None:
         login = _LOGIN.sub("", requester_login)
-        trailers.append(f"Co-authored-by: {login} <{requester_id}+{login}@{NOREPLY_HOST}>")
+        trailers.append(
+            f"Co-authored-by: {login} <{requester_id}+{login}@users.noreply.{urlsplit(server_url).hostname}>"
+        )
     return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
 
 
