@@ -277,3 +277,8 @@ def add_notice(db: Database, run_id: str, text: str) -> None:
 def set_ci_absent(db: Database, run_id: str, *, absent: bool) -> None:
     """Record whether promotion stays closed because no CI judged the newest commit."""
     update(db, run_id, {"ci_absent": absent})
+
+
+def object_to_promotion(db: Database, run_id: str, reason: str) -> None:
+    """Keep promotion closed, with the reason that people are told."""
+    update(db, run_id, {"late_objection": reason})

@@ -69,6 +69,12 @@ def has_markers(content: bytes | None) -> bool:
     return _MARKERS.search(content or b"") is not None
 
 
+def refused_by_github(reason: str) -> Finding:
+    """What GitHub's rules for the repository say against the patch's content, for the Builder's next try."""
+    text = f"GitHub refuses the commit for what is in it: {' '.join(reason.split())[:1_000]}"
+    return _finding("patch", "refused_by_github", text, None)
+
+
 def violates_policy(findings: Iterable[Finding]) -> bool:
     """Whether any of them is a forbidden path, as against a patch that is merely too large or empty."""
     return any(finding.category == "policy" for finding in findings)

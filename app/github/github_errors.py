@@ -28,6 +28,26 @@ class GitHubRefused(Exception):
         return f"GitHub refused ({self.status}): {self.message}"
 
 
+_CONTENT_RULES = (
+    "rule violation",
+    "secret detected",
+    "push protection",
+    "is not allowed by",
+    "exceeds github's file size",
+)
+"""Words of refusals of what is in a commit: rulesets on secrets, paths, extensions, sizes and messages."""
+
+
+def refuses_content(refusal: GitHubRefused) -> bool:
+    """Whether GitHub takes the call and not what is in it; another content may pass."""
+    return refusal.status in {409, 422} and any(words in refusal.message.lower() for words in _CONTENT_RULES)
+
+
+def refuses_workflow(refusal: GitHubRefused) -> bool:
+    """Whether a changed workflow file is refused: an App needs a permission for it (Mergifyio/mergify#5055)."""
+    return refusal.status == 403 and "workflow" in refusal.message.lower()
+
+
 class BranchMoved(Exception):
     """The branch is not where it was expected: someone else wrote to it, or deleted it (`actual` is None)."""
 

@@ -10,8 +10,31 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Kind = Literal[
-    "401", "403", "404", "410", "422", "502", "500", "secondary_limit", "reset_before", "reset_after", "timeout"
+    "401",
+    "403",
+    "404",
+    "410",
+    "422",
+    "502",
+    "500",
+    "workflows",
+    "secret",
+    "secondary_limit",
+    "reset_before",
+    "reset_after",
+    "timeout",
 ]
+RULES: dict[str, tuple[int, str]] = {
+    # https://github.com/Mergifyio/mergify/issues/5055
+    "workflows": (
+        403,
+        "refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml` without `workflows` "
+        "permission",
+    ),
+    # https://docs.github.com/en/code-security/how-tos/secure-your-secrets/prevent-future-leaks/push-protection-rest-api
+    "secret": (409, "Repository rule violations found\n\nSecret detected in content\n\n"),
+}
+"""Refusals of what is in a commit, with status and words."""
 REFUSALS = {
     "403": "Resource not accessible by integration",
     "404": "Not Found",
@@ -78,6 +101,9 @@ def _problem(kind: Kind, path: str) -> JSONResponse:
         return JSONResponse({"message": message, "status": "403"}, 403, {"Retry-After": "1"})
     if kind == "401":  # a token that was revoked, for REST and for git
         return JSONResponse({"message": "Bad credentials", "status": "401"}, 401, {"WWW-Authenticate": "Basic"})
+    if kind in RULES:
+        status, message = RULES[kind]
+        return JSONResponse({"message": message, "status": str(status)}, status)
     if path == "/graphql" and kind in REFUSALS:  # as in https://github.com/github/gh-aw/issues/35726
         error = {"type": GRAPHQL_TYPES.get(kind, "UNPROCESSABLE"), "message": REFUSALS[kind]}
         return JSONResponse({"data": None, "errors": [error]})

@@ -1,6 +1,7 @@
 """The playbook of a phase: build, gate, audit, push, audit, CI, snapshot, for every engine."""
 
 from app.domain.ci import CiState
+from app.domain.findings import Finding
 from app.workflows import ci_reading, ci_wait, db_steps, github_status, publish
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult
@@ -30,15 +31,24 @@ async def _judge(engine: PhaseEngine, attempt: Attempt) -> AttemptOutcome:
         early = await engine.audit_patch(attempt, built)
         if early is not None and not early.accepted:
             return AttemptOutcome(built=built, audit=early)
-        head_sha = await _push(engine, attempt, built, gated)
+        pushed = await _push(engine, attempt, built, gated)
+        if isinstance(pushed, Finding):
+            await engine.record_gate(attempt, built, (pushed,))
+            return AttemptOutcome(built=built, refused=(pushed,), audit=early)
+        head_sha = pushed
     return await _verify(engine, attempt, built, head_sha or built.pushed_sha or attempt.start.head_sha, early)
 
 
-async def _push(engine: PhaseEngine, attempt: Attempt, built: AttemptResult, gated: GatedPatch) -> str:
-    """Commit, and open the draft pull request with the first commit. Raises `BudgetExhausted` before one too many."""
+async def _push(engine: PhaseEngine, attempt: Attempt, built: AttemptResult, gated: GatedPatch) -> str | Finding:
+    """Commit, and open the draft pull request with the first commit; what GitHub refuses in the commit's content.
+
+    Raises `BudgetExhausted` before one too many.
+    """
     phase, start = attempt.phase, attempt.start
     await db_steps.claim_ci_run(phase.run_id, phase.phase_id)
     head_sha = await publish.push(phase, attempt.number, start, gated, built.answer.summary)
+    if isinstance(head_sha, Finding):
+        return head_sha
     await db_steps.record_push(phase.run_id, phase.phase_id, head_sha, gated.patch.paths)
     await github_status.supersede_check(phase.context, start.head_sha, head_sha)
     await db_steps.record_pull(phase.run_id, await publish.ensure_pull(phase.context))

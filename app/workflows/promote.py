@@ -9,7 +9,7 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import ci_facts, commits, pulls, text
 from app.github.commits import Merge, MergeState, WorkBranch
-from app.github.github_errors import BranchMoved
+from app.github.github_errors import BranchMoved, GitHubRefused, refuses_workflow
 from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
@@ -33,7 +33,13 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
         base_sha = await _base_head(context)
         if await _is_behind(context, base_sha, head_sha):
             await db_steps.claim_ci_run(context.run_id, None)
-        merge = await _merge(context, base_sha, head_sha)
+        try:
+            merge = await _merge(context, base_sha, head_sha)
+        except GitHubRefused as refusal:
+            if not refuses_workflow(refusal):
+                raise
+            await db_steps.object_to_promotion(context.run_id, _unmergeable(context))
+            return plan, strategy, head_sha
         if merge.state is MergeState.UP_TO_DATE or merge.sha == head_sha:
             return plan, strategy, head_sha
         if merge.state is MergeState.CONFLICT:
@@ -117,6 +123,13 @@ async def _red(context: RunContext, strategy: Strategy, head_sha: str, verdict: 
         return await ci_reading.failure_feedback(context, head_sha, verdict)
     await ci_wait.record_verdict(context, strategy, head_sha, verdict)
     return None
+
+
+def _unmergeable(context: RunContext) -> str:
+    return (
+        f"{context.base_branch} has a changed workflow file, which the App may not merge into the branch: merge "
+        f"{context.base_branch} into {context.branch} by hand, wait for CI, then merge the pull request"
+    )
 
 
 def _conflict(context: RunContext) -> Feedback:

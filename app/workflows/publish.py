@@ -11,7 +11,7 @@ from app.domain.ruleset import CiProfile
 from app.domain.states import RunState
 from app.github import commits, pulls, reviews, text
 from app.github.commits import WorkBranch
-from app.github.github_errors import BranchMoved
+from app.github.github_errors import BranchMoved, GitHubRefused, refuses_content
 from app.github.placement import on_the_base, place_findings
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
@@ -39,8 +39,10 @@ def gate_patch(phase: PhaseContext, built: AttemptResult) -> GatedPatch | tuple[
 
 
 @effect
-async def push(phase: PhaseContext, attempt: int, start: AttemptStart, gated: GatedPatch, summary: str) -> str:
-    """Commit the patch on top of the attempt's start and return the commit's sha.
+async def push(
+    phase: PhaseContext, attempt: int, start: AttemptStart, gated: GatedPatch, summary: str
+) -> str | Finding:
+    """Commit the patch on top of the attempt's start and return the commit's sha; what GitHub refuses in its content.
 
     Raises `RunEnded` when someone else wrote to the branch: the run does not build on what it did not make.
     """
@@ -63,6 +65,10 @@ async def push(phase: PhaseContext, attempt: int, start: AttemptStart, gated: Ga
         raise RunEnded(
             RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
         ) from moved
+    except GitHubRefused as refusal:
+        if not refuses_content(refusal):
+            raise
+        return patch_policy.refused_by_github(refusal.message)
     return commit.sha
 
 

@@ -81,3 +81,40 @@ def test_refused_answers_stop_no_event(story: Story) -> None:
     story.expect_review("P1")
     story.expect_in_log("a comment is left out: GitHub refused (403)")
     story.expect_in_log("a reaction is left out: GitHub refused (410)")
+
+
+def test_refused_content_goes_back_to_the_builder(story: Story) -> None:
+    """Push protection refuses a secret in a tree or blob: another content may pass.
+
+    https://docs.github.com/en/code-security/secret-scanning/introduction/about-push-protection
+    """
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "AKIA-a-fake-key\n")), GREETING]})
+    story.begin()
+    story.fails_github("POST", "git/trees", "secret")
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    told = story.requests("builder")[-1].body.decode()
+    assert "Secret detected in content" in told
+    assert len({one.attempt for one in story.requests("builder")}) == 2
+
+
+def test_unmergeable_base_leaves_a_green_run_to_a_person(story: Story) -> None:
+    """The base gained a workflow change, which an App without the permission may not merge (Mergifyio/mergify#5055)."""
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.push("main", {".github/workflows/other.yml": "on: workflow_dispatch\njobs: {}\n"})
+    story.fails_github("POST", "merges", "workflows", times=None)
+    story.hub.runner.release()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    said = story.expect_check("autopack/promotion", "failure")["output"]["summary"]
+    assert "merge main into" in said
+    assert "by hand" in said
+    story.expect_check("autopack", "success")
+    assert story.pull()["draft"] is True
+    story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
+    story.expect_ref(f"refs/heads/{story.branch}", story.head())
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1", story.head())
+    story.expect_review("P1")
