@@ -1,5 +1,6 @@
 """`GET /` and `GET /health`: open to everyone, and they tell database, workflow engine and GitHub apart."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from dbos import DBOS, error
@@ -29,29 +30,25 @@ async def health(service: Annotated[ServiceState, Depends(state)], response: Res
     """`status` says whether the process works (503 when one of its tasks fails); the parts say what is configured."""
     failing = service.background.failing()
     response.status_code = 503 if failing else 200
-    missing = service.settings.github_missing
     return {
         "status": "failing" if failing else "healthy",
         "database": await run_in_threadpool(_database, service),
         "workflow_engine": await run_in_threadpool(_workflow_engine),
-        "github": {"status": "missing" if missing else _github(), "missing": list(missing), "trouble": _trouble()},
+        "github": _github(service.settings.github_missing),
         "background": {"status": "failing" if failing else "ok", "failing": failing},
         "models": sorted(services().vendors),
         "refused_keys": list_refused_keys(),
     }
 
 
-def _trouble() -> str:
+def _github(missing: Sequence[str]) -> dict[str, Any]:
+    """Whether it is configured; once GitHub was asked who the App is, and did not know it, what it answered."""
+    if missing:
+        return {"status": "missing", "missing": list(missing)}
     github = services().github
-    return (github.trouble or "") if github is not None else ""
-
-
-def _github() -> str:
-    """`configured` until GitHub was asked who the App is, then `ok`, or `failing` with the trouble."""
-    github = services().github
-    if github is None or github.trouble is None:
-        return "configured"
-    return "failing" if github.trouble else "ok"
+    if github is not None and github.trouble:
+        return {"status": "failing", "missing": [], "trouble": github.trouble}
+    return {"status": "configured", "missing": []}
 
 
 def _database(service: ServiceState) -> dict[str, str]:

@@ -116,5 +116,4 @@ def test_unmergeable_base_leaves_a_green_run_to_a_person(story: Story) -> None:
     assert story.pull()["draft"] is True
     story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
     story.expect_ref(f"refs/heads/{story.branch}", story.head())
-    story.expect_ref(f"refs/autopack/{story.run_id}/P1", story.head())
     story.expect_review("P1")

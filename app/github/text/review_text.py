@@ -33,7 +33,7 @@ def review_body(
 
 
 def _names(models: Sequence[str]) -> str:
-    return " and ".join(map(code, models)) or "no model"
+    return " and ".join(map(code, models)) or code("no model")
 
 
 def review_comment(finding: Finding, *, suggest: bool = False) -> str:
