@@ -101,6 +101,8 @@ async def _without_flakes(
         failed_runs = {run: attempt for run, attempt in again.items() if run is not None}
         if len(failed_runs) != len(again):
             break  # another App's check, or a commit status: only its owner can run it again
+        if superseded is not None and await superseded():
+            break  # nobody waits for more than what is known
         evidence = evidence or await ci_reading.read_evidence(context, head_sha, verdict)
         refused = await ci_reading.rerun_failed_jobs(context, failed_runs)
         if refused:
@@ -110,6 +112,8 @@ async def _without_flakes(
         if verdict.state is CiState.GREEN:
             flaky = tuple(f"flaky on {head_sha[:7]}, red and then green on the same commit: {one}" for one in evidence)
             return verdict.model_copy(update={"notes": (*verdict.notes, *flaky)})
+        if verdict.state is CiState.WAITING:  # superseded meanwhile: what was red stays recorded
+            return red
         if verdict.state is not CiState.RED:
             return verdict
     return verdict

@@ -229,3 +229,11 @@ async def test_transient_graphql_error_is_tried_again(repo: Repo, github: respx.
     )
     assert await repo.graphql("query { ok }", {}) == {"ok": 1}
     assert route.call_count == 2
+
+
+async def test_what_github_says_of_the_app_is_kept(app: GitHubApp, github: respx.MockRouter) -> None:
+    github.get("/app").respond(400, json={"message": UNSUPPORTED.replace("2022-11-28", "2031-01-01")})
+    assert "update GitHub Enterprise Server, or Autopack" in await app.check()
+    assert app.trouble
+    github.get("/app").respond(json={"slug": "autopack", "id": 77})
+    assert await app.check() == app.trouble == ""
