@@ -99,7 +99,7 @@ def test_refused_content_goes_back_to_the_builder(story: Story) -> None:
     assert len({one.attempt for one in story.requests("builder")}) == 2
 
 
-def test_unmergeable_base_leaves_a_green_run_to_a_person(story: Story) -> None:
+def test_unmergeable_base_leaves_it_to_a_person(story: Story) -> None:
     """The base gained a workflow change, which an App without the permission may not merge (Mergifyio/mergify#5055)."""
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.hub.runner.hold()
