@@ -20,10 +20,10 @@ _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 
 
 class StreamFailed(Exception):
-    """The stream tells of an error, after status 200. `status` is the one that it stands for."""
+    """The stream reports an error, after status 200. `status` is the status that such an error has without a stream."""
 
     def __init__(self, status: int, body: Any) -> None:
-        super().__init__(f"the stream ended with an error that stands for {status}")
+        super().__init__(f"the stream ended with an error of status {status}")
         self.status = status
         self.body = body
 

@@ -246,19 +246,10 @@ def _any(patterns: tuple[str, ...], check: CheckFact) -> bool:
 
 def _without_misled_runs(facts: CiFacts, policy: CiPolicy, required: tuple[CheckFact, ...]) -> list[CheckFact]:
     """The facts without workflow runs that are red, or not finished, only by jobs that do not count."""
-    aside = {
-        check.workflow_run_id
-        for check in facts.checks
-        if check.source == "check_run" and check not in required and (is_failure(check) or check.status != "completed")
-        if _any(policy.ignore, check) or _any(policy.advisory, check)
-    }
-    telling = {
-        check.workflow_run_id
-        for check in facts.checks
-        if check.source == "check_run" and (is_failure(check) or check.status != "completed")
-        if check in required or not (_any(policy.ignore, check) or _any(policy.advisory, check))
-    }
-    misled = (aside - telling) - {None}
+    jobs = [c for c in facts.checks if c.source == "check_run" and (is_failure(c) or c.status != "completed")]
+    named_aside = policy.ignore + policy.advisory
+    telling = {c.workflow_run_id for c in jobs if c in required or not _any(named_aside, c)}
+    misled = {c.workflow_run_id for c in jobs} - telling - {None}
     return [c for c in facts.checks if c.source != "workflow_run" or c.workflow_run_id not in misled]
 
 

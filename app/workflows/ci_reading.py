@@ -14,6 +14,7 @@ from app.domain.ci import (
     CiWait,
     decide,
     failed_on_base,
+    failed_workflow_runs,
     fingerprint,
     what_ci_waits_for,
     workflow_runs_to_rerun,
@@ -56,6 +57,8 @@ class CiReading(Frozen):
     verdict: CiVerdict
     watch: CiWatch
     run_again: dict[int, int]
+    failed_runs: dict[int, int]
+    """The workflow runs of what failed, with the attempt that failed."""
     left_seconds: float
     """Until time alone can change the verdict."""
     stopped: str | None
@@ -117,6 +120,7 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
         verdict=verdict,
         watch=watch,
         run_again=workflow_runs_to_rerun(facts, verdict),
+        failed_runs=failed_workflow_runs(facts, verdict),
         left_seconds=min(ahead, default=0) + _SOON,
         stopped=run.stop_reason if run.stop_state is not None else run.state if run.state.terminal else None,
     )

@@ -16,7 +16,7 @@ from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
 from app.workflows import ci_reading, db_steps, github_status
-from app.workflows.ci_reading import CiWatch
+from app.workflows.ci_reading import CiReading, CiWatch
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.steps import now
 from app.workflows.waiting import wait_for_wake
@@ -36,7 +36,8 @@ async def await_verdict(
     Once the step `superseded` says that the verdict is obsolete, it stays at WAITING.
     """
     watch = await ci_reading.begin_watch(context, head_sha)
-    verdict, watch = await _settled(context, head_sha, rules, watch, superseded)
+    reading = await _settled(context, head_sha, rules, watch, superseded)
+    verdict = reading.verdict
     if verdict.state is not CiState.RED:
         return verdict
     red_on_base = await ci_reading.read_red_on_base(context, verdict)
@@ -47,7 +48,7 @@ async def await_verdict(
     if _only_infrastructure(verdict):
         why = f"CI could not judge {head_sha[:7]}: {_conclusions(verdict)}"
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"{why}{_noted(verdict)}")
-    return await _without_flakes(context, head_sha, rules, watch, superseded, verdict)
+    return await _without_flakes(context, head_sha, rules, superseded, reading)
 
 
 async def _settled(
@@ -56,8 +57,8 @@ async def _settled(
     rules: CiRules,
     watch: CiWatch,
     superseded: Callable[[], Awaitable[bool]] | None,
-) -> tuple[CiVerdict, CiWatch]:
-    """The verdict, once jobs that infrastructure failed have been run again, as often as the rules say."""
+) -> CiReading:
+    """The last look, once jobs that infrastructure failed have been run again, as often as the rules say."""
     reruns, refused, shown = 0, "", ""
     while True:
         reading = await ci_reading.read_ci(context, head_sha, rules, watch)
@@ -70,9 +71,10 @@ async def _settled(
                 why = f"CI did not judge {head_sha[:7]} in time: {verdict.reason}"
                 raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, why)
             notes = (f"could not be run again: {refused}",) if refused else ()
-            return verdict.model_copy(update={"notes": (*verdict.notes, *notes)}), watch
+            settled = verdict.model_copy(update={"notes": (*verdict.notes, *notes)})
+            return reading.model_copy(update={"verdict": settled})
         if superseded is not None and await superseded():
-            return verdict, watch
+            return reading
         if again:
             await DBOS.sleep_async(rules.rerun_backoff_seconds * 2**reruns)
             refused = await ci_reading.rerun_failed_jobs(context, again)
@@ -89,40 +91,33 @@ async def _without_flakes(
     context: RunContext,
     head_sha: str,
     rules: CiRules,
-    watch: CiWatch,
     superseded: Callable[[], Awaitable[bool]] | None,
-    red: CiVerdict,
+    red: CiReading,
 ) -> CiVerdict:
     """The verdict when failed jobs have been run again on the same commit; green with the evidence where they pass."""
     evidence: tuple[str, ...] = ()
-    verdict = red
+    reading, verdict = red, red.verdict
     for _ in range(rules.flaky_reruns):
-        again = {c.workflow_run_id: watch_attempt(watch, c.workflow_run_id) for c in verdict.failed}
-        failed_runs = {run: attempt for run, attempt in again.items() if run is not None}
-        if len(failed_runs) != len(again):
+        if any(check.workflow_run_id is None for check in verdict.failed):
             break  # another App's check, or a commit status: only its owner can run it again
         if superseded is not None and await superseded():
             break  # nobody waits for more than what is known
         evidence = evidence or await ci_reading.read_evidence(context, head_sha, verdict)
-        refused = await ci_reading.rerun_failed_jobs(context, failed_runs)
+        refused = await ci_reading.rerun_failed_jobs(context, reading.failed_runs)
         if refused:
             return verdict.model_copy(update={"notes": (*verdict.notes, f"could not be run again: {refused}")})
-        watch = watch.model_copy(update={"attempts": watch.attempts | failed_runs})
-        verdict, watch = await _settled(context, head_sha, rules, watch, superseded)
+        attempts = reading.watch.attempts | reading.failed_runs
+        watch = reading.watch.model_copy(update={"attempts": attempts})
+        reading = await _settled(context, head_sha, rules, watch, superseded)
+        verdict = reading.verdict
         if verdict.state is CiState.GREEN:
             flaky = tuple(f"flaky on {head_sha[:7]}, red and then green on the same commit: {one}" for one in evidence)
             return verdict.model_copy(update={"notes": (*verdict.notes, *flaky)})
         if verdict.state is CiState.WAITING:  # superseded meanwhile: what was red stays recorded
-            return red
+            return red.verdict
         if verdict.state is not CiState.RED:
             return verdict
     return verdict
-
-
-def watch_attempt(watch: CiWatch, workflow_run: int | None) -> int:
-    """The newest attempt of a workflow run that the wait has seen."""
-    seen = (entry.split(" ") for entry in watch.progress if entry.startswith(f"workflow_run {workflow_run} "))
-    return max((int(parts[2]) for parts in seen), default=1)
 
 
 async def require_verdict(

@@ -170,12 +170,12 @@ async def judge_out_of_draft(context: RunContext, plan: Plan, strategy: Strategy
     if not await _is_skipped_in_draft(context, strategy, head_sha):
         return
     await db_steps.move_run(context.run_id, RunState.CI_RUNNING, "CI waits for the pull request to leave draft")
-    await _leave_draft(context)
+    await _set_draft(context, False)
     verdict = await ci_wait.require_verdict(context, strategy, head_sha)
     failure = await _red(context, strategy, head_sha, verdict)
     if failure is None:
         return
-    await _return_to_draft(context)
+    await _set_draft(context, True)
     last = plan.phases[-1].phase_id
     await db_steps.record_findings(context.run_id, last, ci_reading.as_findings(verdict.failed), f"ci {head_sha[:7]}")
     reason = f"CI is red once the pull request is out of draft ({verdict.reason}); before, its jobs were skipped"
@@ -196,19 +196,11 @@ async def _is_skipped_in_draft(context: RunContext, strategy: Strategy, head_sha
 
 
 @effect
-async def _leave_draft(context: RunContext) -> None:
+async def _set_draft(context: RunContext, draft: bool) -> None:
     view = await github_status.read_view(context.run_id)
     repo = await repo_of(context.repository, context.installation_id)
     if view.pull_number is not None:
-        await pulls.mark_ready(repo, view.pull_number)
-
-
-@effect
-async def _return_to_draft(context: RunContext) -> None:
-    view = await github_status.read_view(context.run_id)
-    repo = await repo_of(context.repository, context.installation_id)
-    if view.pull_number is not None:
-        await pulls.mark_draft(repo, view.pull_number)
+        await (pulls.mark_draft if draft else pulls.mark_ready)(repo, view.pull_number)
 
 
 @effect
