@@ -1,8 +1,9 @@
 """`issue_comment`: slash commands in the text of a comment on an issue or a pull request."""
 
-from app.github import comments, text
+from app.github import text
 from app.github.events import IssueCommentEvent
 from app.workflows.services import services
+from handlers.answering import reply
 from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comments
 from handlers.outcomes import Action
 from handlers.permission_and_start import check_permission, repo_of_event
@@ -26,7 +27,7 @@ async def handle(event: IssueCommentEvent) -> list[Action]:
         await help_command.answer_unknown(repo, event, parsed)
         return []
     if more:
-        await comments.post_once(repo, event.issue.number, f"more:{event.comment.id}", text.only_the_first(parsed.name))
+        await reply(repo, event.issue.number, f"more:{event.comment.id}", text.only_the_first(parsed.name))
     return await COMMANDS[parsed.name](CommandRequest(event=event, repo=repo, who=event.sender, command=parsed))
 
 

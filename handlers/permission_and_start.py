@@ -5,12 +5,13 @@ import secrets
 from app.db import run_rows
 from app.db.run_rows import NewRun
 from app.domain.strategy import RunOptions
-from app.github import comments, text
+from app.github import text
 from app.github.client import Repo
 from app.github.events import Account, IssueRef, RepositoryEvent
 from app.github.permissions import may_steer
 from app.workflows.services import call_db, repo_of, services
 from app.workflows.steps import utcnow
+from handlers.answering import reply
 from handlers.outcomes import StartRun
 
 
@@ -25,7 +26,7 @@ async def check_permission(repo: Repo, who: Account, number: int) -> bool:
     """Ask GitHub whether the person may steer; the first time they may not, tell them so politely."""
     if await may_steer(repo, who.login):
         return True
-    await comments.post_once(repo, number, f"refusal:{who.login}", text.permission_refusal(who.login))
+    await reply(repo, number, f"refusal:{who.login}", text.permission_refusal(who.login))
     return False
 
 

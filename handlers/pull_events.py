@@ -26,14 +26,14 @@ async def handle(event: PullRequestEvent) -> list[Action]:
     by = f" by {event.sender.login}" if event.sender else ""
     if event.pull_request.merged:
         await call_db(run_rows.update, run.run_id, {"promoted_at": utcnow()})
-        await github_status.show_promotion(run.run_id)
+        await github_status.show_promotion.at_once(run.run_id)
         reason = f"the pull request was merged{by} before the run had ended"
     else:
         reason = f"the pull request was closed{by}"
     if run.completed_at is None:
         await call_db(transitions.request_stop, run.run_id, RunState.DONE_CANCELLED, reason)
         return [WakeRun(run.run_id)]
-    await github_status.refresh_status(run.run_id)
+    await github_status.show_run.at_once(run.run_id)
     return []
 
 

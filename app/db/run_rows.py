@@ -266,12 +266,14 @@ def mark_announced(db: Database, run_id: str, now: datetime) -> None:
     update(db, run_id, {"told_at": now})
 
 
-def add_notice(db: Database, run_id: str, text: str) -> None:
-    """Say something once in the status comment; the same text again changes nothing."""
+def add_notice(db: Database, run_id: str, text: str) -> bool:
+    """Say something once where the run is shown; False for a text that is there already."""
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
-        if text not in run.notices:
-            run.notices = [*run.notices, text]
+        if text in run.notices:
+            return False
+        run.notices = [*run.notices, text]
+        return True
 
 
 def set_ci_absent(db: Database, run_id: str, *, absent: bool) -> None:

@@ -71,6 +71,8 @@ class Run(Base):
     rest_strategies: Mapped[list[Strategy]] = mapped_column(PydanticJson(list[Strategy]), default=list)
     """Their strategies, where they are frozen already: for runs without a repository, until the next one has them."""
     repository: Mapped[str | None] = mapped_column(String(200))
+    """Its newest name; `repository_id` stays when it is renamed or transferred."""
+    repository_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
     issue_number: Mapped[int | None]
     issue_title: Mapped[str] = mapped_column(PlainText, default="")
@@ -314,6 +316,20 @@ class ModelCallRow(Base):
     cost_usd: Mapped[Decimal | None]
     at: Mapped[datetime] = mapped_column(index=True)
     """What a day may cost is summed before each request."""
+
+
+class OwedText(Base):
+    """What a run has to tell on GitHub, which did not take it when it was due: the reconciler tries it again."""
+
+    __tablename__ = "owed_texts"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"), index=True)
+    name: Mapped[str] = mapped_column(String(50))
+    """Of the function that tells it."""
+    arguments: Mapped[list[Any]] = mapped_column(PydanticJson(list[Any]))
+    """Of that function, after the run's id."""
+    reason: Mapped[str] = mapped_column(PlainText)
+    since: Mapped[datetime]
 
 
 def _of_kind(value: object, kind: type[T]) -> T:

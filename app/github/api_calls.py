@@ -24,6 +24,7 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception_type,
+    stop_after_attempt,
     stop_before_delay,
     wait_exponential_jitter,
 )
@@ -54,6 +55,7 @@ class RetryPolicy:
     total: float = 120.0
     first_wait: float = 0.25
     longest_wait: float = 30.0
+    tries: int = 1_000
 
 
 class _Failure(Exception):
@@ -164,7 +166,10 @@ async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
             raise failures[-1] from error
 
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type(_Failure), stop=stop_before_delay(policy.total), wait=wait, reraise=True
+        retry=retry_if_exception_type(_Failure),
+        stop=stop_before_delay(policy.total) | stop_after_attempt(policy.tries),
+        wait=wait,
+        reraise=True,
     )
     try:
         async with asyncio.timeout(policy.total):

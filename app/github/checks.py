@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
-from app.github.optional import optional
+from app.github.telling import telling
 from app.github.text.check_text import CheckText
 
 RUN_CHECK = "autopack"
@@ -39,7 +39,7 @@ class CheckRun(ApiModel):
     app: _CheckApp | None = None
 
 
-@optional("a check run")
+@telling("a check run")
 async def upsert_check(
     repo: Repo,
     name: str,

@@ -24,9 +24,10 @@ from app.domain.frozen import Frozen
 from app.github.api_calls import ApiModel, Page, RetryPolicy, create_once, pages, parse_response, send_idempotent
 from app.github.api_version import SpokenVersion
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.github.silence import Silence
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
-"""Seconds for one request; how long it is tried again is `Patience`."""
+"""Seconds for one request; how long it is tried again is `RetryPolicy`."""
 TOKEN_MARGIN = timedelta(minutes=10)
 """A git token with less left than this is renewed, so that a long fetch does not outlive it."""
 
@@ -119,6 +120,7 @@ class Repo:
     installation_id: int
     app_id: int
     app_slug: str
+    patience: RetryPolicy
 
     @property
     def full_name(self) -> str:
@@ -135,15 +137,15 @@ class Repo:
 
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request that may be sent twice."""
-        return await self.app.renewing(lambda: send_idempotent(self.app.settings.patience, call))
+        return await self.app.renewing(lambda: send_idempotent(self.patience, call))
 
     async def pages(self, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
         """Read all pages of a list."""
-        return await self.app.renewing(lambda: pages(self.app.settings.patience, call, item, key=key))
+        return await self.app.renewing(lambda: pages(self.patience, call, item, key=key))
 
     async def create(self, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]) -> T:
         """Look for a thing and make it when it is not there; `make` sends one request, once."""
-        return await self.app.renewing(lambda: create_once(self.app.settings.patience, look, make))
+        return await self.app.renewing(lambda: create_once(self.patience, look, make))
 
     async def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Send a GraphQL request that may be sent twice; errors in its answer raise `GitHubRefused`."""
@@ -174,6 +176,7 @@ class GitHubApp:
         self._version = SpokenVersion()
         self.trouble: str | None = None
         """Why GitHub did not know the App when it was last asked; empty where it did, None before that."""
+        self.silence = Silence()
         self.client = self._client(AppAuthStrategy(settings.app_id, settings.private_key.get_secret_value()))
 
     @property
@@ -220,6 +223,7 @@ class GitHubApp:
             installation_id=installation_id,
             app_id=self.settings.app_id,
             app_slug=await self.slug(),
+            patience=self.settings.patience,
         )
         return self._repos.setdefault((installation_id, full_name), repo)
 

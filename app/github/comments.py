@@ -5,12 +5,12 @@ On a locked issue GitHub lets no App comment: what it refuses is left out and lo
 
 from app.github import issues
 from app.github.client import Repo
-from app.github.optional import optional
+from app.github.telling import telling
 from app.github.text.escape import has_marker, with_marker
 from app.github.write_locks import write_lock
 
 
-@optional("a comment")
+@telling("a comment")
 async def upsert(repo: Repo, number: int, key: str, body: str) -> int:
     """Make the comment marked `key` on issue or PR `number` say `body`; return its id, or None when GitHub refuses.
 
@@ -25,7 +25,7 @@ async def upsert(repo: Repo, number: int, key: str, body: str) -> int:
     return comment.id
 
 
-@optional("a comment")
+@telling("a comment")
 async def post_once(repo: Repo, number: int, key: str, body: str) -> int:
     """Post a comment marked `key` unless there is one; it is never edited. Returns its id; None when refused."""
     async with write_lock(repo, "comment", str(number), key):

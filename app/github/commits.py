@@ -19,7 +19,7 @@ from app.domain.plan import is_identifier
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import BranchMoved, GitHubRefused
-from app.github.optional import optional
+from app.github.telling import telling
 
 PREFIX = "autonomous/"
 SNAPSHOTS = "refs/autopack/"
@@ -132,7 +132,7 @@ async def create_branch(repo: Repo, branch: WorkBranch, sha: str) -> str:
     return await repo.create(lambda: branch_head(repo, branch.name), lambda: _make_ref(repo, branch.ref, sha))
 
 
-@optional("the ref of a snapshot")
+@telling("the ref of a snapshot")
 async def keep_snapshot(repo: Repo, run_id: str, phase_id: str, sha: str) -> str | None:
     """Make the ref `refs/autopack/<run_id>/<phase_id>` at `sha` and return its name; it is never moved.
 

@@ -27,6 +27,11 @@ class GitHubRefused(Exception):
     def __str__(self) -> str:
         return f"GitHub refused ({self.status}): {self.message}"
 
+    @property
+    def words(self) -> str:
+        """GitHub's words alone, without the name of the request."""
+        return self.message.partition(": ")[2] or self.message
+
 
 _CONTENT_RULES = (
     "rule violation",

@@ -9,7 +9,7 @@ from pydantic import Field
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
-from app.github.optional import optional
+from app.github.telling import telling
 
 LABEL = "autopack"
 LABEL_COLOR = "5319e7"
@@ -120,13 +120,13 @@ async def update_comment(repo: Repo, comment_id: int, body: str) -> None:
     await repo.call(lambda: repo.rest.issues.async_update_comment(repo.owner, repo.name, comment_id, body=body))
 
 
-@optional("a reaction")
+@telling("a reaction")
 async def react_to_issue(repo: Repo, number: int, reaction: Reaction = "eyes") -> None:
     """Add the App's reaction; GitHub keeps one of each kind."""
     await repo.call(lambda: repo.rest.reactions.async_create_for_issue(repo.owner, repo.name, number, content=reaction))
 
 
-@optional("a reaction")
+@telling("a reaction")
 async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "eyes") -> None:
     """Add the App's reaction; GitHub keeps one of each kind."""
     await repo.call(
@@ -134,7 +134,7 @@ async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "ey
     )
 
 
-@optional("a label")
+@telling("a label")
 async def ensure_label(repo: Repo, name: str = LABEL) -> None:
     """Make the repository's label when it is not there."""
 

@@ -6,7 +6,7 @@ from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.commits import WorkBranch
 from app.github.github_errors import GitHubRefused
-from app.github.optional import optional
+from app.github.telling import Untold, telling
 
 _MARK_DRAFT = """
 mutation($id: ID!) { convertPullRequestToDraft(input: {pullRequestId: $id}) { pullRequest { isDraft } } }
@@ -110,20 +110,25 @@ async def ensure_pull(repo: Repo, head: WorkBranch, base: str, title: str, body:
         if not draft or refusal.status != 422 or "draft" not in refusal.message.lower():
             raise
         pull = await repo.create(lambda: find_pull(repo, head.name), lambda: make(False))
-    return (await update_pull(repo, pull, title=title, body=body) if pull.open else None) or pull
+    updated = await update_pull(repo, pull, title=title, body=body) if pull.open else pull
+    return pull if isinstance(updated, Untold) else updated
 
 
-@optional("the text of the pull request")
+@telling("the text of the pull request")
 async def show_text(repo: Repo, number: int, *, title: str, body: str) -> None:
     """Make title and body of an open pull request say this; sends nothing when they do."""
     pull = await read_pull(repo, number)
     if pull.open:
-        await update_pull(repo, pull, title=title, body=body)
+        await _update(repo, pull, title, body)
 
 
-@optional("the text of the pull request")
+@telling("the text of the pull request")
 async def update_pull(repo: Repo, pull: Pull, *, title: str, body: str) -> Pull:
-    """Make title and body say this; sends nothing when they do. None when GitHub refuses."""
+    """Make title and body say this; sends nothing when they do."""
+    return await _update(repo, pull, title, body)
+
+
+async def _update(repo: Repo, pull: Pull, title: str, body: str) -> Pull:
     if pull.title == title and pull.body.replace("\r\n", "\n").strip() == body.strip():
         return pull
     response = await repo.call(
@@ -141,7 +146,7 @@ async def mark_ready(repo: Repo, number: int) -> Pull:
     return await read_pull(repo, number)
 
 
-@optional("the draft mark of the pull request")
+@telling("the draft mark of the pull request")
 async def mark_draft(repo: Repo, number: int) -> None:
     """Put the pull request back into draft; nothing happens when it is one."""
     pull = await read_pull(repo, number)

@@ -9,8 +9,8 @@ from pydantic import Field
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
-from app.github.optional import optional
 from app.github.placement import InlineComment, Placement
+from app.github.telling import Untold, telling
 from app.github.text.escape import has_marker, with_marker
 from app.github.text.markdown import sections
 from app.github.text.review_text import leftover_section
@@ -76,7 +76,7 @@ class _Thread(ApiModel):
     comments: _Comments
 
 
-@optional("a review")
+@telling("a review")
 async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
     """Post one review (event COMMENT) marked `key` on the commit, unless there is one; known findings are left out.
 
@@ -119,7 +119,7 @@ async def shown_findings(repo: Repo, number: int) -> frozenset[str]:
     return frozenset(fingerprint for text in texts for fingerprint in _FINDING.findall(text))
 
 
-@optional("the end of review threads")
+@telling("the end of review threads")
 async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], reply: str) -> int:
     """Resolve the App's open threads about these findings, after answering each with `reply` once; return how many.
 
@@ -136,12 +136,20 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
         root = next((one.database_id for one in thread.comments.nodes), None)
         if thread.is_resolved or root is None or root not in roots:
             continue
-        await _reply_once(repo, number, root, f"fixed:{roots[root]}", reply)
-        resolved += await _resolve(repo, thread.id) is not None
+        _raise_if_owed(await _reply_once(repo, number, root, f"fixed:{roots[root]}", reply))
+        ended = await _resolve(repo, thread.id)
+        _raise_if_owed(ended)
+        resolved += not isinstance(ended, Untold)
     return resolved
 
 
-@optional("the end of a review thread")
+def _raise_if_owed(result: object) -> None:
+    """An answer or thread that is owed makes the whole owed: a thread is not resolved before it is answered."""
+    if isinstance(result, Untold) and result.for_now:
+        raise result.cause
+
+
+@telling("the end of a review thread")
 async def _resolve(repo: Repo, thread_id: str) -> dict[str, Any]:
     return await repo.graphql(_RESOLVE, {"id": thread_id})
 
@@ -205,7 +213,7 @@ async def _threads(repo: Repo, number: int) -> list[_Thread]:
     return threads
 
 
-@optional("an answer to a review comment")
+@telling("an answer to a review comment")
 async def _reply_once(repo: Repo, number: int, root: int, key: str, reply: str) -> None:
     async def look() -> _RawReviewComment | None:
         comments = await _own_comments(repo, number)

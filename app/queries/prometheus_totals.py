@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.db.budget_usage import TokenSums, read_sums
 from app.db.engine import Database
-from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, Phase, Run
+from app.db.tables import Backlog, DeliveryRow, FindingRow, ModelCallRow, OwedText, Phase, Run
 from app.domain.budget import Role
 
 T = TypeVar("T", str, bool)
@@ -34,6 +34,7 @@ class ServiceTotals:
     deliveries: int
     waiting_deliveries: int
     oldest_waiting: datetime | None
+    owed_texts: int
 
 
 def read_totals(db: Database) -> ServiceTotals:
@@ -54,6 +55,7 @@ def read_totals(db: Database) -> ServiceTotals:
             deliveries=session.scalar(sa.select(sa.func.count()).select_from(DeliveryRow)) or 0,
             waiting_deliveries=waiting,
             oldest_waiting=oldest,
+            owed_texts=session.scalar(sa.select(sa.func.count()).select_from(OwedText)) or 0,
         )
 
 

@@ -52,6 +52,7 @@ class _Totals(Collector):
         yield from _work(self._counted)
         yield from _issues(self._counted)
         yield from _inbox(self._counted, self._now)
+        yield from _github(self._counted)
 
 
 def _runs(counted: ServiceTotals) -> Iterator[Metric]:
@@ -123,6 +124,10 @@ def _inbox(counted: ServiceTotals, now: datetime) -> Iterator[Metric]:
         "For how long the oldest webhook delivery has waited to be acted on",
         value=max(0.0, age),
     )
+
+
+def _github(counted: ServiceTotals) -> Iterator[Metric]:
+    yield GaugeMetricFamily("autopack_owed_texts", "Texts that GitHub did not take yet", value=counted.owed_texts)
 
 
 def _known(value: str, names: Iterable[str]) -> str:

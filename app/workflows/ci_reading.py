@@ -144,7 +144,7 @@ async def rerun_failed_jobs(context: RunContext, workflow_runs: dict[int, int]) 
         try:
             await ci_jobs.rerun_failed(repo, workflow_run, attempt)
         except GitHubRefused as refusal:
-            return refusal.message.partition(": ")[2] or refusal.message
+            return refusal.words
     return ""
 
 

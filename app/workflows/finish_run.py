@@ -1,20 +1,16 @@
 """The end of a run: its terminal state, and everything a person needs to go on from there."""
 
-from collections.abc import Awaitable
-
 from dbos import DBOS
 
 from app.db import run_rows
 from app.domain.run_end import NEXT_ACTIONS, final_headline, next_part
 from app.domain.states import RunState
 from app.github import comments, text
-from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.workflows import db_steps, github_status, promote
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of
-from app.workflows.steps import effect
-from app.workspace.workspace_errors import WorkspaceError
 
 
 @DBOS.workflow(name="end_stranded")
@@ -24,19 +20,19 @@ async def end_orphaned_run(run_id: str) -> None:
 
 
 async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> str | None:
-    """Put the run into its terminal state and say so on GitHub, as far as GitHub still lets us.
+    """Put the run into its terminal state and say so on GitHub.
 
     The id of the run for the plan's next part, which is not started yet; None when there is none.
     """
     state, reason = await db_steps.end_run(run_id, end.state, end.reason, end.exhausted)
     following = await db_steps.create_next(run_id)
-    await _publish(run_id, _show_final_headline(run_id, state, reason))
+    await _show_final_headline(run_id, state, reason)
     if context is not None:
-        await _publish(run_id, promote.offer_promotion(context))
+        await promote.offer_promotion(run_id)
     if state.failed:
-        await _publish(run_id, _post_incident(run_id))
+        await _post_incident(run_id)
     elif state is RunState.DONE_SUCCESS and context is not None and context.intent == "build":
-        await _publish(run_id, _post_summary(run_id))
+        await _post_summary(run_id)
     await db_steps.mark_announced(run_id)
     return following
 
@@ -44,18 +40,7 @@ async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> 
 @DBOS.workflow(name="reconsider_promotion")
 async def recheck_promotion(run_id: str) -> None:
     """After a late audit or issue: the promotion check says what is known now."""
-    await _publish(run_id, _show_promotion(run_id))
-
-
-_show_promotion = effect(github_status.show_promotion)
-
-
-async def _publish(run_id: str, telling: Awaitable[None]) -> None:
-    """Publish one text; when GitHub refuses it (no issue, no permission), the others are still published."""
-    try:
-        await telling
-    except (GitHubRefused, GitHubUnavailable, WorkspaceError) as trouble:
-        DBOS.logger.warning("the end of %s could not be published in full: %s", run_id, trouble)
+    await github_status.show_promotion(run_id)
 
 
 async def _show_final_headline(run_id: str, state: RunState, reason: str) -> None:
@@ -74,27 +59,27 @@ async def _show_final_headline(run_id: str, state: RunState, reason: str) -> Non
     await github_status.set_headline(run_id, final_headline(state), next_action, reason)
 
 
-@effect
-async def _post_summary(run_id: str) -> None:
+@Telling
+async def _post_summary(run_id: str) -> list[object]:
     """The final summary, on the pull request."""
     run = await call_db(run_rows.get, run_id)
-    if run.pull_number is not None:
-        repo = await repo_of(run.repository, run.installation_id)
-        await comments.post_once(
-            repo, run.pull_number, f"summary:{run_id}", text.final_summary(await github_status.read_view(run_id))
-        )
+    if run.pull_number is None:
+        return []
+    repo = await repo_of(run.repository, run.installation_id)
+    body = text.final_summary(await github_status.read_view(run_id))
+    return [await comments.post_once(repo, run.pull_number, f"summary:{run_id}", body)]
 
 
-@effect
-async def _post_incident(run_id: str) -> None:
+@Telling
+async def _post_incident(run_id: str) -> list[object]:
     """What failed, the size of the last diff, findings, budgets and how to retry, on the issue."""
     run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
-        return
+        return []
     repo = await repo_of(run.repository, run.installation_id)
     last_diff = ""
     if run.head_sha is not None and run.base_sha is not None:
         mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, run.head_sha)
         last_diff = await mirror.diff(run.base_sha, run.head_sha)
     body = text.incident(await github_status.read_view(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
-    await comments.post_once(repo, run.issue_number, f"incident:{run_id}", body)
+    return [await comments.post_once(repo, run.issue_number, f"incident:{run_id}", body)]

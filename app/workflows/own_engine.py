@@ -180,7 +180,8 @@ class OwnEngine:
         if done is None:
             diff = await publish.diff_since(attempt.phase.context, _audited_from(attempt.start), head_sha)
             done = await self._audit(diff, "CI is running on the pushed commit.")
-        await publish.post_review(attempt.phase, head_sha, done, _audited_from(attempt.start))
+        phase = attempt.phase
+        await publish.post_review(phase.run_id, phase.phase_id, head_sha, done, _audited_from(attempt.start))
         await self._close_fixed(done, head_sha[:7])
         return done
 

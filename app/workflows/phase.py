@@ -50,7 +50,7 @@ async def _push(engine: PhaseEngine, attempt: Attempt, built: AttemptResult, gat
     if isinstance(head_sha, Finding):
         return head_sha
     await db_steps.record_push(phase.run_id, phase.phase_id, head_sha, gated.patch.paths)
-    await github_status.supersede_check(phase.context, start.head_sha, head_sha)
+    await github_status.supersede_check(phase.run_id, start.head_sha, head_sha)
     await db_steps.record_pull(phase.run_id, await publish.ensure_pull(phase.context))
     await engine.record_push(attempt, built, head_sha)
     return head_sha
@@ -74,5 +74,6 @@ async def _complete(engine: PhaseEngine, attempt: Attempt, outcome: AttemptOutco
         return
     cause = f"{outcome.head_sha[:7]} is {outcome.ci.state} and audited"
     if await engine.complete(attempt, outcome, cause) and outcome.ci.state is CiState.GREEN:
-        await publish.keep_snapshot(attempt.phase, outcome.head_sha)
-        await db_steps.mark_snapshot(attempt.phase.run_id, attempt.phase.phase_id)
+        run_id, phase_id = attempt.phase.run_id, attempt.phase.phase_id
+        await publish.keep_snapshot(run_id, phase_id, outcome.head_sha)
+        await db_steps.mark_snapshot(run_id, phase_id)

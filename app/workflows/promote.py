@@ -1,6 +1,7 @@
 """Promotion: the base is merged into the branch, CI judges again, and the pull request is offered to a person."""
 
 from app.agents.tasks import Feedback
+from app.db import run_rows
 from app.domain.budget import MAX_MERGES
 from app.domain.ci import CiState, CiVerdict, CiWait, decide
 from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
@@ -15,7 +16,8 @@ from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
-from app.workflows.services import repo_of
+from app.workflows.run_telling import Telling
+from app.workflows.services import call_db, repo_of
 from app.workflows.start_run import compile_run_strategy, read_base_commit, rules_of
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
@@ -47,7 +49,7 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
         else:
             before, head_sha = head_sha, merge.sha or head_sha
             await db_steps.record_push(context.run_id, None, head_sha)
-            await github_status.supersede_check(context, before, head_sha)
+            await github_status.supersede_check(context.run_id, before, head_sha)
             failure = await _judge_merge(context, strategy, head_sha)
             if failure is None:
                 continue
@@ -203,13 +205,16 @@ async def _set_draft(context: RunContext, draft: bool) -> None:
         await (pulls.mark_draft if draft else pulls.mark_ready)(repo, view.pull_number)
 
 
-@effect
-async def offer_promotion(context: RunContext) -> None:
+@Telling
+async def offer_promotion(run_id: str) -> list[object]:
     """Set the promotion check; where nothing prevents promotion, take the pull request out of draft."""
-    view = await github_status.read_view(context.run_id)
-    await github_status.show_promotion(context.run_id)
-    if view.promotion_blockers or view.pull_number is None:
-        return
-    repo = await repo_of(context.repository, context.installation_id)
-    if (await pulls.read_pull(repo, view.pull_number)).head_sha == view.head_sha:
+    view = await github_status.read_view(run_id)
+    await github_status.show_promotion.at_once(run_id)
+    if view.promotion_blockers or view.pull_number is None or not view.state.terminal:
+        return []
+    run = await call_db(run_rows.get, run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    pull = await pulls.read_pull(repo, view.pull_number)
+    if pull.open and pull.head_sha == view.head_sha:
         await pulls.mark_ready(repo, view.pull_number)
+    return []

@@ -18,9 +18,10 @@ from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
+from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of, services
 from app.workflows.start_run import read_base_commit
-from app.workflows.steps import effect, optional_effect
+from app.workflows.steps import effect
 
 
 @dataclass(frozen=True)
@@ -97,41 +98,42 @@ async def ensure_pull(context: RunContext) -> int:
     return pull.number
 
 
-@optional_effect
-async def post_review(phase: PhaseContext, head_sha: str, audit: Audit, audited_from: str) -> None:
+@Telling
+async def post_review(run_id: str, phase_id: str, head_sha: str, audit: Audit, audited_from: str) -> list[object]:
     """One review for one audit; threads of findings that are fixed are resolved.
 
     `audited_from` is the commit that the audited diff is against.
     """
-    context = phase.context
-    run = await call_db(run_rows.get, context.run_id)
-    if run.pull_number is None:
-        return
-    repo = await repo_of(context.repository, context.installation_id)
-    mirror = await mirror_at(context.repository, context.installation_id, context.base_sha, audited_from, head_sha)
-    fork = await mirror.merge_base(context.base_sha, head_sha) or context.base_sha
-    models = await call_db(model_calls.models_of_phase, context.run_id, phase.phase_id)
+    run = await call_db(run_rows.get, run_id)
+    if run.pull_number is None or run.base_sha is None:
+        return []
+    repo = await repo_of(run.repository, run.installation_id)
+    mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, audited_from, head_sha)
+    fork = await mirror.merge_base(run.base_sha, head_sha) or run.base_sha
+    models = await call_db(model_calls.models_of_phase, run_id, phase_id)
     body = text.review_body(
         audit.recommendation,
         audit.summary,
-        phase_id=phase.phase_id,
+        phase_id=phase_id,
         builders=models.get(Role.BUILDER, ()),
         auditors=() if audit.unread else models.get(Role.AUDITOR, ()),
     )
-    key = f"audit:{context.run_id}:{phase.phase_id}:{audit.number}"
+    key = f"audit:{run_id}:{phase_id}:{audit.number}"
     earlier = diff.parse(await mirror.diff(fork, audited_from))
     placement = place_findings(on_the_base(audit.found, earlier), diff.parse(await mirror.diff(fork, head_sha)))
-    await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement)
+    came_to: list[object] = [await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement)]
     fixed = [finding.fingerprint for finding in audit.fixed]
     if fixed:
-        await reviews.resolve_threads(repo, run.pull_number, fixed, f"Fixed in {head_sha[:7]}.")
+        came_to.append(await reviews.resolve_threads(repo, run.pull_number, fixed, f"Fixed in {head_sha[:7]}."))
+    return came_to
 
 
-@optional_effect
-async def keep_snapshot(phase: PhaseContext, head_sha: str) -> None:
-    """Keep the phase's green commit as `refs/autopack/<run>/<phase>`; where GitHub refuses that, it is left out."""
-    repo = await repo_of(phase.context.repository, phase.context.installation_id)
-    await commits.keep_snapshot(repo, phase.run_id, phase.phase_id, head_sha)
+@Telling
+async def keep_snapshot(run_id: str, phase_id: str, head_sha: str) -> list[object]:
+    """Keep the phase's green commit as `refs/autopack/<run>/<phase>`."""
+    run = await call_db(run_rows.get, run_id)
+    repo = await repo_of(run.repository, run.installation_id)
+    return [await commits.keep_snapshot(repo, run_id, phase_id, head_sha)]
 
 
 @effect

@@ -22,6 +22,7 @@ from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.runs import pending_work, transitions
 from app.workflows.finish_run import end_orphaned_run
 from app.workflows.run import RUNS_QUEUE, run
+from app.workflows.run_telling import tell_owed
 from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
 
@@ -58,11 +59,14 @@ async def run_reconcile_loop() -> None:
 
 
 async def _ask_github(github: GitHubApp) -> None:
-    """Ask who the App is until GitHub has said it once, and for what it could not deliver."""
+    """Ask who the App is until GitHub has said it once, for what it could not deliver, and tell what is owed."""
     if github.trouble != "" and await github.check():
         log.error("GitHub does not take the App: %s", github.trouble)
     elif asked := await request_redeliveries(github):
         log.warning("%s failed deliveries were requested again", asked)
+    github.silence.end()
+    if told := await tell_owed():
+        log.warning("%s texts that were owed are on GitHub now", told)
 
 
 async def request_redeliveries(app: GitHubApp) -> int:

@@ -2,6 +2,7 @@
 
 from dbos import DBOS, SetWorkflowID
 
+from app.db import run_rows
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, RunStopped
 from app.domain.plan import Plan, PlannedTier
 from app.domain.states import RunState, TierState
@@ -15,8 +16,8 @@ from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
 from app.workflows.posted_engine import PostedEngine
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
-from app.workflows.services import NotConfigured, repo_of, stopping
-from app.workflows.steps import optional_effect
+from app.workflows.run_telling import Telling
+from app.workflows.services import NotConfigured, call_db, repo_of, stopping
 from app.workflows.waiting import raise_if_stopped, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError
 
@@ -120,7 +121,7 @@ async def _plan(context: RunContext) -> tuple[Plan, Strategy]:
     strategy = await start_run.compile_run_strategy(context, plan)
     await db_steps.store_strategy(context.run_id, plan, strategy, rest)
     if context.intent == "plan":
-        await _post_plan(context, plan, strategy, rest)
+        await _post_plan(context.run_id)
     return plan, strategy
 
 
@@ -148,8 +149,11 @@ async def _run_tier(
     return plan, strategy, head_sha
 
 
-@optional_effect
-async def _post_plan(context: RunContext, plan: Plan, strategy: Strategy, rest: list[Plan]) -> None:
-    repo = await repo_of(context.repository, context.installation_id)
-    body = text.plan_comment(plan, strategy, rest, run_id=context.run_id)
-    await comments.post_once(repo, context.issue_number, f"plan:{context.run_id}", body)
+@Telling
+async def _post_plan(run_id: str) -> list[object]:
+    run = await call_db(run_rows.get, run_id)
+    if run.plan is None or run.strategy is None:
+        return []
+    repo = await repo_of(run.repository, run.installation_id)
+    body = text.plan_comment(run.plan, run.strategy, run.rest, run_id=run_id)
+    return [await comments.post_once(repo, run.issue_number, f"plan:{run_id}", body)]

@@ -29,11 +29,13 @@ from app.domain.strategy import (
 )
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
+from app.github.telling import Untold
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_ledger import RunLedger
+from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of, services
-from app.workflows.steps import blocking_step, effect, optional_effect
+from app.workflows.steps import blocking_step, effect
 from app.workspace.sandbox import sandbox_available
 
 MAX_COMMENTS = 20
@@ -41,17 +43,18 @@ MAX_COMMENTS = 20
 MAX_OUTLINE_LINES = 400
 
 
-@optional_effect
-async def acknowledge(run_id: str) -> None:
-    """👀 on what requested the run."""
+@Telling
+async def acknowledge(run_id: str) -> list[object]:
+    """👀 on what requested the run; refused, it is not worth a word."""
     run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
-        return
+        return []
     repo = await repo_of(run.repository, run.installation_id)
     if run.trigger_comment_id is not None:
-        await issues.react_to_comment(repo, run.trigger_comment_id)
+        reacted = await issues.react_to_comment(repo, run.trigger_comment_id)
     else:
-        await issues.react_to_issue(repo, run.issue_number)
+        reacted = await issues.react_to_issue(repo, run.issue_number)
+    return [reacted] if isinstance(reacted, Untold) and reacted.for_now else []
 
 
 @effect

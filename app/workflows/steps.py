@@ -11,7 +11,7 @@ from dbos import DBOS
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from app.db.engine import Database
-from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.github.github_errors import GitHubUnavailable
 from app.workflows.services import services
 
 P = ParamSpec("P")
@@ -75,23 +75,6 @@ def _step_name(function: Callable[..., object]) -> str:
     if _names.setdefault(name, source) != source:
         raise ValueError(f"the steps {source} and {_names[name]} have the same name; rename one")
     return name
-
-
-def optional_effect(function: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
-    """Make an async function that only shows something on GitHub a step, tried again as `effect` does.
-
-    It never ends a workflow: what GitHub refuses, or does not do within half an hour, is logged and left out.
-    """
-    persistent = effect(function)
-
-    @functools.wraps(function)
-    async def optional(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            await persistent(*args, **kwargs)
-        except (GitHubUnavailable, GitHubRefused) as problem:
-            DBOS.logger.warning("%s: %s is left out: %s", DBOS.workflow_id, function.__name__, problem)
-
-    return optional
 
 
 async def retry_durably(

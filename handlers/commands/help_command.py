@@ -1,8 +1,9 @@
 """`/autopack help`, and the answer to a command that is not understood."""
 
-from app.github import comments, text
+from app.github import text
 from app.github.client import Repo
 from app.github.events import IssueCommentEvent
+from handlers.answering import reply
 from handlers.commands.parser import CommandRequest, UnknownCommand
 from handlers.outcomes import Action
 
@@ -21,4 +22,4 @@ async def answer_unknown(repo: Repo, event: IssueCommentEvent, unknown: UnknownC
 
 
 async def _post(repo: Repo, event: IssueCommentEvent, body: str) -> None:
-    await comments.post_once(repo, event.issue.number, f"help:{event.comment.id}", body)
+    await reply(repo, event.issue.number, f"help:{event.comment.id}", body)

@@ -2,9 +2,10 @@
 
 from app.db import run_rows
 from app.domain.states import RunState
-from app.github import comments, issues, text
+from app.github import issues, text
 from app.workflows import github_status
 from app.workflows.services import call_db
+from handlers.answering import reply
 from handlers.commands.parser import CommandRequest
 from handlers.outcomes import Action
 from handlers.permission_and_start import create_run
@@ -20,7 +21,7 @@ async def start_from_comment(asked: CommandRequest, *, intent: str) -> list[Acti
     open_issue = not event.issue.is_pull and (await issues.read_issue(asked.repo, event.issue.number)).open
     if not open_issue:
         key = f"not-here:{event.comment.id}"
-        await comments.post_once(asked.repo, event.issue.number, key, text.no_run_on_pull(asked.command.name))
+        await reply(asked.repo, event.issue.number, key, text.no_run_on_pull(asked.command.name))
         return []
     action = await create_run(
         asked.repo,
@@ -44,4 +45,4 @@ async def _reply_if_running(asked: CommandRequest, run_id: str) -> None:
     await issues.react_to_comment(asked.repo, comment)
     if run.state is not RunState.PLAN_BOOTSTRAP:
         body = text.already_running(await github_status.read_view(run_id))
-        await comments.post_once(asked.repo, asked.event.issue.number, f"on-already:{comment}", body)
+        await reply(asked.repo, asked.event.issue.number, f"on-already:{comment}", body)

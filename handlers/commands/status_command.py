@@ -1,9 +1,10 @@
 """`/autopack status`: bring the status comment up to date, or say that there is no run here."""
 
 from app.db import run_rows
-from app.github import comments, issues, text
+from app.github import issues, text
 from app.workflows import github_status
 from app.workflows.services import call_db
+from handlers.answering import reply
 from handlers.commands.parser import CommandRequest
 from handlers.outcomes import Action, WakeRun
 
@@ -13,10 +14,10 @@ async def handle(asked: CommandRequest) -> list[Action]:
     run = await call_db(run_rows.find_latest_run, event.repository.full_name, event.issue.number)
     await issues.react_to_comment(asked.repo, event.comment.id)
     if run is None:
-        await comments.post_once(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
+        await reply(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
-    await github_status.refresh_status(run.run_id)
-    await comments.post_once(
+    await github_status.show_run.at_once(run.run_id)
+    await reply(
         asked.repo,
         event.issue.number,
         f"status-answer:{event.comment.id}",

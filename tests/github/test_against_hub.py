@@ -31,6 +31,7 @@ from app.github.client import GitHubApp, GitHubSettings, Repo
 from app.github.commits import MergeState, WorkBranch
 from app.github.github_errors import BranchMoved
 from app.github.placement import place_findings
+from app.github.telling import told
 from app.github.text import CheckText
 from app.hub import Hub
 
@@ -100,7 +101,7 @@ async def test_an_issue_is_read_and_answered(hub: Hub, repo: Repo) -> None:
     await issues.ensure_label(repo)
     await issues.react_to_issue(repo, number)
     await issues.react_to_issue(repo, number)
-    comment = await comments.upsert(repo, number, "status:r1", "planning")
+    comment = told(await comments.upsert(repo, number, "status:r1", "planning"))
     assert comment is not None
     await issues.react_to_comment(repo, comment)
     assert await comments.upsert(repo, number, "status:r1", "building") == comment
@@ -160,13 +161,15 @@ async def test_audit_is_one_review_with_thread(hub: Hub, repo: Repo) -> None:
     ]
     body = text.review_body(Recommendation.REVISE, "Fix it", phase_id="P1", builders=["a:one"], auditors=["b:two"])
     hub.faults.add("POST", r"/reviews$", "reset_after")
-    review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff))
+    review = told(
+        await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff))
+    )
     assert (
         await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", body, place_findings(found, diff)) == review
     )
     assert review is not None
     assert (review.posted, review.in_body) == ((found[0].fingerprint,), (found[1].fingerprint,))
-    later = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:2", body, place_findings(found, diff))
+    later = told(await reviews.post_review(repo, pull.number, head, "audit:r1:P1:2", body, place_findings(found, diff)))
     assert later is not None
     assert (later.posted, later.in_body) == ((), ())
     hub.faults.add("POST", r"/replies$", "reset_after")
@@ -183,7 +186,9 @@ async def test_lines_that_github_refuses_move_to_the_body(hub: Hub, repo: Repo) 
     stale = parse("--- a/b.txt\n+++ b/b.txt\n@@ -0,0 +1,9 @@\n" + "+x\n" * 9)
     shared = {"severity": Severity.MINOR, "source": Source.AUDITOR, "category": "style", "problem": "wrong"}
     found = Finding.model_validate({"issue_key": "a", "path": "b.txt", "line": 9, **shared})
-    review = await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", "body", place_findings([found], stale))
+    review = told(
+        await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", "body", place_findings([found], stale))
+    )
     assert review is not None
     assert (review.posted, review.in_body) == ((), (found.fingerprint,))
 

@@ -12,6 +12,7 @@ from app.github import commits
 from app.github.client import Repo
 from app.github.commits import MergeState, NotAWorkBranch, WorkBranch
 from app.github.github_errors import BranchMoved
+from app.github.telling import Untold
 from tests.github.gitdata import GitData
 
 BRANCH = WorkBranch.of_run("r1")
@@ -124,7 +125,7 @@ async def test_a_snapshot_is_made_once_and_never_moved(
     for _ in range(2):
         assert await commits.keep_snapshot(repo, "r1", "P1", git.base) == "refs/autopack/r1/P1"
     assert git.writes == ["POST /refs"]
-    assert await commits.keep_snapshot(repo, "r1", "P1", "f" * 40) is None
+    assert isinstance(await commits.keep_snapshot(repo, "r1", "P1", "f" * 40), Untold)
     assert f"refs/autopack/r1/P1 names {git.base}" in caplog.text
     assert git.refs["refs/autopack/r1/P1"] == git.base
     with pytest.raises(ValueError, match="ids of a run and a phase"):

@@ -10,6 +10,7 @@ import respx
 from app.github import comments, issues, permissions
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
+from app.github.telling import told
 
 ROOT = "/repos/acme/widgets"
 
@@ -74,7 +75,7 @@ class Thread:
 
 async def test_status_comment_is_edited_only_on_change(repo: Repo, github: respx.MockRouter) -> None:
     thread = Thread(github)
-    number = await comments.upsert(repo, 1, "status:r1", "one")
+    number = told(await comments.upsert(repo, 1, "status:r1", "one"))
     assert await comments.upsert(repo, 1, "status:r1", "one") == number
     assert await comments.upsert(repo, 1, "status:r1", "two") == number
     assert thread.writes == ["create", "update"]
@@ -86,7 +87,7 @@ async def test_a_deleted_status_comment_is_made_again(repo: Repo, github: respx.
     thread = Thread(github)
     await comments.upsert(repo, 1, "status:r1", "one")
     thread.rows.clear()
-    again = await comments.upsert(repo, 1, "status:r1", "one")
+    again = told(await comments.upsert(repo, 1, "status:r1", "one"))
     assert again in thread.rows
     assert thread.writes == ["create", "create"]
 
@@ -95,14 +96,14 @@ async def test_foreign_and_quoted_markers_are_ignored(repo: Repo, github: respx.
     thread = Thread(github)
     thread.add("fake\n\n<!-- autopack:status:r1 -->", login="outsider")
     thread.add("a log with <!-- autopack:status:r1 --> in it\n\n<!-- autopack:incident:r1 -->")
-    number = await comments.upsert(repo, 1, "status:r1", "mine")
+    number = told(await comments.upsert(repo, 1, "status:r1", "mine"))
     assert number not in {1, 2}
     assert thread.writes == ["create"]
 
 
 async def test_a_note_is_posted_once_and_never_edited(repo: Repo, github: respx.MockRouter) -> None:
     thread = Thread(github)
-    number = await comments.post_once(repo, 1, "summary:r1", "one")
+    number = told(await comments.post_once(repo, 1, "summary:r1", "one"))
     assert await comments.post_once(repo, 1, "summary:r1", "two") == number
     assert thread.writes == ["create"]
     assert number is not None

@@ -12,6 +12,7 @@ from app.domain.findings import Finding, Recommendation, Severity, Side, Source
 from app.github import reviews, text
 from app.github.client import Repo
 from app.github.placement import MAX_INLINE, on_the_base, place_findings
+from app.github.telling import told
 from app.github.text.review_text import finding_marker
 
 DIFF = """\
@@ -180,8 +181,8 @@ PLACEMENT = place_findings([finding("k1", path="app.py", line=2), finding("k2")]
 
 async def test_repeated_audit_is_one_review(repo: Repo, pull: Pull) -> None:
     pull.lose_answer = True
-    first = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
-    again = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    first = told(await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT))
+    again = told(await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT))
     assert first == again
     assert len(pull.reviews) == 1
     assert first is not None
@@ -191,7 +192,7 @@ async def test_repeated_audit_is_one_review(repo: Repo, pull: Pull) -> None:
 
 async def test_a_later_audit_does_not_repeat_a_finding(repo: Repo, pull: Pull) -> None:
     await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
-    second = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:2", "verdict", PLACEMENT)
+    second = told(await reviews.post_review(repo, 7, SHA, "audit:r1:P1:2", "verdict", PLACEMENT))
     assert second is not None
     assert (second.posted, second.in_body) == ((), ())
     assert len(pull.comments) == 1
@@ -199,7 +200,7 @@ async def test_a_later_audit_does_not_repeat_a_finding(repo: Repo, pull: Pull) -
 
 async def test_refused_lines_lose_nothing(repo: Repo, pull: Pull) -> None:
     pull.refuse_lines = True
-    review = await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    review = told(await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT))
     assert pull.tries == 2
     assert review is not None
     assert review.posted == ()

@@ -48,6 +48,60 @@ def test_run_succeeds_when_texts_are_refused(story: Story, status: Kind) -> None
     story.expect_in_log("the end of a review thread is left out: GitHub refused (")
 
 
+@pytest.mark.parametrize("kind", ["502", "reset_before"])
+def test_texts_owed_in_outage_are_told_after_it(story: Story, kind: Kind) -> None:
+    """The work does not wait for what is only told; the reconciler tells it once GitHub takes it."""
+    _run_untold(story, kind)
+    for what in ("a reaction", "a comment", "a check run", "a review", "the text of the pull request"):
+        story.expect_in_log(f"{story.full_name}: {what} is owed: GitHub is unavailable")
+    story.hub.faults.clear()
+    _expect_told(story)
+
+
+def test_texts_owed_to_a_silent_github_are_told(story: Story) -> None:
+    """A request that is never answered costs ten seconds, once: the next texts of its kind are owed untried."""
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.fails_github("POST", "pulls/2/reviews", "timeout", times=None)
+    story.label()
+    story.wait_until(lambda: story.run_ids != [], "the status comment is there")
+    story.wait_for_state("DONE_SUCCESS")
+    story.hub.faults.clear()
+    story.world.service.restart()
+    story.wait_until(lambda: story.world.owed() == 0, "nothing is owed any more")
+    story.expect_success()
+    story.expect_review("P1")
+
+
+def _run_untold(story: Story, kind: Kind) -> None:
+    wrong = finding("greeting.txt", 1)
+    fixed = edits(write("greeting.txt", "hi\n"))
+    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
+    story.begin()
+    edited = ("PATCH", r"issues/comments/\d+", 0)
+    for method, path, after in {*SHOWN, ("POST", "issues/1/comments", 0), ("POST", "git/refs", 1)} - {edited}:
+        story.fails_github(method, path, kind, times=None, after=after)
+    story.label()
+    story.wait_until(lambda: story.branches_of_runs() != [], "the run has pushed")
+    story.turn_to(story.branches_of_runs()[0].removeprefix("autonomous/"))
+    story.wait_for_state("DONE_SUCCESS")
+
+
+def _expect_told(story: Story) -> None:
+    assert story.comments_of_app(1) == []
+    story.world.service.restart()
+    story.wait_until(lambda: story.world.owed() == 0, "nothing is owed any more")
+    first, _ = story.commits()
+    head = story.expect_success()
+    story.expect_check("autopack", "neutral", first)
+    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_review(f"audit:{story.run_id}:P1:2")
+    comment = story.expect_review_comment("greeting.txt", 1)
+    story.expect_reply(comment, "Fixed in")
+    story.expect_resolved_threads(1)
+    story.expect_ref(f"refs/autopack/{story.run_id}/P1", head)
+
+
 def test_locked_issues_run_shows_on_pull(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.lock_issue()
@@ -58,7 +112,10 @@ def test_locked_issues_run_shows_on_pull(story: Story) -> None:
     story.expect_offered(["P1"])
     story.expect_review("P1")
     story.expect_no_comment()
-    story.expect_in_log("Unable to create comment because issue is locked.")
+    locked = "Unable to create comment because issue is locked."
+    assert locked in story.pull()["body"]
+    assert locked in story.expect_check("autopack", "success")["output"]["summary"]
+    story.expect_in_log(locked)
 
 
 def test_refused_answers_stop_no_event(story: Story) -> None:

@@ -125,6 +125,11 @@ class World:
         with self._database.begin() as connection:
             connection.execute(statement)
 
+    def owed(self) -> int:
+        """How many texts the service owes GitHub."""
+        with self._database.connect() as connection:
+            return connection.scalar(sa.text("SELECT count(*) FROM owed_texts")) or 0
+
     def failed_workflows(self) -> list[str]:
         """Name and id of every run and delivery whose workflow ended with an exception."""
         main = "name IN ('run', 'delivery')"

@@ -8,7 +8,7 @@ from app.domain.status_view import Headline, RunView
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import inline
 from app.github.text.markdown import bullets, links, sections
-from app.github.text.status_text import HEADLINES, headline, ledger, models_and_tokens, parts_line, phase_table
+from app.github.text.status_text import HEADLINES, headline, ledger, models_and_tokens, notices, parts_line, phase_table
 
 Status = Literal["queued", "in_progress", "completed"]
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
@@ -37,7 +37,7 @@ def check_output(view: RunView) -> CheckText:
         status=status,
         conclusion=_conclusion(view.state) if view.state.terminal else None,
         title=words if view.headline is not Headline.WAITING_FOR_YOU else "Waiting for you: see the status comment",
-        summary=sections(headline(view), links(view), parts_line(view), budget_section(view)),
+        summary=sections(headline(view), links(view), parts_line(view), notices(view), budget_section(view)),
         text=sections(phase_table(view, 26_000), models_and_tokens(view), ledger(view, 20_000)),
     )
 

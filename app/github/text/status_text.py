@@ -46,7 +46,7 @@ def status_comment(view: RunView) -> str:
         headline(view),
         links(view),
         parts_line(view),
-        _notices(view),
+        notices(view),
         phase_table(view, 26_000),
         budget_section(view),
         promotion_line(view),
@@ -164,6 +164,7 @@ def pull_body(view: RunView) -> str:
         + " person merges.",
         links(view),
         parts_line(view),
+        notices(view),
         phase_table(view, 26_000),
         promotion_line(view),
         models_and_tokens(view),
@@ -222,7 +223,8 @@ def _spent(view: RunView) -> Usage:
     return sum(view.usage.values(), Usage())
 
 
-def _notices(view: RunView) -> str:
+def notices(view: RunView) -> str:
+    """Remarks for the reader, such as what GitHub refuses to show."""
     if not view.notices:
         return ""
     return "> [!NOTE]\n" + "\n".join(f"> - {inline(notice, 300)}" for notice in view.notices[:5])

@@ -1,7 +1,8 @@
-"""What only shows something on GitHub: a refusal of any kind is logged, and raises nothing."""
+"""What is only told on GitHub: a refusal or an outage of any kind is logged, and raises nothing."""
 
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 import respx
 
@@ -12,6 +13,7 @@ from app.github.commits import WorkBranch
 from app.github.github_errors import GitHubRefused
 from app.github.placement import Placement
 from app.github.pulls import Pull
+from app.github.telling import TRIES, Untold
 from app.github.text import CheckText
 
 SHA = "a" * 40
@@ -57,10 +59,39 @@ async def test_refused_call_is_logged_and_left_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     github.route(path__startswith="/repos/acme/widgets/").respond(status, json={"message": "Not here"})
-    assert await call(repo) is None
+    untold = await call(repo)
+    assert isinstance(untold, Untold)
+    assert not untold.for_now
     assert f"is left out: GitHub refused ({status}): " in caplog.text
     assert "/repos/acme/widgets/" in caplog.text
     assert "Not here" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", [500, 502, 503, httpx.ReadTimeout("no answer"), httpx.ConnectError("down")])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_call_without_answer_is_owed(
+    call: Callable[[Repo], Awaitable[object]],
+    trouble: int | httpx.TransportError,
+    repo: Repo,
+    github: respx.MockRouter,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    route = github.route(path__startswith="/repos/acme/widgets/")
+    if isinstance(trouble, int):
+        route.respond(trouble)
+    else:
+        route.mock(side_effect=trouble)
+    untold = await call(repo)
+    assert isinstance(untold, Untold)
+    assert untold.for_now
+    assert " is owed: GitHub is unavailable: " in caplog.text
+    tried = route.call_count
+    assert tried == TRIES
+    assert isinstance(await call(repo), Untold)
+    assert route.call_count == tried, "for a minute nothing of this kind is tried again"
+    repo.app.silence.end()
+    await call(repo)
+    assert route.call_count == 2 * tried
 
 
 @pytest.mark.parametrize("status", [403, 410, 422])
