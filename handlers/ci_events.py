@@ -1,15 +1,50 @@
-"""`check_run`, `check_suite`, `workflow_run`, `status`: they only wake the run whose head commit they are about."""
+"""`check_run`, `check_suite`, `workflow_run`, `status`: they only wake the run whose head commit they are about.
+
+What no run can need is recognized by the payload alone: an organization sends these for each branch of each repository.
+"""
 
 from app.db import run_rows
+from app.domain.ci import PASSING
+from app.github.commits import PREFIX
 from app.github.events import CheckRunEvent, CheckSuiteEvent, StatusEvent, WorkflowRunEvent
 from app.workflows.services import call_db, services
 from handlers.outcomes import Action, WakeRun
 
+ACTIONS = "github-actions"
+"""The App of GitHub Actions, whose workflow runs have events of their own."""
+MAX_BRANCHES = 10
+"""A status names no more than so many branches: https://docs.github.com/en/webhooks/webhook-events-and-payloads#status"""
 
-def is_relevant(event: CheckRunEvent) -> bool:
-    """Whether it is not our own check run."""
-    github, app = services().github, event.check_run.app
-    return github is None or app is None or app.id != github.settings.app_id
+
+def is_relevant_check(event: CheckRunEvent) -> bool:
+    """Whether another App's check has ended on a run's branch; of GitHub Actions' jobs, whether one has failed."""
+    check = event.check_run
+    if check.status != "completed" or not _may_be_ours(check.check_suite.head_branch if check.check_suite else None):
+        return False
+    if check.app is None:
+        return True
+    if check.app.slug == ACTIONS:
+        return check.conclusion not in PASSING
+    github = services().github
+    return github is None or check.app.id != github.settings.app_id
+
+
+def is_relevant_suite(event: CheckSuiteEvent) -> bool:
+    """Whether another App's suite has ended on a run's branch."""
+    suite = event.check_suite
+    of_actions = suite.app is not None and suite.app.slug == ACTIONS
+    return event.action == "completed" and not of_actions and _may_be_ours(suite.head_branch)
+
+
+def is_relevant_workflow(event: WorkflowRunEvent) -> bool:
+    """Whether it is on a run's branch."""
+    return _may_be_ours(event.workflow_run.head_branch)
+
+
+def is_relevant_status(event: StatusEvent) -> bool:
+    """Whether its commit may be the head of a run's branch."""
+    names = [branch.name for branch in event.branches]
+    return not 0 < len(names) < MAX_BRANCHES or any(map(_may_be_ours, names))
 
 
 async def check_run(event: CheckRunEvent) -> list[Action]:
@@ -26,6 +61,11 @@ async def workflow_run(event: WorkflowRunEvent) -> list[Action]:
 
 async def status(event: StatusEvent) -> list[Action]:
     return await _wake(event.repository.full_name, event.sha)
+
+
+def _may_be_ours(branch: str | None) -> bool:
+    """Whether the branch is a run's; one that GitHub does not name may be."""
+    return branch is None or branch.startswith(PREFIX)
 
 
 async def _wake(repository: str, head_sha: str) -> list[Action]:

@@ -10,9 +10,9 @@ from handlers.permission_and_start import check_permission, repo_of_event
 
 
 def is_relevant(event: IssueCommentEvent) -> bool:
-    """Whether it is a person's new comment."""
+    """Whether it is a person's new comment that may hold a command: each names Autopack, or calls someone."""
     by_person = event.sender is not None and not event.sender.bot and not event.comment.performed_via_github_app
-    return event.action == "created" and by_person
+    return event.action == "created" and by_person and any(mark in (event.comment.body or "") for mark in "/@&")
 
 
 async def handle(event: IssueCommentEvent) -> list[Action]:

@@ -41,14 +41,22 @@ HANDLERS: Mapping[str, Handler] = {
     "issue_comment": Handler(comment_events.handle, comment_events.is_relevant),
     "pull_request": Handler(pull_events.handle, pull_events.is_relevant),
     "push": Handler(push_events.handle, push_events.is_relevant),
-    "check_run": Handler(ci_events.check_run, ci_events.is_relevant, only_wakes=True),
-    "check_suite": Handler(ci_events.check_suite, only_wakes=True),
-    "workflow_run": Handler(ci_events.workflow_run, only_wakes=True),
-    "status": Handler(ci_events.status, only_wakes=True),
+    "check_run": Handler(ci_events.check_run, ci_events.is_relevant_check, only_wakes=True),
+    "check_suite": Handler(ci_events.check_suite, ci_events.is_relevant_suite, only_wakes=True),
+    "workflow_run": Handler(ci_events.workflow_run, ci_events.is_relevant_workflow, only_wakes=True),
+    "status": Handler(ci_events.status, ci_events.is_relevant_status, only_wakes=True),
     "installation": Handler(installation_events.created, installation_events.is_relevant),
     "installation_repositories": Handler(installation_events.repositories_added, installation_events.is_relevant),
 }
 """By event name."""
+
+
+def is_needed(delivery: StoredDelivery) -> bool:
+    """Whether anything may follow from a delivery, by its payload alone. What cannot be read is kept, and logged."""
+    try:
+        return _relevant_event(delivery) is not None
+    except BadPayload:
+        return True
 
 
 async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> list[str]:

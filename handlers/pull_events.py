@@ -14,7 +14,8 @@ from handlers.push_events import stop_for_foreign_push
 
 
 def is_relevant(event: PullRequestEvent) -> bool:
-    return event.action == "closed"
+    """Whether a run's pull request was closed."""
+    return event.action == "closed" and event.pull_request.head.ref.startswith(commits.PREFIX)
 
 
 async def handle(event: PullRequestEvent) -> list[Action]:

@@ -72,6 +72,10 @@ class LinkedRun(Frozen):
     pull_number: int | None = None
 
 
+COMMENT_REFUSED = "GitHub refuses a comment"
+"""How a notice begins that says so: the issue is locked, for example."""
+
+
 class RunView(Frozen):
     """Everything the status comment, check run, PR body and summaries say."""
 
@@ -118,3 +122,27 @@ class RunView(Frozen):
     """GitHub's web address, for links."""
     notices: tuple[str, ...] = ()
     """Remarks for the reader: no CI found, resumed after a crash, the auditor is of the builder's vendor."""
+
+    @property
+    def followed(self) -> bool:
+        """Whether a status comment says at every step what the open run does: then other pages need not."""
+        refused = any(notice.startswith(COMMENT_REFUSED) for notice in self.notices)
+        return bool(self.issue_number) and not refused and not self.state.terminal
+
+    @property
+    def by_ended_phases(self) -> "RunView":
+        """The same view, changed only when a phase has ended: one that has not is shown as waiting."""
+        waiting = {"state": PhaseState.QUEUED, "builder_attempts": 0, "auditor_attempts": 0, "tokens": 0}
+        waiting |= {"head_sha": None, "minor_issues": 0, "major_issues": 0, "note": ""}
+        tiers = [
+            tier.model_copy(
+                update={
+                    "state": tier.state if all(phase.state.ended for phase in tier.phases) else TierState.PENDING,
+                    "phases": tuple(
+                        phase if phase.state.ended else phase.model_copy(update=waiting) for phase in tier.phases
+                    ),
+                }
+            )
+            for tier in self.tiers
+        ]
+        return self.model_copy(update={"tiers": tuple(tiers), "model_uses": (), "findings": (), "head_sha": None})

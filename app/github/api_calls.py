@@ -73,15 +73,23 @@ async def send_idempotent(policy: RetryPolicy, call: Callable[[], Awaitable[T]])
 
 
 async def create_once(
-    policy: RetryPolicy, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]
+    policy: RetryPolicy,
+    look: Callable[[], Awaitable[T | None]],
+    make: Callable[[], Awaitable[T]],
+    *,
+    unique: bool = False,
 ) -> T:
     """Return what `look` finds, else what `make` creates; look again before every further try.
 
-    `make` sends its request once. Raises `GitHubRefused` or `GitHubUnavailable`.
+    `make` sends its request once. What is `unique` by its name is made without a look before: GitHub refuses a second
+    one. Raises `GitHubRefused` or `GitHubUnavailable`.
     """
+    looked = not unique
 
     async def attempt() -> T:
-        found = await look()
+        nonlocal looked
+        found = await look() if looked else None
+        looked = True
         if found is not None:
             return found
         try:

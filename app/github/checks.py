@@ -47,22 +47,33 @@ async def upsert_check(
     external_id: str,
     text: CheckText,
 ) -> int:
-    """Make the App's check run `name` on `head_sha` say this; its id (None: refused). Sends nothing when it does.
+    """Make the App's check run `name` on `head_sha` say this; its id. Sends nothing when it does.
 
-    It is found by name, head sha and `external_id` (the run's id). Texts over GitHub's limit are cut.
+    It is found by name, head sha and `external_id` (the run's id). Texts over GitHub's limit are cut. What this process
+    showed last is not read again.
     """
     body = _body(text)
+    shown, said = (repo.full_name.casefold(), "check", name, head_sha, external_id), repr(body)
+    known = repo.app.shown.id_of(shown)
+    if known is not None and repo.app.shown.says(shown, said):
+        return known
 
     async def make() -> CheckRun:
         whole = {"name": name, "head_sha": head_sha, "external_id": external_id, **body}
         response = await repo.rest.checks.async_create(repo.owner, repo.name, data=cast(Any, whole))
         return parse_response(response, CheckRun)
 
-    check = await repo.create(lambda: find_check(repo, name, head_sha, external_id), make)
-    if not _same_text(check, body):
+    if known is None:
+        check = await repo.create(lambda: find_check(repo, name, head_sha, external_id), make)
+        known, up_to_date = check.id, _same_text(check, body)
+    else:
+        up_to_date = False
+    check_id = known
+    if not up_to_date:
         changed = cast(Any, {"name": name, **body})
-        await repo.call(lambda: repo.rest.checks.async_update(repo.owner, repo.name, check.id, data=changed))
-    return check.id
+        await repo.call(lambda: repo.rest.checks.async_update(repo.owner, repo.name, check_id, data=changed))
+    repo.app.shown.note(shown, check_id, said)
+    return check_id
 
 
 async def find_check(repo: Repo, name: str, head_sha: str, external_id: str) -> CheckRun | None:

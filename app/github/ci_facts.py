@@ -80,8 +80,8 @@ class _Branch(ApiModel):
     protection: _Protection | None = None
 
 
-async def read_ci(repo: Repo, head_sha: str, base: str) -> CiFacts:
-    """Read all check runs, workflow runs and statuses of `head_sha` but Autopack's own, and what `base` requires.
+async def read_ci(repo: Repo, head_sha: str, required: tuple[RequiredCheck, ...]) -> CiFacts:
+    """Read all check runs, workflow runs and statuses of `head_sha` but Autopack's own; `required` are of its base.
 
     Check suites are not facts: some Apps' never get a run, and a suite can be complete before its last workflow is.
     Of several runs of one workflow for the same kind of event, the newest counts, with its check runs.
@@ -101,7 +101,7 @@ async def read_ci(repo: Repo, head_sha: str, base: str) -> CiFacts:
         if suite_id not in foreign and (run_id is None or run_id in counted):
             facts.append(_check_fact(check, run_id))
     facts.extend(_status_fact(status) for status in await _statuses(repo, head_sha))
-    return CiFacts(head_sha=head_sha, checks=tuple(facts), required=await required_checks(repo, base))
+    return CiFacts(head_sha=head_sha, checks=tuple(facts), required=required)
 
 
 async def required_checks(repo: Repo, base: str) -> tuple[RequiredCheck, ...]:

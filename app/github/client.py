@@ -1,15 +1,11 @@
 """The GitHub App and its clients: one per repository, with tokens that reach that repository alone."""
 
-import asyncio
-import functools
-import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
-from weakref import WeakKeyDictionary
 
 import httpx
 from githubkit import GitHub, GitHubCore
@@ -23,7 +19,10 @@ from pydantic import SecretStr
 from app.domain.frozen import Frozen
 from app.github.api_calls import ApiModel, Page, RetryPolicy, create_once, pages, parse_response, send_idempotent
 from app.github.api_version import SpokenVersion
+from app.github.connections import Connections, tls_context
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.github.request_budget import RequestBudget
+from app.github.shown import Shown
 from app.github.silence import Silence
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
@@ -56,28 +55,17 @@ class GitToken(ApiModel):
 
 
 class PooledGitHub(GitHub[ApiCall]):
-    """A client that keeps its connections; githubkit alone opens a new one for every request.
+    """A client that shares the App's connections; githubkit alone opens a new one for every request."""
 
-    There is one pool per event loop, because connections belong to the loop that opened them.
-    """
-
-    _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] | None" = None
+    connections: Connections
 
     @asynccontextmanager
     async def get_async_client(self) -> AsyncGenerator[httpx.AsyncClient, None]:
-        if self._pools is None:
-            self._pools = WeakKeyDictionary()
-        loop = asyncio.get_running_loop()
-        client = self._pools.get(loop)
-        if client is None or client.is_closed:
-            client = self._pools[loop] = await self._create_async_client()
-        yield client
-
-    async def aclose(self) -> None:
-        """Close the connections of this event loop."""
-        client = self._pools.pop(asyncio.get_running_loop(), None) if self._pools else None
-        if client is not None:
-            await client.aclose()
+        yield httpx.AsyncClient(
+            **self._get_client_defaults(),
+            transport=self.connections.pool(),
+            event_hooks=self.config.async_event_hooks,
+        )
 
 
 class _Auth(AppAuth):
@@ -100,12 +88,6 @@ class _InstallationAuth(AppInstallationAuthStrategy):
         )
 
 
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    """httpx's own TLS context. All clients share it: reading the certificate authorities takes 20 ms."""
-    return httpx.create_ssl_context()
-
-
 @dataclass(frozen=True, slots=True)
 class Repo:
     """A repository as the App reaches it. Holds a live client: pass ids across workflow steps, not this.
@@ -121,6 +103,8 @@ class Repo:
     app_id: int
     app_slug: str
     patience: RetryPolicy
+    for_person: bool = False
+    """Whether a person waits: then it may use what is kept of the hourly limit for that."""
 
     @property
     def full_name(self) -> str:
@@ -137,19 +121,31 @@ class Repo:
 
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request that may be sent twice."""
+        self._require_budget()
         return await self.app.renewing(lambda: send_idempotent(self.patience, call))
 
     async def pages(self, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
         """Read all pages of a list."""
+        self._require_budget()
         return await self.app.renewing(lambda: pages(self.patience, call, item, key=key))
 
-    async def create(self, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]]) -> T:
-        """Look for a thing and make it when it is not there; `make` sends one request, once."""
-        return await self.app.renewing(lambda: create_once(self.patience, look, make))
+    async def create(
+        self, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]], *, unique: bool = False
+    ) -> T:
+        """Look for a thing and make it when it is not there; `make` sends one request, once.
+
+        Of what is `unique` by its name, GitHub refuses a second one: it is made first, and looked for after that.
+        """
+        self._require_budget()
+        return await self.app.renewing(lambda: create_once(self.patience, look, make, unique=unique))
 
     async def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Send a GraphQL request that may be sent twice; errors in its answer raise `GitHubRefused`."""
         return await self.call(lambda: self.github.graphql.arequest(query, variables))
+
+    def _require_budget(self) -> None:
+        if not self.for_person:
+            self.app.budget.require(self.installation_id)
 
     def url(self, path: str = "") -> str:
         """The web address of the repository, or of `path` in it."""
@@ -177,6 +173,9 @@ class GitHubApp:
         self.trouble: str | None = None
         """Why GitHub did not know the App when it was last asked; empty where it did, None before that."""
         self.silence = Silence()
+        self.shown = Shown()
+        self.budget = RequestBudget()
+        self._connections = Connections()
         self.client = self._client(AppAuthStrategy(settings.app_id, settings.private_key.get_secret_value()))
 
     @property
@@ -217,7 +216,7 @@ class GitHubApp:
         )
         repo = Repo(
             app=self,
-            github=self._client(auth),
+            github=self._client(auth, installation_id),
             owner=owner,
             name=name,
             installation_id=installation_id,
@@ -261,21 +260,28 @@ class GitHubApp:
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
-        for client in (self.client, *(repo.github for repo in self._repos.values())):
-            await client.aclose()
+        await self._connections.aclose()
 
-    def _client(self, auth: ApiCall) -> PooledGitHub[ApiCall]:
-        return PooledGitHub(
+    def _client(self, auth: ApiCall, installation_id: int = 0) -> PooledGitHub[ApiCall]:
+        async def note_limit(response: httpx.Response) -> None:
+            self.budget.note(installation_id, response.headers)
+
+        client: PooledGitHub[ApiCall] = PooledGitHub(
             auth,
             base_url=self.settings.api_url,
             user_agent=self.settings.user_agent,
             timeout=TIMEOUT,
-            ssl_verify=_tls_context(),
+            ssl_verify=tls_context(),
             cache_strategy=self._tokens,
-            http_cache=False,  # a stale answer would hide what the level-triggered reads look for
+            http_cache=False,  # `app.github.conditional` does that
             auto_retry=False,  # `app.github.api_calls` decides what may be sent again
-            async_event_hooks={"request": [self._version.apply], "response": [self._version.learn]},
+            async_event_hooks={
+                "request": [self._version.apply],
+                "response": [self._version.learn, *([note_limit] if installation_id else [])],
+            },
         )
+        client.connections = self._connections
+        return client
 
 
 async def git_token(repo: Repo) -> GitToken:

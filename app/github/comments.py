@@ -1,10 +1,8 @@
-"""Autopack's own comments: each has a hidden marker, by which it is found again and edited in place.
-
-On a locked issue GitHub lets no App comment: what it refuses is left out and logged.
-"""
+"""Autopack's own comments: each has a hidden marker, by which it is found again and edited in place."""
 
 from app.github import issues
 from app.github.client import Repo
+from app.github.github_errors import GitHubRefused
 from app.github.telling import telling
 from app.github.text.escape import has_marker, with_marker
 from app.github.write_locks import write_lock
@@ -12,22 +10,47 @@ from app.github.write_locks import write_lock
 
 @telling("a comment")
 async def upsert(repo: Repo, number: int, key: str, body: str) -> int:
-    """Make the comment marked `key` on issue or PR `number` say `body`; return its id, or None when GitHub refuses.
+    """Make the comment marked `key` on issue or PR `number` say `body`; return its id.
 
     Edits only when the text differs, creates when there is none or it was deleted. The marker is added when `body`
-    lacks it.
+    lacks it. What this process showed last is not read again.
     """
-    text = with_marker(body, key)
+    text, shown = with_marker(body, key), _shown_key(repo, number, key)
     async with write_lock(repo, "comment", str(number), key):
+        known = repo.app.shown.id_of(shown)
+        if known is not None and (repo.app.shown.says(shown, text) or await _edit(repo, known, text)):
+            repo.app.shown.note(shown, known, text)
+            return known
         comment = await _find_or_create(repo, number, key, text)
         if not _same(comment.body, text):
             await issues.update_comment(repo, comment.id, text)
+        repo.app.shown.note(shown, comment.id, text)
     return comment.id
+
+
+async def _edit(repo: Repo, comment_id: int, text: str) -> bool:
+    """Edit a comment that is known; False where somebody has deleted it."""
+    try:
+        await issues.update_comment(repo, comment_id, text)
+    except GitHubRefused as refusal:
+        if refusal.status not in {404, 410}:
+            raise
+        return False
+    return True
+
+
+def forget(repo: Repo, number: int, key: str) -> None:
+    """Look at the comment before it is edited again: somebody may have deleted or changed it."""
+    repo.app.shown.forget(_shown_key(repo, number, key))
+
+
+def _shown_key(repo: Repo, number: int, key: str) -> tuple[str, ...]:
+    return (repo.full_name.casefold(), "comment", str(number), key)
 
 
 @telling("a comment")
 async def post_once(repo: Repo, number: int, key: str, body: str) -> int:
-    """Post a comment marked `key` unless there is one; it is never edited. Returns its id; None when refused."""
+    """Post a comment marked `key` unless there is one; it is never edited. Returns its id."""
     async with write_lock(repo, "comment", str(number), key):
         return (await _find_or_create(repo, number, key, with_marker(body, key))).id
 

@@ -129,7 +129,9 @@ async def read_commit(repo: Repo, sha: str) -> Commit:
 
 async def create_branch(repo: Repo, branch: WorkBranch, sha: str) -> str:
     """Make the branch at `sha` unless it exists; return where it is (which may be elsewhere)."""
-    return await repo.create(lambda: branch_head(repo, branch.name), lambda: _make_ref(repo, branch.ref, sha))
+    return await repo.create(
+        lambda: branch_head(repo, branch.name), lambda: _make_ref(repo, branch.ref, sha), unique=True
+    )
 
 
 @telling("the ref of a snapshot")
@@ -142,7 +144,7 @@ async def keep_snapshot(repo: Repo, run_id: str, phase_id: str, sha: str) -> str
         raise ValueError(f"a snapshot needs the ids of a run and a phase, not {run_id!r} and {phase_id!r}")
     name = f"{SNAPSHOTS}{run_id}/{phase_id}"
     ref = name.removeprefix("refs/")
-    actual = await repo.create(lambda: _ref(repo, ref), lambda: _make_ref(repo, ref, sha))
+    actual = await repo.create(lambda: _ref(repo, ref), lambda: _make_ref(repo, ref, sha), unique=True)
     if actual != sha:
         raise GitHubRefused(422, f"{name} names {actual}, not {sha}")
     return name
@@ -164,8 +166,11 @@ async def push_commit(
     message: str,
     *,
     merging: str | None = None,
+    base_tree: str | None = None,
 ) -> Commit:
     """Commit `changes` on top of `parent_sha` and move the branch to it, which must be at `parent_sha` or missing.
+
+    `base_tree` is the tree that is changed, where it is known.
 
     With `merging`, the commit merges that one too, and `changes` are against it. Done twice, it returns the commit made
     the first time: the branch's head with the same parents, tree and message.
@@ -173,7 +178,7 @@ async def push_commit(
     to GitHub, which signs the commit as the App's.
     """
     parents = (parent_sha,) if merging is None else (parent_sha, merging)
-    tree = await _make_tree(repo, (await read_commit(repo, parents[-1])).tree, list(changes))
+    tree = await _make_tree(repo, base_tree or (await read_commit(repo, parents[-1])).tree, list(changes))
     head = await branch_head(repo, branch.name)
     if head is not None and head != parent_sha:
         done = await read_commit(repo, head)

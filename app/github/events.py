@@ -52,22 +52,41 @@ class BranchRef(ApiModel):
     ref: str
 
 
+class BranchName(ApiModel):
+    name: str
+
+
 class PullRef(ApiModel):
     merged: bool = False
     head: BranchRef
 
 
+class AppRef(ApiModel):
+    id: int
+    slug: str = ""
+
+
 class SuiteRef(ApiModel):
     head_sha: str
+    head_branch: str | None = None
+    app: AppRef | None = None
+
+
+class SuiteOfRun(ApiModel):
+    head_branch: str | None = None
 
 
 class CheckRunRef(ApiModel):
     head_sha: str
-    app: Ref | None = None
+    status: str = "completed"
+    conclusion: str | None = None
+    app: AppRef | None = None
+    check_suite: SuiteOfRun | None = None
 
 
 class WorkflowRunRef(ApiModel):
     head_sha: str
+    head_branch: str | None = None
 
 
 class Event(ApiModel):
@@ -121,10 +140,11 @@ class WorkflowRunEvent(RepositoryEvent):
 
 
 class StatusEvent(RepositoryEvent):
-    """A commit status; it has no action."""
+    """A commit status; it has no action. `branches` are at most ten of those that the commit is the head of."""
 
     name: ClassVar[str] = "status"
     sha: str
+    branches: tuple[BranchName, ...] = ()
 
 
 class PushEvent(RepositoryEvent):

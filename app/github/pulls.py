@@ -111,15 +111,34 @@ async def ensure_pull(repo: Repo, head: WorkBranch, base: str, title: str, body:
             raise
         pull = await repo.create(lambda: find_pull(repo, head.name), lambda: make(False))
     updated = await update_pull(repo, pull, title=title, body=body) if pull.open else pull
-    return pull if isinstance(updated, Untold) else updated
+    if isinstance(updated, Untold):
+        return pull
+    repo.app.shown.note(_shown_key(repo, pull.number), pull.number, _said(title, body))
+    return updated
 
 
 @telling("the text of the pull request")
-async def show_text(repo: Repo, number: int, *, title: str, body: str) -> None:
-    """Make title and body of an open pull request say this; sends nothing when they do."""
-    pull = await read_pull(repo, number)
-    if pull.open:
+async def show_text(repo: Repo, number: int, *, title: str, body: str, known_open: bool = False) -> None:
+    """Make title and body of an open pull request say this; sends nothing when this process has done so.
+
+    It is read before, unless it is known to be open.
+    """
+    shown, said = _shown_key(repo, number), _said(title, body)
+    if repo.app.shown.says(shown, said):
+        return
+    if known_open and repo.app.shown.id_of(shown) is not None:
+        await repo.call(lambda: repo.rest.pulls.async_update(repo.owner, repo.name, number, title=title, body=body))
+    elif (pull := await read_pull(repo, number)).open:
         await _update(repo, pull, title, body)
+    repo.app.shown.note(shown, number, said)
+
+
+def _shown_key(repo: Repo, number: int) -> tuple[str, ...]:
+    return (repo.full_name.casefold(), "pull", str(number))
+
+
+def _said(title: str, body: str) -> str:
+    return f"{title}\n{body}"
 
 
 @telling("the text of the pull request")
@@ -137,18 +156,14 @@ async def _update(repo: Repo, pull: Pull, title: str, body: str) -> Pull:
     return parse_response(response, _RawPull).pull()
 
 
-async def mark_ready(repo: Repo, number: int) -> Pull:
+async def mark_ready(repo: Repo, pull: Pull) -> None:
     """Take the pull request out of draft; nothing happens when it is not one."""
-    pull = await read_pull(repo, number)
-    if not pull.draft:
-        return pull
-    await repo.graphql(_MARK_READY, {"id": pull.node_id})
-    return await read_pull(repo, number)
+    if pull.draft:
+        await repo.graphql(_MARK_READY, {"id": pull.node_id})
 
 
 @telling("the draft mark of the pull request")
-async def mark_draft(repo: Repo, number: int) -> None:
+async def mark_draft(repo: Repo, pull: Pull) -> None:
     """Put the pull request back into draft; nothing happens when it is one."""
-    pull = await read_pull(repo, number)
     if not pull.draft:
         await repo.graphql(_MARK_DRAFT, {"id": pull.node_id})

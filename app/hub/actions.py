@@ -10,9 +10,10 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from app.hub.auth import Actor
 from app.hub.git_repos import bare
+from app.hub.github_problems import Refusal
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import complete, full_name, pull_minimal, repo_url, repository, simple_commit, user
-from app.hub.state import ACTIONS_APP_ID, HubState, Json, Refusal, items, mapping, now
+from app.hub.state import ACTIONS_APP_ID, HubState, Json, items, mapping, now
 from app.hub.store import Row
 from app.hub.suites import open_suite, settle_suite, tell_run, tell_suite
 from app.hub.webhook_sender import emit

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.auth import LEVELS, make_installation_token
+from app.hub.github_problems import Refusal
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import app, installation, repository
-from app.hub.state import Json, Refusal
+from app.hub.state import Json
 from app.hub.store import Row
 from app.hub.webhook_sender import installation_of
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import jwt
 from cryptography.hazmat.primitives import serialization
 
-from app.hub.state import HubState, Refusal
+from app.hub.github_problems import Refusal
+from app.hub.state import HubState
 from app.hub.store import Row
 
 LEVELS = {"none": 0, "read": 1, "write": 2, "admin": 3}

@@ -3,10 +3,11 @@
 from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.commits_api import resolve
+from app.hub.github_problems import Refusal, invalid
 from app.hub.journal import record
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import complete, repo_url, repository, sender, simple_commit, user
-from app.hub.state import Json, Refusal, invalid, items, now
+from app.hub.state import Json, items, now
 from app.hub.store import Row
 from app.hub.suites import check_run, settle_suite, suite, suite_of, tell_run
 from app.hub.webhook_sender import emit

@@ -6,9 +6,10 @@ from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.auth import Actor
 from app.hub.git_repos import Bare, bare
+from app.hub.github_problems import Refusal
 from app.hub.routing import dump
 from app.hub.serializers import complete, full_name, repo_url, user
-from app.hub.state import HubState, Json, Refusal, now
+from app.hub.state import HubState, Json, now
 from app.hub.store import Row
 
 NOREPLY = re.compile(r"^(\d+)\+.*@users\.noreply\.github\.com$")

@@ -8,7 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.hub.state import HubState, Refusal
+from app.hub.github_problems import Refusal
+from app.hub.state import HubState
 from app.hub.store import Row
 
 ZERO = "0" * 40

@@ -9,10 +9,11 @@ from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.commits_api import git_commit, identity, mark_verified
 from app.hub.git_repos import ZERO, GitCommandError
+from app.hub.github_problems import Refusal, invalid
 from app.hub.refs import move
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import repo_url
-from app.hub.state import Json, Refusal, invalid, items
+from app.hub.state import Json, items
 
 routes = Routes()
 GIT = "/repos/{owner}/{repo}/git"

@@ -11,9 +11,10 @@ from starlette.responses import PlainTextResponse, Response
 
 from app.hub.auth import Actor, allow, authenticate, credentials
 from app.hub.git_repos import ZERO, bare, environment
+from app.hub.github_problems import Refusal
 from app.hub.refs import moved, policy
 from app.hub.routing import find_repository
-from app.hub.state import HubState, Refusal
+from app.hub.state import HubState
 from app.hub.store import Row
 
 SERVICES = {"git-upload-pack": ("contents:read", "read"), "git-receive-pack": ("contents:write", "write")}

@@ -9,11 +9,12 @@ from graphql import (
 )
 
 from app.hub.auth import allow
+from app.hub.github_problems import Refusal
 from app.hub.journal import record
 from app.hub.pull_queries import find, tell
 from app.hub.refs import pull_event
 from app.hub.routing import Call, Routes, find_repository
-from app.hub.state import Json, Refusal
+from app.hub.state import Json
 from app.hub.store import Row
 from app.hub.webhook_sender import emit
 

@@ -3,11 +3,12 @@
 from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.auth import ROLES, role
+from app.hub.github_problems import Refusal, invalid
 from app.hub.journal import record
 from app.hub.pull_queries import tell
 from app.hub.routing import Call, Routes
 from app.hub.serializers import comment, issue, label, labels_of, reaction
-from app.hub.state import Json, Refusal, invalid, now
+from app.hub.state import Json, now
 from app.hub.store import Row
 from app.hub.webhook_sender import emit
 

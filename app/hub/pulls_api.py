@@ -4,13 +4,14 @@ from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.commits_api import commit, merge_commit
 from app.hub.diffs import file_diffs
+from app.hub.github_problems import Refusal, invalid
 from app.hub.issues_api import check_body, new_issue
 from app.hub.journal import record
 from app.hub.pull_queries import SELECT, close, diff_base, find, mergeability, pull, simple, tell
 from app.hub.refs import move, pull_event
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import repo_url
-from app.hub.state import Json, Refusal, invalid, now
+from app.hub.state import Json, now
 from app.hub.store import Row
 from app.hub.suites import context_states, required_contexts
 

@@ -5,10 +5,11 @@ import subprocess
 from app.hub.actions import trigger
 from app.hub.auth import ROLES, Actor, role
 from app.hub.git_repos import ZERO, Bare, bare, environment
+from app.hub.github_problems import Refusal
 from app.hub.journal import record
 from app.hub.pull_queries import diff_base, find, follow, mergeability
 from app.hub.serializers import simple_commit, user
-from app.hub.state import HubState, Json, Refusal, now
+from app.hub.state import HubState, Json, now
 from app.hub.store import Row
 from app.hub.suites import open_push_suites
 from app.hub.webhook_sender import emit

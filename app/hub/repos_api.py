@@ -8,11 +8,12 @@ from app.hub.auth import role
 from app.hub.commits_api import commit, merge_commit, resolve
 from app.hub.diffs import file_diffs
 from app.hub.git_repos import EMPTY_TREE
+from app.hub.github_problems import Refusal
 from app.hub.journal import record
 from app.hub.refs import check, moved
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import complete, full_name, repo_url, repository, user
-from app.hub.state import Json, Refusal
+from app.hub.state import Json
 
 routes = Routes()
 REPO = "/repos/{owner}/{repo}"

@@ -3,13 +3,14 @@
 from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.diffs import DiffHunk, file_diffs, hunks
+from app.hub.github_problems import Refusal, invalid
 from app.hub.issues_api import check_body
 from app.hub.journal import record
 from app.hub.pull_queries import diff_base, simple
 from app.hub.pulls_api import find_pull, pull_commits
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import association, complete, full_name, repo_url, user
-from app.hub.state import Json, Refusal, invalid, items, now
+from app.hub.state import Json, items, now
 from app.hub.store import Row
 from app.hub.webhook_sender import emit
 

@@ -16,7 +16,9 @@ from starlette.responses import JSONResponse, Response
 
 from app.hub.auth import Actor, allow, authenticate, credentials
 from app.hub.git_repos import Bare, GitCommandError, bare
-from app.hub.state import HubState, Json, Refusal
+from app.hub.github_problems import Refusal
+from app.hub.limits import Asked, entity_tag
+from app.hub.state import HubState, Json
 from app.hub.store import Row
 
 log = logging.getLogger(__name__)
@@ -143,22 +145,47 @@ def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Respon
     path = {name: str(value) for name, value in request.path_params.items()} | {"": request.url.path}
     with hub.store.transaction():
         actor = authenticate(hub, credentials(request.headers.get("authorization")))
-        repo: Row = {}
-        if route.needs == "app":
-            if actor.kind != "app":
-                raise Refusal(401, "A JSON web token could not be decoded")
-            if "repo" in path:
-                repo = find_repository(hub, path["owner"], path["repo"])
-        elif "repo" in path:
+        installation_id = int(actor.installation.get("id", 0))
+        if installation_id:
+            hub.limits.require(installation_id)
+        try:
+            response = _carry_out(hub, actor, route, path, dict(request.query_params), raw)
+        except Refusal as refusal:
+            if installation_id:
+                asked = Asked(route.method, request.url.path, refusal.status)
+                refusal.headers |= hub.limits.note(installation_id, asked)
+            raise
+    if route.method == "GET" and response.status_code == 200 and response.body:
+        tag = entity_tag(bytes(response.body))
+        response.headers["ETag"] = tag
+        if tag in request.headers.get("if-none-match", ""):
+            response = Response(status_code=304, headers={"ETag": tag})
+    if installation_id:
+        asked = Asked(route.method, request.url.path, response.status_code)
+        response.headers.update(hub.limits.note(installation_id, asked))
+    return response
+
+
+def _carry_out(
+    hub: HubState, actor: Actor, route: Route, path: dict[str, str], query: dict[str, str], raw: bytes
+) -> Response:
+    repo: Row = {}
+    if route.needs == "app":
+        if actor.kind != "app":
+            raise Refusal(401, "A JSON web token could not be decoded")
+        if "repo" in path:
             repo = find_repository(hub, path["owner"], path["repo"])
-            allow(hub, actor, repo, route.needs, route.user_role)
-        call = Call(hub, actor, repo, path, dict(request.query_params), raw)
-        answer = route.handler(call)
+    elif "repo" in path:
+        repo = find_repository(hub, path["owner"], path["repo"])
+        allow(hub, actor, repo, route.needs, route.user_role)
+    call = Call(hub, actor, repo, path, query, raw)
+    answer = route.handler(call)
     if isinstance(answer, Response):
         return answer
     status, value = cast("tuple[int, Any]", answer) if isinstance(answer, tuple) else (200, answer)
-    headers = call.headers | {"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "4999"}
-    return Response(status_code=status, headers=headers) if value is None else JSONResponse(value, status, headers)
+    if value is None:
+        return Response(status_code=status, headers=call.headers)
+    return JSONResponse(value, status, call.headers)
 
 
 def refuse(refusal: Refusal) -> JSONResponse:

@@ -32,10 +32,11 @@ from app.hub import (
 from app.hub.controls import Runner, Webhooks
 from app.hub.faults import FaultMiddleware, Faults
 from app.hub.git_repos import bare
+from app.hub.github_problems import Refusal
 from app.hub.journal import JournalEntry, entries
 from app.hub.refs import write_hook
 from app.hub.routing import find_repository, mount, refuse
-from app.hub.state import HubState, Refusal, load_app
+from app.hub.state import HubState, load_app
 from app.hub.store import Row, Store
 
 START_SECONDS = 10.0

@@ -11,32 +11,11 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from app.hub.github_problems import Json
+from app.hub.limits import RateLimits
 from app.hub.store import Store
 
-Json = dict[str, Any]
-
 ACTIONS_APP_ID = 15368  # GitHub's own id of the app `github-actions`
-
-
-class Refusal(Exception):
-    """An answer with an error status: GitHub's problem body."""
-
-    def __init__(self, status: int, message: str, errors: list[Any] | None = None, headers: Json | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.headers: dict[str, str] = headers or {}
-        self.body: Json = {"message": message}
-        if errors is not None:
-            self.body["errors"] = errors
-        self.body |= {"documentation_url": "https://docs.github.com/rest", "status": str(status)}
-
-
-def invalid(resource: str, field_name: str, code: str = "invalid", message: str | None = None) -> Refusal:
-    """The 422 "Validation Failed" that names one field."""
-    error: Json = {"resource": resource, "field": field_name, "code": code}
-    if message is not None:
-        error["message"] = message
-    return Refusal(422, "Validation Failed", [error])
 
 
 @dataclass(frozen=True)
@@ -64,6 +43,7 @@ class HubState:
     """Beginnings of the refs that a rule lets the App write to; none: no such rule."""
     api_versions: tuple[str, ...] = ("2022-11-28", "2026-03-10")
     """What it speaks; GitHub Enterprise Server up to 3.20 knows the first alone."""
+    limits: RateLimits = field(default_factory=RateLimits)
     wake: threading.Condition = field(default_factory=threading.Condition)
     runner_held: bool = False
     deliveries_paused: bool = False

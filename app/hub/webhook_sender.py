@@ -11,9 +11,10 @@ import httpx
 from githubkit_schemas.v2026_03_10 import models as m
 
 from app.hub.auth import Actor
+from app.hub.github_problems import Refusal
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import repository, sender
-from app.hub.state import HubState, Json, Refusal, now
+from app.hub.state import HubState, Json, now
 from app.hub.store import Row
 
 routes = Routes()

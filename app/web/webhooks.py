@@ -13,7 +13,7 @@ from app.db.deliveries import StoredDelivery
 from app.web.body_limit import WEBHOOK_PATH
 from app.web.dependencies import ServiceState, state
 from app.web.problems import answer, problems
-from handlers.dispatch import HANDLERS
+from handlers.dispatch import HANDLERS, is_needed
 
 BODY_SECONDS = 30.0
 """A payload has to be there by then; GitHub itself gives up after ten."""
@@ -51,6 +51,8 @@ async def receive(request: Request, service: Annotated[ServiceState, Depends(sta
     except UnicodeDecodeError:
         return _answer(400, "the payload is not UTF-8: set the webhook's content type to application/json")
     delivery = StoredDelivery(delivery_id, event, payload)
+    if not await asyncio.to_thread(is_needed, delivery):
+        return _answer(202, "nothing to do")
     new = await service.intake.store(delivery)
     service.drainer.wake()
     return _answer(202, "stored" if new else "known already")

@@ -86,7 +86,7 @@ async def _read(run: RunCard, repository: str) -> IntegrationStatus:
     compared = await commits.compare(repo, base_branch, head)
     clashes = await _conflicts(repo, run, base_branch, head)
     unrelated = "" if clashes is not None else f"{base_branch} shares no commit with the branch any more"
-    facts = await ci_facts.read_ci(repo, head, base_branch)
+    facts = await ci_facts.read_ci(repo, head, ())
     return IntegrationStatus(
         branch=run.branch,
         exists=True,

@@ -10,8 +10,10 @@ from app.db import run_rows
 from app.domain.ci import (
     CheckFact,
     CiFacts,
+    CiState,
     CiVerdict,
     CiWait,
+    RequiredCheck,
     decide,
     failed_on_base,
     failed_workflow_runs,
@@ -24,8 +26,9 @@ from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.frozen import Frozen
 from app.domain.ruleset import CiRules
 from app.domain.workflow_triggers import ExpectedWorkflows, Push, expected_workflows
-from app.github import ci_facts, ci_jobs, commits, pulls
+from app.github import ci_facts, ci_jobs, pulls
 from app.github.github_errors import GitHubRefused
+from app.github.request_budget import RequestsSpent
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext
 from app.workflows.services import call_db, repo_of
@@ -44,6 +47,8 @@ class CiWatch(Frozen):
     since: datetime
     """The newest of the push and the pull request's event."""
     expected: ExpectedWorkflows
+    required: tuple[RequiredCheck, ...]
+    """The checks without which GitHub merges nothing into the base."""
     progress: tuple[str, ...] = ()
     """What the last look saw; a change is progress."""
     progress_at: datetime
@@ -66,11 +71,10 @@ class CiReading(Frozen):
 
 @effect
 async def begin_watch(context: RunContext, head_sha: str) -> CiWatch:
-    """What to expect of the commit's workflow files."""
+    """What to expect of the commit's workflow files, and what its base requires."""
     run = await call_db(run_rows.get, context.run_id)
-    parents = (await commits.read_commit(await repo_of(context.repository, context.installation_id), head_sha)).parents
-    before = parents[0] if parents else context.base_sha
-    mirror = await mirror_at(context.repository, context.installation_id, head_sha, before, context.base_sha)
+    mirror = await mirror_at(context.repository, context.installation_id, head_sha, context.base_sha)
+    before = await mirror.first_parent(head_sha) or context.base_sha
     paths = [
         entry.path
         for entry in await mirror.list_files(head_sha)
@@ -86,7 +90,10 @@ async def begin_watch(context: RunContext, head_sha: str) -> CiWatch:
     )
     now = utcnow()
     expected = await asyncio.to_thread(expected_workflows, await mirror.read_texts(head_sha, paths), push)
-    return CiWatch(since=now, progress_at=now, expected=expected)
+    required = await ci_facts.required_checks(
+        await repo_of(context.repository, context.installation_id), context.base_branch
+    )
+    return CiWatch(since=now, progress_at=now, expected=expected, required=required)
 
 
 @effect
@@ -94,7 +101,15 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
     """Read everything about the commit again, and decide."""
     repo = await repo_of(context.repository, context.installation_id)
     run = await call_db(run_rows.get, context.run_id)
-    facts = what_ci_waits_for(await ci_facts.read_ci(repo, head_sha, context.base_branch), watch.attempts)
+    stopped = run.stop_reason if run.stop_state is not None else run.state if run.state.terminal else None
+    try:
+        read = await ci_facts.read_ci(repo, head_sha, watch.required)
+    except RequestsSpent as spent:
+        verdict = CiVerdict(state=CiState.WAITING, reason=spent.reason)
+        left = spent.retry_after or 0.0
+        watch = watch.model_copy(update={"progress_at": utcnow()})  # CI may go on, unseen
+        return CiReading(verdict=verdict, watch=watch, run_again={}, failed_runs={}, left_seconds=left, stopped=stopped)
+    facts = what_ci_waits_for(read, watch.attempts)
     now, seen = utcnow(), fingerprint(facts)
     if seen != watch.progress:
         watch = watch.model_copy(update={"progress": seen, "progress_at": now})
@@ -122,7 +137,7 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
         run_again=workflow_runs_to_rerun(facts, verdict),
         failed_runs=failed_workflow_runs(facts, verdict),
         left_seconds=min(ahead, default=0) + _SOON,
-        stopped=run.stop_reason if run.stop_state is not None else run.state if run.state.terminal else None,
+        stopped=stopped,
     )
 
 
@@ -130,7 +145,7 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
 async def read_red_on_base(context: RunContext, verdict: CiVerdict) -> tuple[str, ...]:
     """The names of the failed checks, where all of them are red on the run's base commit too."""
     repo = await repo_of(context.repository, context.installation_id)
-    return failed_on_base(verdict, await ci_facts.read_ci(repo, context.base_sha, context.base_branch))
+    return failed_on_base(verdict, await ci_facts.read_ci(repo, context.base_sha, ()))
 
 
 @effect

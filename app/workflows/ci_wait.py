@@ -11,6 +11,7 @@ from dbos import DBOS
 
 from app.domain.budget import RunStopped
 from app.domain.ci import INFRASTRUCTURE, CiState, CiVerdict
+from app.domain.ci_schedule import gather_seconds, poll_seconds
 from app.domain.ruleset import CiRules
 from app.domain.states import RunState
 from app.domain.status_view import Headline
@@ -20,9 +21,6 @@ from app.workflows.ci_reading import CiReading, CiWatch
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.steps import now
 from app.workflows.waiting import wait_for_wake
-
-POLL_SECONDS = 60
-"""Without any event, CI is read again this often."""
 
 
 async def await_verdict(
@@ -60,6 +58,7 @@ async def _settled(
 ) -> CiReading:
     """The last look, once jobs that infrastructure failed have been run again, as often as the rules say."""
     reruns, refused, shown = 0, "", ""
+    woken, quiet = 0, 0
     while True:
         reading = await ci_reading.read_ci(context, head_sha, rules, watch)
         verdict, watch = reading.verdict, reading.watch
@@ -84,7 +83,11 @@ async def _settled(
         if verdict.needs_person != shown:
             shown = verdict.needs_person
             await _show_wait(context, head_sha, rules, shown)
-        await wait_for_wake(min(POLL_SECONDS, reading.left_seconds))
+        patience = min(poll_seconds(quiet, events_arrive=woken > 0), reading.left_seconds)
+        if await wait_for_wake(patience, gather_seconds(woken)):
+            woken, quiet = woken + 1, 0
+        else:
+            quiet += 1
 
 
 async def _without_flakes(

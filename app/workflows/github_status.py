@@ -61,7 +61,9 @@ async def _show(repo: Repo, run_id: str) -> list[object]:
         came_to.append(await checks.upsert_check(repo, checks.RUN_CHECK, view.head_sha, run_id, output))
     if view.pull_number is not None:
         title, body = text.pull_title(view), text.pull_body(view)
-        came_to.append(await pulls.show_text(repo, view.pull_number, title=title, body=body))
+        known_open = not view.state.terminal  # to close it ends the run
+        shown = await pulls.show_text(repo, view.pull_number, title=title, body=body, known_open=known_open)
+        came_to.append(shown)
     return came_to
 
 

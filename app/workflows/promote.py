@@ -15,6 +15,7 @@ from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.phase import run_phases
+from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of
@@ -85,8 +86,8 @@ async def _base_head(context: RunContext) -> str:
 
 @effect
 async def _is_behind(context: RunContext, base_sha: str, head_sha: str) -> bool:
-    repo = await repo_of(context.repository, context.installation_id)
-    return (await commits.compare(repo, base_sha, head_sha)).behind_by > 0
+    mirror = await mirror_at(context.repository, context.installation_id, base_sha, head_sha)
+    return await mirror.merge_base(base_sha, head_sha) != base_sha
 
 
 @effect
@@ -192,7 +193,7 @@ async def _is_skipped_in_draft(context: RunContext, strategy: Strategy, head_sha
     repo = await repo_of(context.repository, context.installation_id)
     if not (await pulls.read_pull(repo, view.pull_number)).draft:
         return False
-    facts = await ci_facts.read_ci(repo, head_sha, context.base_branch)
+    facts = await ci_facts.read_ci(repo, head_sha, ())
     wait = CiWait(waited_seconds=1, grace_seconds=0, deadline_seconds=2, workflows_present=True)
     return decide(facts, wait, strategy.ci.policy).all_skipped
 
@@ -202,7 +203,8 @@ async def _set_draft(context: RunContext, draft: bool) -> None:
     view = await github_status.read_view(context.run_id)
     repo = await repo_of(context.repository, context.installation_id)
     if view.pull_number is not None:
-        await (pulls.mark_draft if draft else pulls.mark_ready)(repo, view.pull_number)
+        pull = await pulls.read_pull(repo, view.pull_number)
+        await (pulls.mark_draft if draft else pulls.mark_ready)(repo, pull)
 
 
 @Telling
@@ -216,5 +218,5 @@ async def offer_promotion(run_id: str) -> list[object]:
     repo = await repo_of(run.repository, run.installation_id)
     pull = await pulls.read_pull(repo, view.pull_number)
     if pull.open and pull.head_sha == view.head_sha:
-        await pulls.mark_ready(repo, view.pull_number)
+        await pulls.mark_ready(repo, pull)
     return []

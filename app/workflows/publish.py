@@ -60,8 +60,12 @@ async def push(
         server_url=services().server_url,
     )
     branch, changes = WorkBranch.of_run(context.run_id), await _changes(context, start, gated.patch)
+    changed = start.merging or start.head_sha
+    tree = await (await mirror_at(context.repository, context.installation_id, changed)).tree_of(changed)
     try:
-        commit = await commits.push_commit(repo, branch, start.head_sha, changes, message, merging=start.merging)
+        commit = await commits.push_commit(
+            repo, branch, start.head_sha, changes, message, merging=start.merging, base_tree=tree
+        )
     except BranchMoved as moved:
         raise RunEnded(
             RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
@@ -88,6 +92,9 @@ async def _changes(context: RunContext, start: AttemptStart, patch: Patch) -> tu
 @effect
 async def ensure_pull(context: RunContext) -> int:
     """The draft pull request of the run's branch; made once."""
+    run = await call_db(run_rows.get, context.run_id)
+    if run.pull_number is not None:
+        return run.pull_number
     repo = await repo_of(context.repository, context.installation_id)
     view = await read_view(context.run_id)
     linked = context.base_branch != context.target_branch

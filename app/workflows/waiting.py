@@ -37,12 +37,18 @@ async def notify_run(run_id: str) -> None:
         await wake(run_id)
 
 
-async def wait_for_wake(seconds: float) -> None:
-    """Wait for a message, then take the others that came with it: one look answers them all."""
+async def wait_for_wake(seconds: float, gather_seconds: float = 0.0) -> bool:
+    """Wait for a message, then take the others that come soon after it: one look answers them all.
+
+    False when none has come.
+    """
     if await DBOS.recv_async(WAKE, timeout_seconds=seconds) is None:
-        return
+        return False
+    if gather_seconds:
+        await DBOS.sleep_async(gather_seconds)
     while await DBOS.recv_async(WAKE, timeout_seconds=0) is not None:
         pass
+    return True
 
 
 async def with_provider_pauses(context: RunContext, ask: Callable[[], Awaitable[R]]) -> R:

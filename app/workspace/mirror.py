@@ -172,6 +172,15 @@ class Mirror:
         output = await self._git("merge-base", _checked_sha(one), _checked_sha(other), accept=(0, 1))
         return output.text or None
 
+    async def first_parent(self, sha: str) -> str | None:
+        """Return the commit's first parent; None for the first commit."""
+        output = await self._git("rev-list", "--max-count=1", "--parents", _checked_sha(sha))
+        return (output.text.split()[1:2] or [None])[0]
+
+    async def tree_of(self, sha: str) -> str:
+        """Return the sha of the commit's tree."""
+        return (await self._git("rev-parse", "--verify", "--end-of-options", f"{_checked_sha(sha)}^{{tree}}")).text
+
     async def maintain(self) -> None:
         """Repack, and drop objects that nothing has referred to for two days. Call it now and then."""
         async with self._locked():

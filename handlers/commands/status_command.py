@@ -1,7 +1,7 @@
 """`/autopack status`: bring the status comment up to date, or say that there is no run here."""
 
 from app.db import run_rows
-from app.github import issues, text
+from app.github import comments, issues, text
 from app.workflows import github_status
 from app.workflows.services import call_db
 from handlers.answering import reply
@@ -16,6 +16,7 @@ async def handle(asked: CommandRequest) -> list[Action]:
     if run is None:
         await reply(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
+    comments.forget(asked.repo, run.issue_number, f"status:{run.run_id}")  # somebody may have deleted it
     await github_status.show_run.at_once(run.run_id)
     await reply(
         asked.repo,

@@ -110,7 +110,7 @@ async def test_ci_is_read_whole_and_without_autopacks_own(repo: Repo, github: re
     github.get(f"{ROOT}/rules/branches/main").respond(json=[rule, {"type": "deletion"}])
     protection = {"required_status_checks": {"contexts": ["lint", "autopack/promotion"]}}
     github.get(f"{ROOT}/branches/main").respond(json={"name": "main", "protection": protection})
-    facts = await ci_facts.read_ci(repo, SHA, "main")
+    facts = await ci_facts.read_ci(repo, SHA, await ci_facts.required_checks(repo, "main"))
     assert [(c.source, c.name, c.status, c.conclusion, c.workflow_run_id) for c in facts.checks] == [
         ("workflow_run", "CI", "waiting", None, 11),
         ("check_run", "build", "completed", "success", 11),

@@ -68,6 +68,8 @@ class Thread:
         return httpx.Response(201, json=self.rows[number])
 
     def update(self, request: httpx.Request, number: str) -> httpx.Response:
+        if int(number) not in self.rows:
+            return httpx.Response(404, json={"message": "Not Found"})
         self.writes.append("update")
         self.rows[int(number)]["body"] = json.loads(request.content)["body"]
         return httpx.Response(200, json=self.rows[int(number)])
@@ -87,9 +89,13 @@ async def test_a_deleted_status_comment_is_made_again(repo: Repo, github: respx.
     thread = Thread(github)
     await comments.upsert(repo, 1, "status:r1", "one")
     thread.rows.clear()
-    again = told(await comments.upsert(repo, 1, "status:r1", "one"))
+    again = told(await comments.upsert(repo, 1, "status:r1", "two"))
     assert again in thread.rows
-    assert thread.writes == ["create", "create"]
+    thread.rows.clear()
+    comments.forget(repo, 1, "status:r1")
+    again = told(await comments.upsert(repo, 1, "status:r1", "two"))
+    assert again in thread.rows
+    assert thread.writes == ["create", "create", "create"]
 
 
 async def test_foreign_and_quoted_markers_are_ignored(repo: Repo, github: respx.MockRouter) -> None:

@@ -86,7 +86,7 @@ async def test_call_without_answer_is_owed(
     assert untold.for_now
     assert " is owed: GitHub is unavailable: " in caplog.text
     tried = route.call_count
-    assert tried == TRIES
+    assert TRIES <= tried <= TRIES + 1, "a ref is made without a look before, and then looked for"
     assert isinstance(await call(repo), Untold)
     assert route.call_count == tried, "for a minute nothing of this kind is tried again"
     repo.app.silence.end()

@@ -19,11 +19,31 @@ PULL = {"number": 2, "pull_request": {"head": {"ref": "autonomous/r1"}}}
 
 
 def comment(**other: Any) -> dict[str, Any]:
-    return {"action": "created", "sender": PERSON, "issue": {"number": 1}, "comment": {"id": 3, "body": "Hi"}, **other}
+    return {
+        "action": "created",
+        "sender": PERSON,
+        "issue": {"number": 1},
+        "comment": {"id": 3, "body": "Hi @autopack"},
+        **other,
+    }
 
 
 def issue(**other: Any) -> dict[str, Any]:
     return {"action": "labeled", "sender": PERSON, "issue": {"number": 1}, "label": LABEL, **other}
+
+
+def check(branch: str = "autonomous/r1", app: str = "linter", **other: Any) -> dict[str, Any]:
+    about = {"head_sha": "0" * 40, "status": "completed", "conclusion": "success", "app": {"id": 9, "slug": app}}
+    return {"action": "completed", "check_run": about | {"check_suite": {"head_branch": branch}} | other}
+
+
+def suite(branch: str = "autonomous/r1", app: str = "linter") -> dict[str, Any]:
+    about = {"head_sha": "0" * 40, "head_branch": branch, "app": {"id": 9, "slug": app}}
+    return {"action": "completed", "check_suite": about}
+
+
+def workflow(branch: str | None) -> dict[str, Any]:
+    return {"action": "completed", "workflow_run": {"head_sha": "0" * 40, "head_branch": branch}}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +51,7 @@ def issue(**other: Any) -> dict[str, Any]:
     [
         ("issue_comment", comment(), True),
         ("issue_comment", comment(sender=BOT), False),
+        ("issue_comment", comment(comment={"id": 3, "body": "Thanks!"}), False),
         ("issue_comment", comment(action="edited"), False),
         ("issue_comment", comment(comment={"id": 3, "performed_via_github_app": {"id": 4}}), False),
         ("issues", issue(), True),
@@ -51,6 +72,22 @@ def issue(**other: Any) -> dict[str, Any]:
         # Without the service there is no App to compare with, nor runs: such an error stays with its delivery too.
         ("status", {"sha": "0" * 40}, True),
         ("check_run", {"check_run": {"head_sha": "0" * 40}}, True),
+        ("check_run", check(), True),
+        ("check_run", check(branch="main"), False),
+        ("check_run", check(status="in_progress"), False),
+        ("check_run", check(app="github-actions"), False),
+        ("check_run", check(app="github-actions", conclusion="failure"), True),
+        ("check_suite", suite(), True),
+        ("check_suite", suite(branch="main"), False),
+        ("check_suite", suite(app="github-actions"), False),
+        ("check_suite", {**suite(), "action": "requested"}, False),
+        ("workflow_run", workflow("autonomous/r1"), True),
+        ("workflow_run", workflow(None), True),
+        ("workflow_run", workflow("main"), False),
+        ("status", {"sha": "0" * 40, "branches": [{"name": "main"}]}, False),
+        ("status", {"sha": "0" * 40, "branches": [{"name": "main"}, {"name": "autonomous/r1"}]}, True),
+        ("status", {"sha": "0" * 40, "branches": [{"name": "main"}] * 10}, True),
+        ("pull_request", {"action": "closed", "number": 2, "pull_request": {"head": {"ref": "topic"}}}, False),
     ],
 )
 async def test_payload_decides_on_a_workflow(

@@ -8,7 +8,16 @@ from app.domain.status_view import Headline, RunView
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import inline
 from app.github.text.markdown import bullets, links, sections
-from app.github.text.status_text import HEADLINES, headline, ledger, models_and_tokens, notices, parts_line, phase_table
+from app.github.text.status_text import (
+    HEADLINES,
+    at_work,
+    headline,
+    ledger,
+    models_and_tokens,
+    notices,
+    parts_line,
+    phase_table,
+)
 
 Status = Literal["queued", "in_progress", "completed"]
 Conclusion = Literal["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required"]
@@ -30,13 +39,20 @@ class CheckText:
 
 
 def check_output(view: RunView) -> CheckText:
-    """The check `autopack`: the state of the run, and how it ended."""
-    status: Status = "completed" if view.state.terminal else "in_progress"
+    """The check `autopack`: the state of the run, and how it ended.
+
+    While a status comment follows the run, it changes only where the run waits for a person.
+    """
     _, words = HEADLINES[view.headline]
+    if view.followed:
+        waits = view.headline is Headline.WAITING_FOR_YOU
+        title = "Waiting for you: see the status comment" if waits else "At work: see the status comment"
+        return CheckText("in_progress", None, title, sections(at_work(view), links(view), notices(view)))
+    status: Status = "completed" if view.state.terminal else "in_progress"
     return CheckText(
         status=status,
         conclusion=_conclusion(view.state) if view.state.terminal else None,
-        title=words if view.headline is not Headline.WAITING_FOR_YOU else "Waiting for you: see the status comment",
+        title=words,
         summary=sections(headline(view), links(view), parts_line(view), notices(view), budget_section(view)),
         text=sections(phase_table(view, 26_000), models_and_tokens(view), ledger(view, 20_000)),
     )

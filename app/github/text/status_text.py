@@ -154,23 +154,40 @@ def pull_title(view: RunView) -> str:
 
 
 def pull_body(view: RunView) -> str:
-    """What the pull request is, and the state of the run. It closes the issue when the plan's last part is merged."""
-    mark, words = HEADLINES[view.headline]
+    """What the pull request is, and the state of the run. It closes the issue when the plan's last part is merged.
+
+    While a status comment follows the run, this changes only when a phase has ended: each edit is an event, which may
+    start workflows of the repository (`types: [edited]`).
+    """
+    shown = view.by_ended_phases if view.followed else view
     return sections(
         _origin(view),
-        f"{mark} **{words}.** {advice(view.next_action)}",
+        at_work(view) if view.followed else f"{_mark_and_words(view)} {advice(view.next_action)}",
         "Written by Autopack, phase by phase: every commit passed its gate, and a second model reviewed the diff. "
         + (f"The status comment on #{view.issue_number} is kept up to date; a" if view.issue_number else "A")
         + " person merges.",
-        links(view),
+        links(shown),
         parts_line(view),
         notices(view),
-        phase_table(view, 26_000),
+        phase_table(shown, 26_000),
         promotion_line(view),
-        models_and_tokens(view),
-        ledger(view, 20_000),
+        models_and_tokens(shown),
+        ledger(shown, 20_000),
         marker(f"pull:{view.run_id}"),
     )
+
+
+def at_work(view: RunView) -> str:
+    """That the run is open, and where it is followed; where it waits for a person, that too."""
+    followed = f"The status comment on #{view.issue_number} says what it does now."
+    if view.headline is Headline.WAITING_FOR_YOU:
+        return f"{_mark_and_words(view)} {followed}"
+    return f"🛠️ **At work.** {followed}"
+
+
+def _mark_and_words(view: RunView) -> str:
+    mark, words = HEADLINES[view.headline]
+    return f"{mark} **{words}.**"
 
 
 def _origin(view: RunView) -> str:
