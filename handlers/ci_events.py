@@ -6,7 +6,7 @@ What no run can need is recognized by the payload alone: an organization sends t
 from app.db import run_rows
 from app.domain.ci import PASSING
 from app.github.commits import PREFIX
-from app.github.events import CheckRunEvent, CheckSuiteEvent, StatusEvent, WorkflowRunEvent
+from app.github.events import CheckRunEvent, CheckSuiteEvent, RepositoryRef, StatusEvent, WorkflowRunEvent
 from app.workflows.services import call_db, services
 from handlers.outcomes import Action, WakeRun
 
@@ -48,19 +48,19 @@ def is_relevant_status(event: StatusEvent) -> bool:
 
 
 async def check_run(event: CheckRunEvent) -> list[Action]:
-    return await _wake(event.repository.full_name, event.check_run.head_sha)
+    return await _wake(event.repository, event.check_run.head_sha)
 
 
 async def check_suite(event: CheckSuiteEvent) -> list[Action]:
-    return await _wake(event.repository.full_name, event.check_suite.head_sha)
+    return await _wake(event.repository, event.check_suite.head_sha)
 
 
 async def workflow_run(event: WorkflowRunEvent) -> list[Action]:
-    return await _wake(event.repository.full_name, event.workflow_run.head_sha)
+    return await _wake(event.repository, event.workflow_run.head_sha)
 
 
 async def status(event: StatusEvent) -> list[Action]:
-    return await _wake(event.repository.full_name, event.sha)
+    return await _wake(event.repository, event.sha)
 
 
 def _may_be_ours(branch: str | None) -> bool:
@@ -68,6 +68,6 @@ def _may_be_ours(branch: str | None) -> bool:
     return branch is None or branch.startswith(PREFIX)
 
 
-async def _wake(repository: str, head_sha: str) -> list[Action]:
-    run = await call_db(run_rows.find_run_by_head, repository, head_sha)
+async def _wake(repository: RepositoryRef, head_sha: str) -> list[Action]:
+    run = await call_db(run_rows.find_run_by_head, repository.full_name, head_sha, repository.id)
     return [] if run is None else [WakeRun(run.run_id)]

@@ -18,7 +18,15 @@ from app.workflows.run import RUNS_QUEUE, run
 from app.workflows.services import call_db
 from app.workflows.steps import retry_durably
 from app.workflows.waiting import wake
-from handlers import ci_events, comment_events, installation_events, issue_events, pull_events, push_events
+from handlers import (
+    ci_events,
+    comment_events,
+    installation_events,
+    issue_events,
+    pull_events,
+    push_events,
+    repository_events,
+)
 from handlers.outcomes import Action, StartRun
 
 PAUSES = (1, 10, 30, 60, *[180] * 1440)
@@ -45,8 +53,11 @@ HANDLERS: Mapping[str, Handler] = {
     "check_suite": Handler(ci_events.check_suite, ci_events.is_relevant_suite, only_wakes=True),
     "workflow_run": Handler(ci_events.workflow_run, ci_events.is_relevant_workflow, only_wakes=True),
     "status": Handler(ci_events.status, ci_events.is_relevant_status, only_wakes=True),
-    "installation": Handler(installation_events.created, installation_events.is_relevant),
-    "installation_repositories": Handler(installation_events.repositories_added, installation_events.is_relevant),
+    "repository": Handler(repository_events.handle, repository_events.is_relevant),
+    "installation": Handler(installation_events.handle, installation_events.is_relevant),
+    "installation_repositories": Handler(
+        installation_events.handle_repositories, installation_events.is_relevant_to_repositories
+    ),
 }
 """By event name."""
 
@@ -116,7 +127,10 @@ async def _decide(delivery_id: str) -> list[Action]:
     delivery = await call_db(deliveries.load, delivery_id)
     try:
         event = _relevant_event(delivery)
-        return [] if event is None else await HANDLERS[delivery.event].handle(event)
+        if event is None:
+            return []
+        await repository_events.take_over_name(event)
+        return await HANDLERS[delivery.event].handle(event)
     except (BadPayload, GitHubRefused) as trouble:
         # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.
         DBOS.logger.warning("delivery %s (%s) came to nothing: %s", delivery_id, delivery.event, trouble)

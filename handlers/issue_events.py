@@ -24,15 +24,27 @@ def _is_ours(label: str) -> bool:
 
 
 def is_relevant(event: IssuesEvent) -> bool:
-    """Whether a person gave or took the label, or closed the issue."""
+    """Whether a person gave or took the label, opened the issue, or ended it."""
+    if event.action == "opened":
+        return True
     by_label = event.action in {"labeled", "unlabeled"} and event.label is not None and _is_ours(event.label.name)
     return event.sender is not None and not event.sender.bot and (by_label or event.action in _ENDINGS)
 
 
 async def handle(event: IssuesEvent) -> list[Action]:
+    if event.action == "opened":
+        return await _opened(event)
     if event.action == "labeled":
         return await _labeled(event)
     return await _cancel(event, _ENDINGS.get(event.action, "the label was taken away"))
+
+
+async def _opened(event: IssuesEvent) -> list[Action]:
+    """The first issue since the process began: the label is there when somebody wants to give it."""
+    repo = await repo_of_event(event)
+    if repo is not None:
+        await issues.ensure_label(repo)
+    return []
 
 
 async def _labeled(event: IssuesEvent) -> list[Action]:

@@ -1,6 +1,7 @@
 """Who may steer, and how a run comes to be: the same for the label and for the command."""
 
 import secrets
+from dataclasses import replace
 
 from app.db import run_rows
 from app.db.run_rows import NewRun
@@ -19,7 +20,8 @@ async def repo_of_event(event: RepositoryEvent) -> Repo | None:
     """The event's repository as the App reaches it; None for an event that names no installation."""
     if event.installation is None:
         return None
-    return await repo_of(event.repository.full_name, event.installation.id)
+    repo = await repo_of(event.repository.full_name, event.installation.id, event.repository.id)
+    return replace(repo, for_person=True)
 
 
 async def check_permission(repo: Repo, who: Account, number: int) -> bool:
@@ -47,6 +49,7 @@ async def create_run(
         NewRun(
             run_id=f"issue-{issue.number}-{secrets.token_hex(4)}",
             repository=repo.full_name,
+            repository_id=repo.id,
             installation_id=repo.installation_id,
             issue_number=issue.number,
             issue_title=issue.title,

@@ -21,6 +21,7 @@ from app.domain.ruleset import Ruleset
 from app.settings import Settings
 from handlers.commands import COMMANDS
 from handlers.dispatch import HANDLERS
+from tests import github_calls
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -197,3 +198,15 @@ def _anchors(path: Path) -> set[str]:
     """The anchors that GitHub gives a page's headings."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_table_of_calls_is_that_of_the_code() -> None:
+    """Made anew with `python -m tests.github_calls --write`."""
+    assert github_calls.PAGE.read_text(encoding="utf-8") == github_calls.page()
+
+
+def test_no_call_that_only_tells_is_work() -> None:
+    kinds = github_calls.operations()
+    shown = ("create_comment", "create_review", "create_reply_for_review_comment", "create_for_issue", "create_label")
+    assert {name for name, telling in kinds.items() if name.partition(".")[2] in shown and not telling} == set()
+    assert {name for name in github_calls.REFUSED if name not in kinds} == set()

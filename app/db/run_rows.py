@@ -17,6 +17,9 @@ from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy
 
+NEWEST = 20
+"""Runs that have ended are shown again after a suspension, so many at most."""
+
 
 class NewRun(Frozen):
     """What is known when a run is requested."""
@@ -24,6 +27,7 @@ class NewRun(Frozen):
     run_id: str
     repository: str
     """Empty for a run without one; then there is no installation either."""
+    repository_id: int | None = None
     installation_id: int
     issue_number: int
     """0 for a run without an issue."""
@@ -87,7 +91,7 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
     """Create the run, or return the id of the open run that the same repository, issue and intent already have."""
     row = Run(
         **new.model_dump(mode="json", exclude={"options"}),
-        project_id=new.repository,
+        project_id=project_of(db, new.repository, new.repository_id),
         target_branch=new.base_branch,
         options=new.options,
         state=RunState.PLAN_BOOTSTRAP,
@@ -116,6 +120,63 @@ def create(db: Database, new: NewRun, now: datetime) -> str:
         # None: the run that was in the way has ended since.
         return existing.run_id if existing else create(db, new, now)
     return new.run_id
+
+
+def project_of(db: Database, repository: str, repository_id: int | None) -> str:
+    """The project of a repository: the name under which it was first seen, whatever it is called now."""
+    earlier = None if repository_id is None else _first_run(db, Run.repository_id == repository_id)
+    if earlier is not None:
+        return earlier.project_id
+    namesake = _first_run(db, Run.project_id == repository, Run.repository_id.is_not(None))
+    taken = namesake is not None and repository_id is not None and namesake.repository_id != repository_id
+    return f"{repository}-{repository_id}" if taken else repository
+
+
+def list_runs_of(db: Database, repository_id: int, name: str) -> list[RunRow]:
+    """The open runs of a repository, by its id; those without one by its name."""
+    by_name = sa.and_(Run.repository_id.is_(None), Run.repository == name)
+    query = sa.select(Run).where(sa.or_(Run.repository_id == repository_id, by_name), Run.completed_at.is_(None))
+    with db.reading() as session:
+        return [RunRow.model_validate(row) for row in session.scalars(query)]
+
+
+def list_ended_runs_of(db: Database, repository_id: int) -> list[RunRow]:
+    """The newest runs of a repository that have ended."""
+    return _newest_ended(db, Run.repository_id == repository_id)
+
+
+def list_runs_of_installation(db: Database, installation_id: int) -> list[RunRow]:
+    """The open runs that are reached through an installation."""
+    query = sa.select(Run).where(Run.installation_id == installation_id, Run.completed_at.is_(None))
+    with db.reading() as session:
+        return [RunRow.model_validate(row) for row in session.scalars(query)]
+
+
+def list_ended_runs_of_installation(db: Database, installation_id: int) -> list[RunRow]:
+    """The newest runs of an installation that have ended."""
+    return _newest_ended(db, Run.installation_id == installation_id)
+
+
+def _newest_ended(db: Database, which: sa.ColumnElement[bool]) -> list[RunRow]:
+    query = sa.select(Run).where(which, Run.completed_at.is_not(None)).order_by(Run.completed_at.desc()).limit(NEWEST)
+    with db.reading() as session:
+        return [RunRow.model_validate(row) for row in session.scalars(query)]
+
+
+def knows_otherwise(db: Database, repository_id: int, name: str, installation_id: int) -> bool:
+    """Whether runs hold another name, or another installation, of this repository."""
+    other = sa.or_(Run.repository != name, Run.installation_id != installation_id)
+    with db.reading() as session:
+        return (
+            session.scalar(sa.select(Run.run_id).where(Run.repository_id == repository_id, other).limit(1)) is not None
+        )
+
+
+def rename_repository(db: Database, repository_id: int, name: str, installation_id: int) -> None:
+    """The repository has this name now, and is reached through this installation."""
+    values = {"repository": name, "installation_id": installation_id}
+    with db.writing() as session:
+        session.execute(sa.update(Run).where(Run.repository_id == repository_id).values(**values))
 
 
 def get(db: Database, run_id: str) -> RunRow:
@@ -165,9 +226,12 @@ def find_run_by_branch(db: Database, repository: str, branch: str) -> RunRow | N
     return _first_run(db, Run.repository == repository, Run.run_id == branch.removeprefix("autonomous/"))
 
 
-def find_run_by_head(db: Database, repository: str, head_sha: str) -> RunRow | None:
-    """The open run whose newest commit this is."""
-    return _first_run(db, Run.repository == repository, Run.head_sha == head_sha, Run.completed_at.is_(None))
+def find_run_by_head(db: Database, repository: str, head_sha: str, repository_id: int | None = None) -> RunRow | None:
+    """The open run whose newest commit this is, in the repository of this name or id."""
+    here = Run.repository == repository
+    if repository_id is not None:
+        here = sa.or_(here, Run.repository_id == repository_id)
+    return _first_run(db, here, Run.head_sha == head_sha, Run.completed_at.is_(None))
 
 
 def list_open_runs(db: Database) -> list[RunRow]:

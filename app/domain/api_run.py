@@ -95,6 +95,8 @@ class RunCard(Frozen):
     promotion_blockers: list[str]
     debt_status: str | None
     failure_reason: str | None
+    reason: str
+    """Why it waits, or how it ended."""
     branch: str
     head_sha: str | None
     pull_number: int | None

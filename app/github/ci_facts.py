@@ -20,7 +20,8 @@ class _ListedCheck(CheckRun):
     check_suite: _SuiteId | None = None
 
 
-class _RepositoryName(ApiModel):
+class _HeadRepository(ApiModel):
+    id: int | None = None
     full_name: str
 
 
@@ -37,7 +38,7 @@ class WorkflowRun(ApiModel):
     check_suite_id: int | None = None
     html_url: str = ""
     path: str = ""
-    head_repository: _RepositoryName | None = None
+    head_repository: _HeadRepository | None = None
 
 
 class _Status(ApiModel):
@@ -175,7 +176,11 @@ async def _statuses(repo: Repo, head_sha: str) -> list[_Status]:
 def _of_fork(repo: Repo, run: WorkflowRun) -> bool:
     """A fork may hold the same commit; its runs judge the fork."""
     head = run.head_repository
-    return head is not None and head.full_name.casefold() != repo.full_name.casefold()
+    if head is None:
+        return False
+    if repo.id is not None and head.id is not None:
+        return head.id != repo.id  # its name may be a new one
+    return head.full_name.casefold() != repo.full_name.casefold()
 
 
 def _progress(status: str | None) -> Literal["queued", "in_progress", "waiting", "completed"]:

@@ -1,5 +1,6 @@
 """The GitHub App and its clients: one per repository, with tokens that reach that repository alone."""
 
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from githubkit.auth import AppAuthStrategy, AppInstallationAuthStrategy
 from githubkit.auth.app import AppAuth
 from githubkit.auth.base import BaseAuthStrategy
 from githubkit.cache import MemCacheStrategy
+from githubkit.utils import UNSET
 from githubkit_schemas.v2026_03_10.rest import RestNamespace
 from pydantic import SecretStr
 
@@ -27,6 +29,8 @@ from app.github.silence import Silence
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds for one request; how long it is tried again is `RetryPolicy`."""
+MAX_REPOSITORIES = 500
+"""Clients that are kept: an organization has thousands of repositories, and few with a run."""
 TOKEN_MARGIN = timedelta(minutes=10)
 """A git token with less left than this is renewed, so that a long fetch does not outlive it."""
 
@@ -85,6 +89,7 @@ class _InstallationAuth(AppInstallationAuthStrategy):
             self.private_key,
             installation_id=self.installation_id,
             repositories=self.repositories,
+            repository_ids=self.repository_ids,
         )
 
 
@@ -100,6 +105,8 @@ class Repo:
     owner: str
     name: str
     installation_id: int
+    id: int | None
+    """GitHub's, which stays when the repository is renamed or transferred."""
     app_id: int
     app_slug: str
     patience: RetryPolicy
@@ -167,7 +174,7 @@ class GitHubApp:
         self.settings = settings
         self._tokens = MemCacheStrategy()
         self._git_tokens: dict[str, GitToken] = {}
-        self._repos: dict[tuple[int, str], Repo] = {}
+        self._repos: OrderedDict[tuple[int, str, int | None], Repo] = OrderedDict()
         self._slug: str | None = None
         self._version = SpokenVersion()
         self.trouble: str | None = None
@@ -202,17 +209,22 @@ class GitHubApp:
             self._slug = parse_response(await self.call(self.rest.apps.async_get_authenticated), _App).slug
         return self._slug
 
-    async def installation(self, installation_id: int, full_name: str) -> Repo:
-        """The repository `owner/name`, reached through an installation; the same object every time."""
-        known = self._repos.get((installation_id, full_name))
-        if known is not None:
-            return known
+    async def installation(self, installation_id: int, full_name: str, repository_id: int | None = None) -> Repo:
+        """The repository `owner/name`, reached through an installation; the same object while it is in use.
+
+        With its id, its tokens outlive a new name: https://docs.github.com/en/rest/apps/apps#create-an-installation-access-token-for-an-app
+        """
+        key = (installation_id, full_name, repository_id)
+        if key in self._repos:
+            self._repos.move_to_end(key)
+            return self._repos[key]
         owner, _, name = full_name.partition("/")
         auth = _InstallationAuth(
             self.settings.app_id,
             self.settings.private_key.get_secret_value(),
             installation_id,
-            repositories=[name],
+            repositories=[name] if repository_id is None else UNSET,
+            repository_ids=UNSET if repository_id is None else [repository_id],
         )
         repo = Repo(
             app=self,
@@ -220,11 +232,14 @@ class GitHubApp:
             owner=owner,
             name=name,
             installation_id=installation_id,
+            id=repository_id,
             app_id=self.settings.app_id,
             app_slug=await self.slug(),
             patience=self.settings.patience,
         )
-        return self._repos.setdefault((installation_id, full_name), repo)
+        if len(self._repos) >= MAX_REPOSITORIES:
+            self._repos.popitem(last=False)
+        return self._repos.setdefault(key, repo)
 
     async def installation_of(self, full_name: str) -> Repo:
         """The repository `owner/name`; reads its installation. Raises `GitHubRefused` (404) if there is none."""
@@ -241,7 +256,10 @@ class GitHubApp:
             return known
         response = await self.call(
             lambda: self.rest.apps.async_create_installation_access_token(
-                repo.installation_id, repositories=[repo.name], permissions={"contents": "read"}
+                repo.installation_id,
+                repositories=[repo.name] if repo.id is None else UNSET,
+                repository_ids=UNSET if repo.id is None else [repo.id],
+                permissions={"contents": "read"},
             )
         )
         token = self._git_tokens[repo.full_name] = parse_response(response, GitToken)

@@ -94,7 +94,11 @@ class _NamedRef(ApiModel):
     ref: str
 
 
-class _Repository(ApiModel):
+class Repository(ApiModel):
+    """A repository as it is now."""
+
+    id: int
+    full_name: str
     default_branch: str
 
 
@@ -110,10 +114,10 @@ class _RawCommit(ApiModel):
         )
 
 
-async def default_branch(repo: Repo) -> str:
-    """The branch that pull requests go to unless they say otherwise."""
+async def read_repository(repo: Repo) -> Repository:
+    """Read the repository's id, newest name and default branch; an old name leads to the new one."""
     response = await repo.call(lambda: repo.rest.repos.async_get(repo.owner, repo.name))
-    return parse_response(response, _Repository).default_branch
+    return parse_response(response, Repository)
 
 
 async def branch_head(repo: Repo, branch: str) -> str | None:

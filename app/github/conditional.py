@@ -62,6 +62,7 @@ class ConditionalTransport(httpx.AsyncBaseTransport):
             return await self._transport.handle_async_request(request)
         address = str(request.url)
         kept = self._cache.find(address)
+        request.headers.pop("If-None-Match", None)  # of another address, where this is the way of a redirect
         if kept is not None:
             request.headers["If-None-Match"] = kept.tag
         response = await self._transport.handle_async_request(request)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from app.github.api_calls import ApiModel
 
@@ -23,6 +23,7 @@ class Ref(ApiModel):
 
 
 class RepositoryRef(ApiModel):
+    id: int | None = None
     full_name: str
     default_branch: str = ""
 
@@ -161,6 +162,21 @@ class PushEvent(RepositoryEvent):
         return self.ref.removeprefix("refs/heads/") if self.ref.startswith("refs/heads/") else None
 
 
+class _From(ApiModel):
+    before: str = Field(default="", alias="from")
+
+
+class RepositoryChanges(ApiModel):
+    default_branch: _From | None = None
+
+
+class RepositoryAdminEvent(RepositoryEvent):
+    """What an owner did with the repository: `renamed`, `transferred`, `archived`, `deleted`, `edited` and others."""
+
+    name: ClassVar[str] = "repository"
+    changes: RepositoryChanges = RepositoryChanges()
+
+
 class InstallationEvent(Event):
     name: ClassVar[str] = "installation"
     repositories: tuple["RepositoryName", ...] = ()
@@ -169,11 +185,13 @@ class InstallationEvent(Event):
 class InstallationRepositoriesEvent(Event):
     name: ClassVar[str] = "installation_repositories"
     repositories_added: tuple["RepositoryName", ...] = ()
+    repositories_removed: tuple["RepositoryName", ...] = ()
 
 
 class RepositoryName(ApiModel):
-    """GitHub sends owner and name only here."""
+    """GitHub sends id, owner and name only here."""
 
+    id: int | None = None
     full_name: str
 
 
@@ -192,6 +210,7 @@ EVENTS: Mapping[str, type[Event]] = {
         WorkflowRunEvent,
         StatusEvent,
         PushEvent,
+        RepositoryAdminEvent,
         InstallationEvent,
         InstallationRepositoriesEvent,
     )

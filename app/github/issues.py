@@ -136,7 +136,10 @@ async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "ey
 
 @telling("a label")
 async def ensure_label(repo: Repo, name: str = LABEL) -> None:
-    """Make the repository's label when it is not there."""
+    """Make the repository's label when it is not there; in the life of a process, this is looked at once."""
+    shown = (repo.full_name.casefold(), "label", name)
+    if repo.app.shown.id_of(shown) is not None:
+        return
 
     async def look() -> Label | None:
         try:
@@ -156,3 +159,4 @@ async def ensure_label(repo: Repo, name: str = LABEL) -> None:
         return parse_response(response, Label)
 
     await repo.create(look, make)
+    repo.app.shown.note(shown, 0, name)

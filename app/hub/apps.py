@@ -54,6 +54,9 @@ def get_repository_installation(call: Call) -> Json:
 def create_token(call: Call) -> tuple[int, Json]:
     """A token for all or some of the installation's repositories and permissions."""
     row = _installation(call)
+    # https://docs.github.com/en/apps/maintaining-github-apps/suspending-a-github-app-installation
+    if row["suspended"]:
+        raise Refusal(403, "This installation has been suspended")
     body = call.body(m.AppInstallationsInstallationIdAccessTokensPostBody)
     permissions: dict[str, str] = body.get("permissions") or row["permissions"]
     for name, level in permissions.items():

@@ -63,6 +63,8 @@ def authenticate(hub: HubState, token: str | None) -> Actor:
     if row["installation_id"] is None:
         return Actor("user", user)
     installation = hub.store.get("installations", row["installation_id"])
+    if installation["suspended"]:
+        raise Refusal(403, "This installation has been suspended")
     return Actor("installation", user, installation, row["permissions"], frozenset(row["repository_ids"]))
 
 
@@ -114,7 +116,7 @@ def allow(hub: HubState, actor: Actor, repo: Row, needs: str, user_role: str) ->
     if actor.kind == "app":
         raise Refusal(401, "A JSON web token could not be decoded")
     if actor.kind == "installation":
-        if repo["id"] not in actor.repository_ids:
+        if repo["id"] not in actor.repository_ids or repo["id"] not in actor.installation["repository_ids"]:
             raise Refusal(404, "Not Found")
         if not any(actor.has(*need.split(":")) for need in needs.split("|")):
             accepted = {"X-Accepted-GitHub-Permissions": needs.replace(":", "=").replace("|", "; ")}

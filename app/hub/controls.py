@@ -1,8 +1,12 @@
 """What tests hold up and let go: the delivery of webhooks, and the Actions runner."""
 
+import contextlib
 import time
+from collections.abc import Generator
 
-from app.hub import webhook_sender
+from app.hub import administration, setup, webhook_sender
+from app.hub.auth import Actor
+from app.hub.routing import find_repository
 from app.hub.state import HubState
 from app.hub.store import Row
 
@@ -74,3 +78,62 @@ class Runner:
                 raise TimeoutError(f"workflow run {row['name']} has not completed")
             with self._state.wake:
                 self._state.wake.wait(0.02)
+
+
+class Owner:
+    """What an owner does with repositories, issues and the installation, on GitHub's web pages."""
+
+    def __init__(self, state: HubState, login: str) -> None:
+        self._state = state
+        self._login = login
+
+    def rename(self, full_name: str, new: str) -> None:
+        """Rename or transfer a repository to `owner/name`."""
+        owner, _, name = new.partition("/")
+        with self._repository(full_name) as (repo, who):
+            administration.rename(self._state, repo, who, owner, name)
+
+    def archive(self, full_name: str, *, archived: bool = True) -> None:
+        """Make a repository read-only, or open it again."""
+        with self._repository(full_name) as (repo, who):
+            administration.set_archived(self._state, repo, who, archived=archived)
+
+    def delete(self, full_name: str) -> None:
+        """Delete a repository."""
+        with self._repository(full_name) as (repo, who):
+            administration.delete(self._state, repo, who)
+
+    def rename_default_branch(self, full_name: str, name: str) -> None:
+        """Give the default branch another name."""
+        with self._repository(full_name) as (repo, who):
+            administration.rename_default_branch(self._state, repo, who, name)
+
+    def end_issue(self, full_name: str, number: int, action: str) -> None:
+        """Have an issue `deleted` or `transferred`."""
+        with self._repository(full_name) as (repo, who):
+            administration.end_issue(self._state, repo, who, number, action)
+
+    def suspend(self, full_name: str, *, suspended: bool = True) -> None:
+        """Suspend the installation that covers a repository, or end that."""
+        with self._repository(full_name) as (repo, who):
+            administration.set_suspended(self._state, self._installation(repo), who, suspended=suspended)
+
+    def uninstall(self, full_name: str) -> None:
+        """Take the App away from the owner of a repository."""
+        with self._repository(full_name) as (repo, who):
+            administration.uninstall(self._state, self._installation(repo), who)
+
+    def _installation(self, repo: Row) -> Row:
+        found = webhook_sender.installation_of(self._state, repo)
+        if found is None:
+            raise ValueError("the App is not installed there")
+        return found
+
+    @contextlib.contextmanager
+    def _repository(self, full_name: str) -> Generator[tuple[Row, Actor]]:
+        owner, _, name = full_name.partition("/")
+        store = self._state.store
+        with store.transaction():
+            who = store.get("users", setup.user_id(self._state, self._login))
+            yield find_repository(self._state, owner, name), Actor("user", who)
+        self._state.notify()

@@ -7,13 +7,14 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from app.hub.auth import Actor, allow, authenticate, credentials
 from app.hub.git_repos import ZERO, bare, environment
 from app.hub.github_problems import Refusal
 from app.hub.refs import moved, policy
-from app.hub.routing import find_repository
+from app.hub.routing import Moved, find_repository
+from app.hub.serializers import full_name
 from app.hub.state import HubState
 from app.hub.store import Row
 
@@ -43,6 +44,13 @@ def _serve(hub: HubState, request: Request, raw: bytes) -> Response:
             repo = find_repository(hub, request.path_params["owner"], request.path_params["repo"])
             actor = _actor(hub, request, repo, service)
             variables = policy(hub, repo, actor) if actor else {}
+    except Moved as elsewhere:
+        # https://docs.github.com/en/repositories/creating-and-managing-repositories/renaming-a-repository
+        with hub.store.transaction():
+            name = full_name(hub, hub.store.get("repositories", elsewhere.repo_id))
+        rest = request.url.path.partition(".git/")[2]
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{hub.url}/{name}.git/{rest}{query}", 301)
     except Refusal as refusal:
         if refusal.status == 401:
             return PlainTextResponse(UNAUTHORIZED, 401, {"WWW-Authenticate": 'Basic realm="GitHub"'})

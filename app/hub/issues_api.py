@@ -31,6 +31,8 @@ def find_issue(call: Call, name: str = "issue_number") -> Row:
     row = call.hub.store.row(sql, call.repo["id"], call.number(name))
     if row is None:
         raise Refusal(404, "Not Found")
+    if row["gone"]:
+        raise Refusal(410, "This issue was deleted")
     return row
 
 

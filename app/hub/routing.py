@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.hub.auth import Actor, allow, authenticate, credentials
 from app.hub.git_repos import Bare, GitCommandError, bare
@@ -131,8 +132,27 @@ def find_repository(hub: HubState, owner: str, name: str) -> Row:
         "SELECT r.* FROM repositories r JOIN users u ON u.id = r.owner_id WHERE u.login = ? AND r.name = ?", owner, name
     )
     if row is None:
-        raise Refusal(404, "Not Found")
+        raise _moved(hub, f"{owner}/{name}")
     return row
+
+
+def _moved(hub: HubState, old: str) -> Refusal:
+    """What an old name is answered with: the way to the repository by its id.
+
+    https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#follow-redirects
+    """
+    row = hub.store.row("SELECT repo_id FROM old_names WHERE full_name = ?", old)
+    if row is None:
+        return Refusal(404, "Not Found")
+    return Moved(row["repo_id"])
+
+
+class Moved(Refusal):
+    """The repository has another name now."""
+
+    def __init__(self, repo_id: int) -> None:
+        super().__init__(301, "Moved Permanently")
+        self.repo_id = repo_id
 
 
 def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Response:
@@ -151,6 +171,8 @@ def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Respon
         try:
             response = _carry_out(hub, actor, route, path, dict(request.query_params), raw)
         except Refusal as refusal:
+            if isinstance(refusal, Moved):
+                _point(hub, request, refusal)
             if installation_id:
                 asked = Asked(route.method, request.url.path, refusal.status)
                 refusal.headers |= hub.limits.note(installation_id, asked)
@@ -166,6 +188,14 @@ def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Respon
     return response
 
 
+def _point(hub: HubState, request: Request, moved: Moved) -> None:
+    """Name the new address; other methods than GET are kept by a 307."""
+    rest = request.url.path.split("/", 4)[4:]
+    query = f"?{request.url.query}" if request.url.query else ""
+    moved.headers["Location"] = "/".join([f"{hub.url}/repositories/{moved.repo_id}", *rest]) + query
+    moved.status = 301 if request.method == "GET" else 307
+
+
 def _carry_out(
     hub: HubState, actor: Actor, route: Route, path: dict[str, str], query: dict[str, str], raw: bytes
 ) -> Response:
@@ -178,6 +208,9 @@ def _carry_out(
     elif "repo" in path:
         repo = find_repository(hub, path["owner"], path["repo"])
         allow(hub, actor, repo, route.needs, route.user_role)
+        # As in https://github.com/renovatebot/renovate/discussions/15405
+        if repo["archived"] and route.method != "GET":
+            raise Refusal(403, "Repository was archived so is read-only.")
     call = Call(hub, actor, repo, path, query, raw)
     answer = route.handler(call)
     if isinstance(answer, Response):
@@ -191,6 +224,32 @@ def _carry_out(
 def refuse(refusal: Refusal) -> JSONResponse:
     """The problem body of a refusal."""
     return JSONResponse(refusal.body, refusal.status, refusal.headers)
+
+
+class ById:
+    """Answers `/repositories/{id}/…` as `/repos/{owner}/{name}/…`, as GitHub does after a redirect."""
+
+    def __init__(self, app: ASGIApp, hub: HubState) -> None:
+        self._app = app
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope.get("path", ""))
+        if path.startswith("/repositories/"):
+            _, _, repo_id, *rest = path.split("/", 3)
+            row = await run_in_threadpool(self._name, repo_id)
+            path = "/".join([f"/repos/{row}", *rest])
+            scope = {**scope, "path": path, "raw_path": quote(path).encode()}
+        await self._app(scope, receive, send)
+
+    def _name(self, repo_id: str) -> str:
+        with self._hub.store.transaction():
+            row = self._hub.store.row(
+                "SELECT u.login || '/' || r.name AS name FROM repositories r JOIN users u ON u.id = r.owner_id"
+                " WHERE r.id = ?",
+                int(repo_id) if repo_id.isdecimal() else 0,
+            )
+        return str(row["name"]) if row else "nobody/nothing"
 
 
 def mount(app: FastAPI, hub: HubState, routes: Routes) -> None:

@@ -29,13 +29,13 @@ from app.hub import (
     setup,
     webhook_sender,
 )
-from app.hub.controls import Runner, Webhooks
+from app.hub.controls import Owner, Runner, Webhooks
 from app.hub.faults import FaultMiddleware, Faults
 from app.hub.git_repos import bare
 from app.hub.github_problems import Refusal
 from app.hub.journal import JournalEntry, entries
 from app.hub.refs import write_hook
-from app.hub.routing import find_repository, mount, refuse
+from app.hub.routing import ById, find_repository, mount, refuse
 from app.hub.state import HubState, load_app
 from app.hub.store import Row, Store
 
@@ -75,6 +75,7 @@ def build_app(hub: HubState) -> FastAPI:
         return refuse(Refusal(status, "Not Found" if status == 404 else "Method Not Allowed"))
 
     app.add_exception_handler(HTTPException, missing)
+    app.add_middleware(ById, hub=hub)
     return app
 
 
@@ -287,6 +288,10 @@ class Hub:
         """Someone pushes a commit to a branch (made from the default branch if new); its sha. None deletes a file."""
         with self._repository(full_name) as repo:
             return setup.commit_files(self.state, repo, branch, files, message, as_user)
+
+    def as_owner(self, login: str) -> Owner:
+        """What this person does with repositories, issues and the installation."""
+        return Owner(self.state, login)
 
     # Reading
 

@@ -20,7 +20,8 @@ CREATE TABLE IF NOT EXISTS tokens (id INTEGER PRIMARY KEY, token TEXT UNIQUE, us
   permissions JSON, repository_ids JSON, expires_at REAL);
 CREATE TABLE IF NOT EXISTS repositories (id INTEGER PRIMARY KEY, owner_id INTEGER, name TEXT COLLATE NOCASE,
   default_branch TEXT, private BOOL, next_number INTEGER, created_at TEXT, pushed_at TEXT,
-  ghost_app_ids JSON, reviewed_environments JSON, UNIQUE (owner_id, name));
+  ghost_app_ids JSON, reviewed_environments JSON, archived BOOL, UNIQUE (owner_id, name));
+CREATE TABLE IF NOT EXISTS old_names (full_name TEXT PRIMARY KEY COLLATE NOCASE, repo_id INTEGER);
 CREATE TABLE IF NOT EXISTS roles (id INTEGER PRIMARY KEY, repo_id INTEGER, user_id INTEGER, role TEXT,
   UNIQUE (repo_id, user_id));
 CREATE TABLE IF NOT EXISTS protections (id INTEGER PRIMARY KEY, repo_id INTEGER, branch TEXT, contexts JSON,
@@ -29,13 +30,13 @@ CREATE TABLE IF NOT EXISTS protections (id INTEGER PRIMARY KEY, repo_id INTEGER,
 CREATE TABLE IF NOT EXISTS apps (id INTEGER PRIMARY KEY, slug TEXT, name TEXT, owner_id INTEGER);
 CREATE TABLE IF NOT EXISTS installations (id INTEGER PRIMARY KEY, account_id INTEGER UNIQUE, permissions JSON,
   events JSON,
-  repository_ids JSON, created_at TEXT);
+  repository_ids JSON, created_at TEXT, suspended BOOL);
 CREATE TABLE IF NOT EXISTS labels (id INTEGER PRIMARY KEY, repo_id INTEGER, name TEXT COLLATE NOCASE, color TEXT,
   description TEXT, UNIQUE (repo_id, name));
 CREATE TABLE IF NOT EXISTS issues (id INTEGER PRIMARY KEY, repo_id INTEGER, number INTEGER, user_id INTEGER,
   app_id INTEGER,
   title TEXT, body TEXT, state TEXT, state_reason TEXT, created_at TEXT, updated_at TEXT, closed_at TEXT,
-  is_pull BOOL, locked BOOL,
+  is_pull BOOL, locked BOOL, gone BOOL,
   UNIQUE (repo_id, number));
 CREATE TABLE IF NOT EXISTS issue_labels (id INTEGER PRIMARY KEY, issue_id INTEGER, label_id INTEGER,
   UNIQUE (issue_id, label_id));

@@ -24,6 +24,7 @@ TIMEOUT_SECONDS = 10.0
 # The permission (any of them, at least read) an App must hold to be sent the event.
 EVENT_PERMISSIONS = {
     "push": ("contents",),
+    "repository": ("metadata",),
     "issues": ("issues",),
     "issue_comment": ("issues", "pull_requests"),
     "label": ("metadata",),
@@ -48,7 +49,7 @@ def installation_of(hub: HubState, repo: Row) -> Row | None:
 def emit(hub: HubState, repo: Row, actor: Actor, event: str, payload: Json) -> None:
     """Store a delivery of a repository's event when the App is installed, subscribed and permitted."""
     found = installation_of(hub, repo)
-    if found is None or event not in found["events"]:
+    if found is None or event not in found["events"] or found["suspended"]:
         return
     if not any(name == "metadata" or name in found["permissions"] for name in EVENT_PERMISSIONS[event]):
         return

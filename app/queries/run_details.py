@@ -97,6 +97,7 @@ def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
         promotion_blockers=blockers if run.completed_at else [],
         debt_status=promotion.debt_status(backlog_entries),
         failure_reason=run.failure_reason,
+        reason=run.reason,
         branch=run.branch,
         head_sha=run.head_sha,
         pull_number=run.pull_number,

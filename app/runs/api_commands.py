@@ -31,6 +31,8 @@ class RunTarget(Frozen):
     """Where a run's work goes."""
 
     repository: str
+    repository_id: int
+    project_id: str
     installation_id: int
     base_branch: str
 
@@ -136,13 +138,14 @@ def _new_run(
     spec = asked.run
     return Run(
         run_id=spec.run_id,
-        project_id=target.repository if target else DEFAULT_PROJECT,
+        project_id=target.project_id if target else DEFAULT_PROJECT,
         engine=spec.builder,
         part=1,
         parts=len(parts),
         rest=list(parts[1:]),
         rest_strategies=list(strategies[1:]),
         repository=target.repository if target else None,
+        repository_id=target.repository_id if target else None,
         installation_id=target.installation_id if target else None,
         issue_number=spec.issue_number,
         issue_title=spec.run_id,

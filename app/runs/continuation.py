@@ -83,6 +83,7 @@ def _new_linked_run(before: Run, run_id: str, at: datetime) -> Run:
         plan=plan,
         rest=rest,
         repository=before.repository,
+        repository_id=before.repository_id,
         installation_id=before.installation_id,
         issue_number=before.issue_number,
         issue_title=before.issue_title,

@@ -70,7 +70,9 @@ async def of_run(read: Callable[Concatenate[Database, str, P], R], run_id: str, 
 )
 async def scrape(service: Annotated[ServiceState, Depends(state)]) -> Response:
     """Totals for Prometheus, counted now. 503 when that takes too long."""
-    counting = asyncio.to_thread(prometheus.exposition, service.db, utcnow(), SCRAPE_SECONDS / 2)
+    github = services().github
+    left = github.budget.fewest() if github is not None else None
+    counting = asyncio.to_thread(prometheus.exposition, service.db, utcnow(), SCRAPE_SECONDS / 2, left)
     try:
         text = await asyncio.wait_for(counting, SCRAPE_SECONDS)
     except (TimeoutError, prometheus.Busy) as slow:

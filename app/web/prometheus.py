@@ -1,5 +1,6 @@
 """What Prometheus scrapes, read from the database when it asks. Labels have few values: no run, no repository."""
 
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -27,13 +28,13 @@ class Busy(RuntimeError):
     """Another scrape is still reading."""
 
 
-def exposition(db: Database, now: datetime, wait_seconds: float) -> bytes:
+def exposition(db: Database, now: datetime, wait_seconds: float, requests_left: int | None = None) -> bytes:
     """All metrics in Prometheus's text format. Raises `Busy` when another scrape does not end in time."""
     if not SCRAPE_LOCK.acquire(timeout=wait_seconds):
         raise Busy("another scrape is still under way")
     try:
         registry = CollectorRegistry()
-        registry.register(_Totals(prometheus_totals.read_totals(db), now))
+        registry.register(_Totals(prometheus_totals.read_totals(db), now, requests_left))
         return generate_latest(registry)
     finally:
         SCRAPE_LOCK.release()
@@ -42,9 +43,10 @@ def exposition(db: Database, now: datetime, wait_seconds: float) -> bytes:
 class _Totals(Collector):
     """The totals as metric families, in the shape that the client library asks for."""
 
-    def __init__(self, counted: ServiceTotals, now: datetime) -> None:
+    def __init__(self, counted: ServiceTotals, now: datetime, requests_left: int | None) -> None:
         self._counted = counted
         self._now = now
+        self._requests_left = requests_left
 
     def collect(self) -> Iterator[Metric]:
         yield from _runs(self._counted)
@@ -52,7 +54,7 @@ class _Totals(Collector):
         yield from _work(self._counted)
         yield from _issues(self._counted)
         yield from _inbox(self._counted, self._now)
-        yield from _github(self._counted)
+        yield from _github(self._counted, self._requests_left)
 
 
 def _runs(counted: ServiceTotals) -> Iterator[Metric]:
@@ -126,7 +128,12 @@ def _inbox(counted: ServiceTotals, now: datetime) -> Iterator[Metric]:
     )
 
 
-def _github(counted: ServiceTotals) -> Iterator[Metric]:
+def _github(counted: ServiceTotals, requests_left: int | None) -> Iterator[Metric]:
+    left = GaugeMetricFamily(
+        "autopack_github_requests_left", "Requests left of GitHub's hourly limit, of the installation with the fewest"
+    )
+    left.add_metric([], math.nan if requests_left is None else requests_left)
+    yield left
     yield GaugeMetricFamily("autopack_owed_texts", "Texts that GitHub did not take yet", value=counted.owed_texts)
 
 

@@ -11,7 +11,7 @@ from dbos import DBOS
 
 from app.config.loader import parse_settings
 from app.config.yaml_errors import SettingsError
-from app.db import backlog
+from app.db import backlog, run_rows
 from app.db.engine import Database
 from app.domain.aging import BacklogEntry
 from app.domain.api_errors import Unavailable, Unprocessable
@@ -35,7 +35,7 @@ from app.workflows.answers import wait_for_answer
 from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at
 from app.workflows.run import start_workflow
-from app.workflows.services import call_db, repo_of, services
+from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steps import utcnow
 from app.workflows.waiting import notify_run, wake
 from app.workspace.patch_apply import check_diffs
@@ -58,7 +58,7 @@ async def start_run(asked: RunStart) -> RunCard:
     options = asked.run.options
     plan = asked.plan(rules.complexities)
     if target is not None and asked.run.builder is Engine.AUTOPACK:
-        plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.repository), rules)
+        plan = with_debt_cleanup(plan, await call_db(_backlog_of, target.project_id), rules)
     most = max_phases_of(rules, options)
     if target is not None:
         most = min(most, rules.run.phases)
@@ -132,9 +132,9 @@ def _govern(asked: RunStart, plan: Plan, rules: EffectiveRules, options: RunOpti
         raise Unprocessable(str(trouble)) from trouble
 
 
-def _backlog_of(db: Database, repository: str) -> Sequence[BacklogEntry]:
+def _backlog_of(db: Database, project_id: str) -> Sequence[BacklogEntry]:
     with db.reading() as session:
-        return backlog.list_entries(session, repository)
+        return backlog.list_entries(session, project_id)
 
 
 async def _target(asked: RunStart) -> tuple[RunTarget | None, RepositorySettings]:
@@ -149,8 +149,8 @@ async def _target(asked: RunStart) -> tuple[RunTarget | None, RepositorySettings
         )
     try:
         repo = await github.installation_of(name)
-        branch = await commits.default_branch(repo)
-        head = await commits.branch_head(repo, branch)
+        about = await commits.read_repository(repo)
+        head = await commits.branch_head(repo, about.default_branch)
         files = await settings_files.read_settings_files(repo, head) if head else None
     except GitHubUnavailable as trouble:
         raise Unavailable(f"{name} cannot be read now: {trouble}") from trouble
@@ -164,7 +164,14 @@ async def _target(asked: RunStart) -> tuple[RunTarget | None, RepositorySettings
         raise Unprocessable(f"{settings_files.SETTINGS} of {name} does not fit: {trouble}") from trouble
     if asked.run.issue_number is not None:
         await _require_open_issue(repo, asked.run.issue_number)
-    return RunTarget(repository=repo.full_name, installation_id=repo.installation_id, base_branch=branch), settings
+    target = RunTarget(
+        repository=about.full_name,
+        repository_id=about.id,
+        project_id=await call_db(run_rows.project_of, about.full_name, about.id),
+        installation_id=repo.installation_id,
+        base_branch=about.default_branch,
+    )
+    return target, settings
 
 
 async def _require_open_issue(repo: Repo, number: int) -> None:
@@ -189,10 +196,10 @@ async def _patch_conflict(run: RunLocation, phase_id: str, result: BuilderResult
     if not diffs:
         return ""
     try:
-        repo = await repo_of(run.repository, run.installation_id)
+        repo = await repo_of_run(run.run_id)
         head = run.head_sha or await commits.branch_head(repo, run.base_branch)
         if head is not None:
-            mirror = await mirror_at(run.repository, run.installation_id, head)
+            mirror = await mirror_at(run.run_id, head)
             await check_diffs(mirror.path.absolute(), head, diffs)
     except (PatchError, PathError) as trouble:
         return str(trouble)

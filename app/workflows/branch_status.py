@@ -9,7 +9,7 @@ from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.queries import run_details
 from app.workflows.repositories import mirror_at
-from app.workflows.services import NotConfigured, call_db, repo_of
+from app.workflows.services import NotConfigured, call_db, repo_of_run
 from app.workspace.workspace_errors import WorkspaceError
 
 
@@ -71,18 +71,18 @@ async def integration_status(run_id: str) -> IntegrationStatus:
         message = "The run names no repository: its patches are validated, gated and kept, but not pushed"
         return IntegrationStatus(branch=run.branch, exists=False, message=message)
     try:
-        return await _read(run, run.repository)
+        return await _read(run)
     except (GitHubUnavailable, GitHubRefused, NotConfigured, WorkspaceError) as trouble:
         raise Unavailable(f"{run.repository} cannot be read now: {trouble}") from trouble
 
 
-async def _read(run: RunCard, repository: str) -> IntegrationStatus:
-    repo = await repo_of(repository, run.installation_id)
+async def _read(run: RunCard) -> IntegrationStatus:
+    repo = await repo_of_run(run.run_id)
     head = await commits.branch_head(repo, run.branch)
     if head is None:
         message = "The branch is made with the first commit that passes its gate"
         return IntegrationStatus(branch=run.branch, exists=False, message=message, base_branch=run.base_branch)
-    base_branch = run.base_branch or await commits.default_branch(repo)
+    base_branch = run.base_branch or (await commits.read_repository(repo)).default_branch
     compared = await commits.compare(repo, base_branch, head)
     clashes = await _conflicts(repo, run, base_branch, head)
     unrelated = "" if clashes is not None else f"{base_branch} shares no commit with the branch any more"
@@ -109,9 +109,9 @@ async def _conflicts(repo: Repo, run: RunCard, base_branch: str, head: str) -> t
     base = await commits.branch_head(repo, base_branch)
     if base is None:
         return ()
-    mirror = await mirror_at(repo.full_name, run.installation_id, head, base)
+    mirror = await mirror_at(run.run_id, head, base)
     fork = await mirror.merge_base(head, base)
     if fork is None:
         return None
-    await mirror_at(repo.full_name, run.installation_id, fork)
+    await mirror_at(run.run_id, fork)
     return tuple(one.path for one in (await mirror.merge_with_markers(head, base))[1])

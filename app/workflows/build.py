@@ -153,10 +153,10 @@ async def base_of(context: RunContext, start: AttemptStart) -> tuple[Mirror, str
 
 async def _mirror_of(context: RunContext, start: AttemptStart) -> Mirror:
     """The mirror with the attempt's start on disk; for a merge, both sides and the commit where they part."""
-    mirror = await mirror_at(context.repository, context.installation_id, start.head_sha)
+    mirror = await mirror_at(context.run_id, start.head_sha)
     if start.merging is not None:
-        await mirror_at(context.repository, context.installation_id, start.merging)
+        await mirror_at(context.run_id, start.merging)
         fork = await mirror.merge_base(start.head_sha, start.merging)
         if fork is not None:
-            await mirror_at(context.repository, context.installation_id, fork)
+            await mirror_at(context.run_id, fork)
     return mirror

@@ -31,7 +31,7 @@ from app.github.github_errors import GitHubRefused
 from app.github.request_budget import RequestsSpent
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext
-from app.workflows.services import call_db, repo_of
+from app.workflows.services import call_db, repo_of_run
 from app.workflows.steps import effect, utcnow
 
 LOG_CHARACTERS = 6_000
@@ -73,7 +73,7 @@ class CiReading(Frozen):
 async def begin_watch(context: RunContext, head_sha: str) -> CiWatch:
     """What to expect of the commit's workflow files, and what its base requires."""
     run = await call_db(run_rows.get, context.run_id)
-    mirror = await mirror_at(context.repository, context.installation_id, head_sha, context.base_sha)
+    mirror = await mirror_at(context.run_id, head_sha, context.base_sha)
     before = await mirror.first_parent(head_sha) or context.base_sha
     paths = [
         entry.path
@@ -83,32 +83,29 @@ async def begin_watch(context: RunContext, head_sha: str) -> CiWatch:
     ]
     push = Push(
         branch=context.branch,
-        base=context.base_branch,
+        base=run.base_branch,
         pushed_paths=await mirror.changed_paths(before, head_sha),
         pull_paths=await mirror.changed_paths(context.base_sha, head_sha),
         has_pull=run.pull_number is not None,
     )
     now = utcnow()
     expected = await asyncio.to_thread(expected_workflows, await mirror.read_texts(head_sha, paths), push)
-    required = await ci_facts.required_checks(
-        await repo_of(context.repository, context.installation_id), context.base_branch
-    )
+    required = await ci_facts.required_checks(await repo_of_run(context.run_id), run.base_branch)
     return CiWatch(since=now, progress_at=now, expected=expected, required=required)
 
 
 @effect
 async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiWatch) -> CiReading:
     """Read everything about the commit again, and decide."""
-    repo = await repo_of(context.repository, context.installation_id)
     run = await call_db(run_rows.get, context.run_id)
     stopped = run.stop_reason if run.stop_state is not None else run.state if run.state.terminal else None
+    if stopped is not None:
+        return _unread(watch, stopped=stopped)
+    repo = await repo_of_run(context.run_id)
     try:
         read = await ci_facts.read_ci(repo, head_sha, watch.required)
     except RequestsSpent as spent:
-        verdict = CiVerdict(state=CiState.WAITING, reason=spent.reason)
-        left = spent.retry_after or 0.0
-        watch = watch.model_copy(update={"progress_at": utcnow()})  # CI may go on, unseen
-        return CiReading(verdict=verdict, watch=watch, run_again={}, failed_runs={}, left_seconds=left, stopped=stopped)
+        return _unread(watch, spent.reason, spent.retry_after or 0.0)
     facts = what_ci_waits_for(read, watch.attempts)
     now, seen = utcnow(), fingerprint(facts)
     if seen != watch.progress:
@@ -137,6 +134,18 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
         run_again=workflow_runs_to_rerun(facts, verdict),
         failed_runs=failed_workflow_runs(facts, verdict),
         left_seconds=min(ahead, default=0) + _SOON,
+        stopped=None,
+    )
+
+
+def _unread(watch: CiWatch, why: str = "", seconds: float = 0.0, stopped: str | None = None) -> CiReading:
+    """Nothing is known for so long; CI may go on, unseen."""
+    return CiReading(
+        verdict=CiVerdict(state=CiState.WAITING, reason=why),
+        watch=watch.model_copy(update={"progress_at": utcnow()}),
+        run_again={},
+        failed_runs={},
+        left_seconds=seconds,
         stopped=stopped,
     )
 
@@ -144,7 +153,7 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
 @effect
 async def read_red_on_base(context: RunContext, verdict: CiVerdict) -> tuple[str, ...]:
     """The names of the failed checks, where all of them are red on the run's base commit too."""
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     return failed_on_base(verdict, await ci_facts.read_ci(repo, context.base_sha, ()))
 
 
@@ -154,7 +163,7 @@ async def rerun_failed_jobs(context: RunContext, workflow_runs: dict[int, int]) 
 
     Why GitHub refused it; empty when it did not.
     """
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     for workflow_run, attempt in workflow_runs.items():
         try:
             await ci_jobs.rerun_failed(repo, workflow_run, attempt)
@@ -166,7 +175,7 @@ async def rerun_failed_jobs(context: RunContext, workflow_runs: dict[int, int]) 
 @effect
 async def read_evidence(context: RunContext, head_sha: str, verdict: CiVerdict) -> tuple[str, ...]:
     """What the failed jobs say, a line for each."""
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
     return tuple(
         f"{log.name}: {' '.join(trim_log(log.text, limit=EVIDENCE_CHARACTERS, before=0, after=1).split())}"
@@ -178,7 +187,7 @@ async def read_evidence(context: RunContext, head_sha: str, verdict: CiVerdict) 
 @effect
 async def failure_feedback(context: RunContext, head_sha: str, verdict: CiVerdict) -> Feedback:
     """The failed jobs' logs, trimmed to the failure, for the Builder's next try."""
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
     telling = [log for log in logs if not log.cancelled]
     share = LOG_CHARACTERS // max(1, len(telling))

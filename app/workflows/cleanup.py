@@ -94,7 +94,7 @@ async def repack_mirrors() -> None:
         return
     stamp.touch()
     working = await call_db(run_rows.list_open_runs)
-    busy = {(run.repository or "").lower() for run in working}
+    busy = {run.project_id.lower() for run in working}
     for path in sorted(mirrors.glob("[!.]*/*.git")):
         name = f"{path.parent.name}/{path.stem}"
         if name not in busy and not await contained(f"mirror {name}", functools.partial(_repack, path)):

@@ -10,7 +10,7 @@ from app.workflows import db_steps, github_status, promote
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_telling import Telling
-from app.workflows.services import call_db, repo_of
+from app.workflows.services import call_db, repo_of_run
 
 
 @DBOS.workflow(name="end_stranded")
@@ -65,7 +65,7 @@ async def _post_summary(run_id: str) -> list[object]:
     run = await call_db(run_rows.get, run_id)
     if run.pull_number is None:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     body = text.final_summary(await github_status.read_view(run_id))
     return [await comments.post_once(repo, run.pull_number, f"summary:{run_id}", body)]
 
@@ -76,10 +76,10 @@ async def _post_incident(run_id: str) -> list[object]:
     run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     last_diff = ""
     if run.head_sha is not None and run.base_sha is not None:
-        mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, run.head_sha)
+        mirror = await mirror_at(run.run_id, run.base_sha, run.head_sha)
         last_diff = await mirror.diff(run.base_sha, run.head_sha)
     body = text.incident(await github_status.read_view(run_id), excerpt=run.last_log, last_diff_stat=last_diff)
     return [await comments.post_once(repo, run.issue_number, f"incident:{run_id}", body)]

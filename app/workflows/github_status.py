@@ -11,7 +11,7 @@ from app.github.client import Repo
 from app.github.write_locks import write_lock
 from app.queries import run_view
 from app.workflows.run_telling import Telling, note_refusals
-from app.workflows.services import call_db, repo_of, services
+from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steps import utcnow
 
 
@@ -45,7 +45,7 @@ async def show_run(run_id: str) -> list[object]:
     run = await call_db(run_rows.get, run_id)
     if not run.repository:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     async with write_lock(repo, "run", run_id):
         came_to = await _show(repo, run_id)
         return await _show(repo, run_id) if await note_refusals(run_id, came_to) else came_to
@@ -73,7 +73,7 @@ async def supersede_check(run_id: str, older_sha: str, newer_sha: str) -> list[o
     run = await call_db(run_rows.get, run_id)
     if older_sha == run.base_sha:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     output = text.superseded_check(newer_sha)
     return [await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, run_id, output)]
 
@@ -89,7 +89,7 @@ async def show_promotion(run_id: str) -> list[object]:
     run = await call_db(run_rows.get, run_id)
     if run.head_sha is None:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     async with write_lock(repo, "promotion", run_id):
         said = text.promotion_check(await read_view(run_id))
         return [await checks.upsert_check(repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", said)]

@@ -18,7 +18,7 @@ from app.workflows.phase import run_phases
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling
-from app.workflows.services import call_db, repo_of
+from app.workflows.services import call_db, repo_of_run
 from app.workflows.start_run import compile_run_strategy, read_base_commit, rules_of
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
@@ -80,13 +80,14 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
 
 @effect
 async def _base_head(context: RunContext) -> str:
-    repo = await repo_of(context.repository, context.installation_id)
-    return (await read_base_commit(repo, context)).sha
+    repo = await repo_of_run(context.run_id)
+    run = await call_db(run_rows.get, context.run_id)
+    return (await read_base_commit(repo, run)).sha
 
 
 @effect
 async def _is_behind(context: RunContext, base_sha: str, head_sha: str) -> bool:
-    mirror = await mirror_at(context.repository, context.installation_id, base_sha, head_sha)
+    mirror = await mirror_at(context.run_id, base_sha, head_sha)
     return await mirror.merge_base(base_sha, head_sha) != base_sha
 
 
@@ -96,7 +97,7 @@ async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
 
     Raises `RunEnded` when someone else's commit was on the branch: it is never offered for merging.
     """
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     message = text.merge_message(context.run_id, f"{context.base_branch} ({base_sha[:7]})")
     merge = await commits.merge_base_into(repo, WorkBranch.of_run(context.run_id), base_sha, message)
     if merge.state is MergeState.MERGED and merge.sha is not None and merge.sha != head_sha:
@@ -190,7 +191,7 @@ async def _is_skipped_in_draft(context: RunContext, strategy: Strategy, head_sha
     view = await github_status.read_view(context.run_id)
     if view.pull_number is None or view.head_sha != head_sha:
         return False
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     if not (await pulls.read_pull(repo, view.pull_number)).draft:
         return False
     facts = await ci_facts.read_ci(repo, head_sha, ())
@@ -201,7 +202,7 @@ async def _is_skipped_in_draft(context: RunContext, strategy: Strategy, head_sha
 @effect
 async def _set_draft(context: RunContext, draft: bool) -> None:
     view = await github_status.read_view(context.run_id)
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     if view.pull_number is not None:
         pull = await pulls.read_pull(repo, view.pull_number)
         await (pulls.mark_draft if draft else pulls.mark_ready)(repo, pull)
@@ -215,7 +216,7 @@ async def offer_promotion(run_id: str) -> list[object]:
     if view.promotion_blockers or view.pull_number is None or not view.state.terminal:
         return []
     run = await call_db(run_rows.get, run_id)
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     pull = await pulls.read_pull(repo, view.pull_number)
     if pull.open and pull.head_sha == view.head_sha:
         await pulls.mark_ready(repo, pull)

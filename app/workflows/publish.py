@@ -19,7 +19,7 @@ from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling
-from app.workflows.services import call_db, repo_of, services
+from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.start_run import read_base_commit
 from app.workflows.steps import effect
 
@@ -48,7 +48,7 @@ async def push(
     Raises `RunEnded` when someone else wrote to the branch: the run does not build on what it did not make.
     """
     context = phase.context
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     message = text.commit_message(
         run_id=context.run_id,
         phase=phase.phase,
@@ -61,7 +61,7 @@ async def push(
     )
     branch, changes = WorkBranch.of_run(context.run_id), await _changes(context, start, gated.patch)
     changed = start.merging or start.head_sha
-    tree = await (await mirror_at(context.repository, context.installation_id, changed)).tree_of(changed)
+    tree = await (await mirror_at(context.run_id, changed)).tree_of(changed)
     try:
         commit = await commits.push_commit(
             repo, branch, start.head_sha, changes, message, merging=start.merging, base_tree=tree
@@ -95,10 +95,10 @@ async def ensure_pull(context: RunContext) -> int:
     run = await call_db(run_rows.get, context.run_id)
     if run.pull_number is not None:
         return run.pull_number
-    repo = await repo_of(context.repository, context.installation_id)
+    repo = await repo_of_run(context.run_id)
     view = await read_view(context.run_id)
     linked = context.base_branch != context.target_branch
-    base = (await read_base_commit(repo, context)).branch if linked else context.base_branch
+    base = (await read_base_commit(repo, run)).branch if linked else run.base_branch
     pull = await pulls.ensure_pull(
         repo, WorkBranch.of_run(context.run_id), base, text.pull_title(view), text.pull_body(view)
     )
@@ -114,8 +114,8 @@ async def post_review(run_id: str, phase_id: str, head_sha: str, audit: Audit, a
     run = await call_db(run_rows.get, run_id)
     if run.pull_number is None or run.base_sha is None:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
-    mirror = await mirror_at(run.repository, run.installation_id, run.base_sha, audited_from, head_sha)
+    repo = await repo_of_run(run.run_id)
+    mirror = await mirror_at(run.run_id, run.base_sha, audited_from, head_sha)
     fork = await mirror.merge_base(run.base_sha, head_sha) or run.base_sha
     models = await call_db(model_calls.models_of_phase, run_id, phase_id)
     body = text.review_body(
@@ -139,12 +139,12 @@ async def post_review(run_id: str, phase_id: str, head_sha: str, audit: Audit, a
 async def keep_snapshot(run_id: str, phase_id: str, head_sha: str) -> list[object]:
     """Keep the phase's green commit as `refs/autopack/<run>/<phase>`."""
     run = await call_db(run_rows.get, run_id)
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     return [await commits.keep_snapshot(repo, run_id, phase_id, head_sha)]
 
 
 @effect
 async def diff_since(context: RunContext, base_sha: str, head_sha: str) -> str:
     """The unified diff between two commits of the repository."""
-    mirror = await mirror_at(context.repository, context.installation_id, base_sha, head_sha)
+    mirror = await mirror_at(context.run_id, base_sha, head_sha)
     return await mirror.diff(base_sha, head_sha)

@@ -1,25 +1,32 @@
 """Repositories as mirrors on disk, as steps reach them."""
 
+from app.db import run_rows
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
-from app.workflows.services import repo_of, services
+from app.workflows.services import call_db, repo_of_run, services
 from app.workspace.mirror import Mirror
 from app.workspace.workspace_errors import GitError
 
 
-async def mirror_at(repository: str, installation_id: int, *shas: str) -> Mirror:
-    """The repository's mirror with the contents of these commits on disk, so that all reads of them are local.
+async def mirror_at(run_id: str, *shas: str) -> Mirror:
+    """The mirror of the run's repository with the contents of these commits on disk, so that reads of them are local.
 
-    Nothing is fetched that is there. Raises `GitHubUnavailable` when the network or the server fails, `GitHubRefused`
-    when GitHub takes neither the kept token nor a new one.
+    It stays in its place where the repository is renamed. Nothing is fetched that is there. Raises `GitHubUnavailable`
+    when the network or the server fails, `GitHubRefused` when GitHub takes neither the kept token nor a new one.
     """
-    owner, _, name = repository.partition("/")
-    mirror = Mirror(services().data_dir, owner, name, services().server_url)
+    run = await call_db(run_rows.get, run_id)
+    mirror = project_mirror(run.project_id, run.repository)
     missing = [sha for sha in shas if not await mirror.holds(sha)]
     if missing:
-        repo = await repo_of(repository, installation_id)
+        repo = await repo_of_run(run_id)
         await repo.app.renewing(lambda: _fetch(repo, mirror, missing))
     return mirror
+
+
+def project_mirror(project_id: str, repository: str) -> Mirror:
+    """The mirror of a project, which is fetched from the repository of this name."""
+    owner, _, name = project_id.partition("/")
+    return Mirror(services().data_dir, owner, name, services().server_url, fetched_from=repository)
 
 
 async def _fetch(repo: Repo, mirror: Mirror, shas: list[str]) -> None:

@@ -17,7 +17,7 @@ from app.workflows.phase import run_phases
 from app.workflows.posted_engine import PostedEngine
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling
-from app.workflows.services import NotConfigured, call_db, repo_of, stopping
+from app.workflows.services import NotConfigured, call_db, repo_of_run, stopping
 from app.workflows.waiting import raise_if_stopped, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError
 
@@ -69,9 +69,11 @@ async def _end_of(run_id: str, error: Exception) -> RunEnded:
     """How the run ends by this error."""
     if isinstance(error, RunEnded):
         return error
-    if isinstance(error, RunStopped):
+    if isinstance(error, (RunStopped, GitHubRefused)):
+        # What a person did, such as archiving the repository, is why GitHub refuses.
         requested = await db_steps.get_stop_request(run_id)
-        return RunEnded(*requested) if requested else RunEnded(RunState.DONE_CANCELLED, "stopped")
+        if requested or isinstance(error, RunStopped):
+            return RunEnded(*requested) if requested else RunEnded(RunState.DONE_CANCELLED, "stopped")
     if isinstance(error, ModelFailed):
         return RunEnded(_state_of_failed_model(error.failure), str(error))
     for kind, state in _ENDS:
@@ -154,6 +156,6 @@ async def _post_plan(run_id: str) -> list[object]:
     run = await call_db(run_rows.get, run_id)
     if run.plan is None or run.strategy is None:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     body = text.plan_comment(run.plan, run.strategy, run.rest, run_id=run_id)
     return [await comments.post_once(repo, run.issue_number, f"plan:{run_id}", body)]

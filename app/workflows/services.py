@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from app.agents import models
+from app.db import run_rows
 from app.db.engine import Database
 from app.domain.ruleset import Ruleset
 from app.github.client import GitHubApp, Repo
@@ -75,9 +76,15 @@ async def call_db(function: Callable[Concatenate[Database, P], R], *args: P.args
     return await asyncio.to_thread(function, services().db, *args, **kwargs)
 
 
-async def repo_of(repository: str, installation_id: int) -> Repo:
+async def repo_of(repository: str, installation_id: int, repository_id: int | None = None) -> Repo:
     """The repository as the App reaches it. Raises `NotConfigured` without the App's settings."""
     github = services().github
     if github is None:
         raise NotConfigured("GitHub is not configured: set GITHUB_APP_ID, GITHUB_PRIVATE_KEY and GITHUB_WEBHOOK_SECRET")
-    return await github.installation(installation_id, repository)
+    return await github.installation(installation_id, repository, repository_id)
+
+
+async def repo_of_run(run_id: str) -> Repo:
+    """The run's repository under its newest name."""
+    run = await call_db(run_rows.get, run_id)
+    return await repo_of(run.repository, run.installation_id, run.repository_id)

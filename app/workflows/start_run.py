@@ -34,7 +34,7 @@ from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_ledger import RunLedger
 from app.workflows.run_telling import Telling
-from app.workflows.services import call_db, repo_of, services
+from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steps import blocking_step, effect
 from app.workspace.sandbox import sandbox_available
 
@@ -49,7 +49,7 @@ async def acknowledge(run_id: str) -> list[object]:
     run = await call_db(run_rows.get, run_id)
     if not run.issue_number:
         return []
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     if run.trigger_comment_id is not None:
         reacted = await issues.react_to_comment(repo, run.trigger_comment_id)
     else:
@@ -61,7 +61,7 @@ async def acknowledge(run_id: str) -> list[object]:
 async def read_context(run_id: str) -> RunContext:
     """Read issue, base commit, settings and instructions. Raises `RunEnded` when the settings file does not fit."""
     run = await call_db(run_rows.get, run_id)
-    repo = await repo_of(run.repository, run.installation_id)
+    repo = await repo_of_run(run.run_id)
     base = await read_base_commit(repo, run)
     issue = await _read_issue(repo, run)
     files = await settings_files.read_settings_files(repo, base.governing_sha)
@@ -71,7 +71,7 @@ async def read_context(run_id: str) -> RunContext:
         raise RunEnded(
             RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"{settings_files.SETTINGS} does not fit: {error}"
         ) from error
-    mirror = await mirror_at(run.repository, run.installation_id, base.sha)
+    mirror = await mirror_at(run.run_id, base.sha)
     paths = [entry.path for entry in await mirror.list_files(base.sha)]
     rules = effective_rules(services().ruleset, settings)
     token_cap = run.options.tokens or rules.run.tokens
@@ -119,7 +119,7 @@ class BaseCommit:
     governing_sha: str
 
 
-async def read_base_commit(repo: Repo, run: RunContext | run_rows.RunRow) -> BaseCommit:
+async def read_base_commit(repo: Repo, run: run_rows.RunRow) -> BaseCommit:
     """The run's base branch, or the target branch where the run before was merged and its branch deleted.
 
     The target branch alone governs, never a branch that the Builder wrote. Raises `RunEnded` when it has no commit.

@@ -64,13 +64,16 @@ class Mirror:
     but `fetch` and `hydrate` stay off the network.
     """
 
-    def __init__(self, root: Path, owner: str, name: str, server_url: str = "https://github.com") -> None:
+    def __init__(
+        self, root: Path, owner: str, name: str, server_url: str = "https://github.com", *, fetched_from: str = ""
+    ) -> None:
+        """`fetched_from` is the newest `owner/name` of a repository that was renamed since the mirror was made."""
         if not _OWNER.fullmatch(owner) or not _NAME.fullmatch(name) or name in (".", "..") or name.endswith(".git"):
             raise WorkspaceError(f"{owner!a}/{name!a} is not the name of a repository")
         self.root: Path = root
         self.owner: str = owner
         self.name: str = name
-        self.url: str = f"{server_url.rstrip('/')}/{owner}/{name}.git"
+        self.url: str = f"{server_url.rstrip('/')}/{fetched_from or f'{owner}/{name}'}.git"
         self.path: Path = root / "mirrors" / owner.lower() / f"{name.lower()}.git"
 
     async def fetch(self, token: str | None, *refs: str) -> None:

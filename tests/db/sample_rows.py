@@ -110,7 +110,13 @@ def posted_run(
     options = asked.run.options
     parts = split(asked.plan(RULES.complexities), most)
     strategies = [compile_strategy(RULES, part, options, frozenset(), engine=Engine.EXTERNAL) for part in parts]
-    target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if issue else None
+    target = (
+        RunTarget(
+            repository="acme/widgets", repository_id=4, project_id="acme/widgets", installation_id=1, base_branch="main"
+        )
+        if issue
+        else None
+    )
     api_commands.create_run(db, asked, parts, strategies[:1] if issue else strategies, target, NOW)
     return run_id
 

@@ -54,7 +54,13 @@ def begin(
     rules = effective_rules(default_ruleset(), RepositorySettings())
     plan = asked.plan(rules.complexities)
     strategy = compile_strategy(rules, plan, asked.run.options, frozenset(), engine=Engine.EXTERNAL)
-    target = RunTarget(repository="acme/widgets", installation_id=1, base_branch="main") if repository else None
+    target = (
+        RunTarget(
+            repository="acme/widgets", repository_id=4, project_id="acme/widgets", installation_id=1, base_branch="main"
+        )
+        if repository
+        else None
+    )
     api_commands.create_run(db, asked, [plan], [strategy], target, NOW)
     return "r1"
 

@@ -46,6 +46,15 @@ async def test_unchanged_answer_is_asked_by_its_tag(repo: Repo, github: respx.Mo
     assert repo.app.budget.fewest() == 4001
 
 
+async def test_redirect_does_not_carry_the_tag(repo: Repo, github: respx.MockRouter) -> None:
+    github.get(PATH).respond(json=ISSUE, headers={"ETag": '"1"'})
+    await issues.read_issue(repo, 1)
+    github.get(PATH).respond(301, headers={"Location": f"{API}/repositories/8/issues/1"})
+    route = github.get(f"{API}/repositories/8/issues/1").respond(json=ISSUE)
+    assert (await issues.read_issue(repo, 1)).number == 1
+    assert "If-None-Match" not in route.calls.last.request.headers
+
+
 async def test_answers_without_tag_are_asked_anew(repo: Repo, github: respx.MockRouter) -> None:
     route = github.get(PATH).respond(json=ISSUE)
     for _ in range(2):
@@ -105,5 +114,7 @@ async def test_limit_of_one_installation_is_its_own(repo: Repo, github: respx.Mo
         201, json={"token": "ghs_other", "expires_at": "2099-01-01T00:00:00Z", "permissions": {}}
     )
     other = await repo.app.installation(6, "other/widgets")
-    github.get(f"{API}/repos/other/widgets").respond(json={"default_branch": "main"})
-    assert await commits.default_branch(other) == "main"
+    github.get(f"{API}/repos/other/widgets").respond(
+        json={"id": 8, "full_name": "other/widgets", "default_branch": "main"}
+    )
+    assert (await commits.read_repository(other)).default_branch == "main"

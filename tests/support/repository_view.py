@@ -29,6 +29,7 @@ class Reader:
         """Of the issue."""
         self.seen: set[Written] = set()
         """What has been read or expected of what the App wrote; at the end, nothing else may be there."""
+        self.default_branch = "main"
         self._log_from = len(world.service.log())
         self._log_may_hold: list[str] = []
         self._run_id = ""
@@ -135,7 +136,9 @@ class Reader:
     def commits(self) -> list[str]:
         """The shas of the run's branch that the default branch lacks, oldest first; reads the branch."""
         self.seen.add(trace.ref_key(f"refs/heads/{self.branch}"))
-        return self.hub.git(self.full_name, "rev-list", "--reverse", "main..refs/heads/" + self.branch).split()
+        return self.hub.git(
+            self.full_name, "rev-list", "--reverse", f"{self.default_branch}..refs/heads/{self.branch}"
+        ).split()
 
     def message(self, sha: str) -> str:
         return self.hub.git(self.full_name, "log", "-1", "--format=%B", sha).strip()

@@ -91,6 +91,11 @@ class Story(Expectations):
     def close_issue(self, by: str = PERSON) -> None:
         self._as(by, "PATCH", f"issues/{self.number}", {"state": "closed"})
 
+    def rename(self, full_name: str) -> None:
+        """The owner renames the repository, or transfers it to another owner."""
+        self.hub.as_owner(PERSON).rename(self.full_name, full_name)
+        self.full_name = full_name
+
     def close_pull(self, by: str = PERSON) -> None:
         self._as(by, "PATCH", f"pulls/{self.pull_number()}", {"state": "closed"})
 
@@ -159,7 +164,7 @@ class Story(Expectations):
         assert not doubled, f"made twice: {doubled}"
         left = trace.unexpected(journal, self.seen)
         assert not left, f"the App wrote what the story neither read nor expected: {left}"
-        assert self.head("main") == self.main, "the default branch was moved"
+        assert self.head(self.default_branch) == self.main, "the default branch was moved"
         self._check_log()
         failed = [one for one in self.world.failed_workflows() if one not in self.known_failures]
         assert not failed, f"workflows that ended with an exception: {failed}"
