@@ -57,6 +57,8 @@ class Finding(Frozen):
     start_line: int | None = None
     line: int | None = None
     side: Side = Side.RIGHT
+    quote: str = ""
+    """The text of `line`, by which it is found where its number is wrong; empty where nobody quoted it."""
     replacement: str | None = None
     """Text that would replace lines `start_line`…`line`, where one hunk fixes it."""
 
@@ -73,6 +75,9 @@ class AuditFinding(Frozen):
     start_line: int | None = Field(default=None, ge=1, description="First line, when more than one")
     line: int | None = Field(default=None, ge=1, description="Last (or only) line, numbered as in the shown diff")
     side: Side = Field(default=Side.RIGHT, description="RIGHT for added or kept lines, LEFT for removed ones")
+    quote: Annotated[str, shortened(300)] = Field(
+        default="", max_length=300, description="The text of `line`, copied; it outweighs the number"
+    )
     severity: Severity
     category: Annotated[str, shortened(80)] = Field(
         max_length=80, description="One or two words, such as correctness, security, tests, style"
@@ -97,6 +102,7 @@ class AuditFinding(Frozen):
             start_line=self.start_line,
             line=self.line,
             side=self.side,
+            quote=self.quote,
             replacement=self.replacement,
         )
 

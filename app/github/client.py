@@ -22,7 +22,7 @@ from app.domain.frozen import Frozen
 from app.github.api_calls import ApiModel, Page, RetryPolicy, create_once, pages, parse_response, send_idempotent
 from app.github.api_version import SpokenVersion
 from app.github.connections import Connections, tls_context
-from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.github.github_errors import OUT_OF_REACH, GitHubRefused, GitHubUnavailable, RepositoryMoved
 from app.github.request_budget import RequestBudget
 from app.github.shown import Shown
 from app.github.silence import Silence
@@ -128,13 +128,11 @@ class Repo:
 
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request that may be sent twice."""
-        self._require_budget()
-        return await self.app.renewing(lambda: send_idempotent(self.patience, call))
+        return await self._send(lambda: send_idempotent(self.patience, call))
 
     async def pages(self, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
         """Read all pages of a list."""
-        self._require_budget()
-        return await self.app.renewing(lambda: pages(self.patience, call, item, key=key))
+        return await self._send(lambda: pages(self.patience, call, item, key=key))
 
     async def create(
         self, look: Callable[[], Awaitable[T | None]], make: Callable[[], Awaitable[T]], *, unique: bool = False
@@ -143,16 +141,22 @@ class Repo:
 
         Of what is `unique` by its name, GitHub refuses a second one: it is made first, and looked for after that.
         """
-        self._require_budget()
-        return await self.app.renewing(lambda: create_once(self.patience, look, make, unique=unique))
+        return await self._send(lambda: create_once(self.patience, look, make, unique=unique))
 
     async def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Send a GraphQL request that may be sent twice; errors in its answer raise `GitHubRefused`."""
         return await self.call(lambda: self.github.graphql.arequest(query, variables))
 
-    def _require_budget(self) -> None:
+    async def _send(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Send within the installation's budget. Raises `RepositoryMoved` where another one reaches it now."""
         if not self.for_person:
             self.app.budget.require(self.installation_id)
+        try:
+            return await self.app.renewing(work)
+        except GitHubRefused as refusal:
+            if refusal.status in OUT_OF_REACH:
+                await self.app.require_unmoved(self)
+            raise
 
     def url(self, path: str = "") -> str:
         """The web address of the repository, or of `path` in it."""
@@ -248,6 +252,17 @@ class GitHubApp:
             lambda: self.rest.apps.async_get_repo_installation(quote(owner, safe=""), quote(name, safe=""))
         )
         return await self.installation(parse_response(response, _Installation).id, full_name)
+
+    async def require_unmoved(self, repo: Repo) -> None:
+        """Raise `RepositoryMoved` where another installation reaches the repository now."""
+        if repo.id is None:
+            return
+        try:
+            found = await self.installation_of(repo.full_name)
+        except GitHubRefused:
+            return
+        if found.installation_id != repo.installation_id:
+            raise RepositoryMoved(f"{repo.full_name} is reached through another installation now", 1.0)
 
     async def git_token(self, repo: Repo) -> GitToken:
         """A token that may only read the contents of this one repository; valid for ten minutes at least."""

@@ -16,6 +16,14 @@ class GitHubUnavailable(Exception):
         return f"GitHub is unavailable: {self.reason}"
 
 
+class RepositoryMoved(GitHubUnavailable):
+    """Another installation reaches the repository now: it was transferred, and the event that says so is on its way."""
+
+
+OUT_OF_REACH = frozenset({401, 403, 404, 410})
+"""Statuses of a refusal that may mean that the App has lost the repository, and not only what was asked for."""
+
+
 class GitHubRefused(Exception):
     """GitHub understood and said no (permission, not found, not valid); asking again will not help."""
 

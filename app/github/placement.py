@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.domain.diff import FileDiff, old_line
+from app.domain.diff import FileDiff, Line, old_line
 from app.domain.findings import Finding, Side
 from app.domain.patch import ChangeKind
 from app.github.text.review_text import review_comment, suggestible
@@ -80,6 +80,9 @@ def _place_finding(finding: Finding, files: Sequence[FileDiff]) -> InlineComment
     file = _file(finding.path, files)
     if file is None or file.binary:
         return None
+    finding = _by_quote(finding, file)
+    if finding.line is None:
+        return None
     side: Literal["LEFT", "RIGHT"] = "LEFT" if finding.side is Side.LEFT else "RIGHT"
     start = finding.start_line if finding.start_line is not None else finding.line
     first, last = min(start, finding.line), max(start, finding.line)
@@ -90,6 +93,33 @@ def _place_finding(finding: Finding, files: Sequence[FileDiff]) -> InlineComment
     if file.commentable(side, last):
         return InlineComment(finding, file.path, side, last)
     return None
+
+
+def _by_quote(finding: Finding, file: FileDiff) -> Finding:
+    """The finding at the line that it quotes: the nearest one with that text. Without such a line, it has none.
+
+    Models copy text better than they count lines.
+    """
+    quoted = next((line.strip() for line in finding.quote.splitlines() if line.strip()), "")
+    if not quoted or finding.line is None:
+        return finding
+    number = finding.line
+    texts = {
+        no: line.text.strip()
+        for hunk in file.hunks
+        for line in hunk.lines
+        if (no := _number(line, finding.side)) is not None
+    }
+    same = [no for no, text in texts.items() if text == quoted] or [no for no, text in texts.items() if quoted in text]
+    nearest = min(same, key=lambda no: abs(no - number), default=None)
+    if nearest is None:
+        return finding.model_copy(update={"line": None, "start_line": None})
+    start = None if finding.start_line is None else finding.start_line + nearest - number
+    return finding.model_copy(update={"line": nearest, "start_line": start})
+
+
+def _number(line: Line, side: Side) -> int | None:
+    return line.new_no if side is Side.RIGHT else line.old_no
 
 
 def _file(path: str, files: Sequence[FileDiff]) -> FileDiff | None:

@@ -1,11 +1,13 @@
 """Pull request reviews: one review per audit, no finding twice, threads resolved once their finding is fixed."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from pydantic import Field
 
+from app.domain import diff
+from app.domain.diff import FileDiff
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
@@ -62,6 +64,18 @@ class _RawReviewComment(ApiModel):
     pull_request_review_id: int | None = None
 
 
+class _RawFile(ApiModel):
+    filename: str
+    patch: str = ""
+
+    def diff(self) -> FileDiff | None:
+        """Its hunks; None where GitHub shows none, or what it shows is no diff."""
+        try:
+            return next(iter(diff.parse(f"--- a/file\n+++ b/file\n{self.patch}\n")), None) if self.patch else None
+        except diff.DiffSyntaxError:
+            return None
+
+
 class _CommentId(ApiModel):
     database_id: int = Field(alias="databaseId")
 
@@ -80,8 +94,8 @@ class _Thread(ApiModel):
 async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
     """Post one review (event COMMENT) marked `key` on the commit, unless there is one; known findings are left out.
 
-    If GitHub refuses a line (422), all comments move to the body and the review is posted without any: nothing is lost.
-    None when it refuses that too.
+    If GitHub refuses a line (422), it is asked for its own diff: comments that are not in it move to the body, and all
+    of them where that is refused too. Nothing is lost.
     """
     done = await find_review(repo, number, key)
     if done is not None:
@@ -94,8 +108,27 @@ async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: 
     except GitHubRefused as refusal:
         if refusal.status != 422 or not inline:
             raise
-    moved = tuple(one.finding for one in inline)
-    return await _post(repo, number, commit_sha, key, body, Placement((), (*moved, *rest)))
+    for kept in (await _in_own_diff(repo, number, inline), []):
+        moved = [one.finding for one in inline if one not in kept]
+        try:
+            return await _post(repo, number, commit_sha, key, body, Placement(tuple(kept), (*moved, *rest)))
+        except GitHubRefused as refusal:
+            if refusal.status != 422 or not kept:
+                raise
+    raise AssertionError("a review without comments was posted or refused")
+
+
+async def _in_own_diff(repo: Repo, number: int, comments: Iterable[InlineComment]) -> list[InlineComment]:
+    """The comments whose lines are in the pull request's diff as GitHub has it. A file that it cuts has none."""
+    raw = await repo.pages(
+        lambda page: repo.rest.pulls.async_list_files(repo.owner, repo.name, number, per_page=100, page=page), _RawFile
+    )
+    files = {file.filename: file.diff() for file in raw}
+    return [
+        one
+        for one in comments
+        if (file := files.get(one.path)) is not None and file.commentable(one.side, one.line, one.start_line)
+    ]
 
 
 async def find_review(repo: Repo, number: int, key: str) -> Review | None:

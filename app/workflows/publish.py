@@ -115,8 +115,11 @@ async def post_review(run_id: str, phase_id: str, head_sha: str, audit: Audit, a
     if run.pull_number is None or run.base_sha is None:
         return []
     repo = await repo_of_run(run.run_id)
-    mirror = await mirror_at(run.run_id, run.base_sha, audited_from, head_sha)
-    fork = await mirror.merge_base(run.base_sha, head_sha) or run.base_sha
+    # The pull request's diff begins where its branch and the base of now part: at what was merged last.
+    base_sha = await commits.branch_head(repo, run.base_branch) or run.base_sha
+    mirror = await mirror_at(run.run_id, base_sha, audited_from, head_sha)
+    fork = await mirror.merge_base(base_sha, head_sha) or run.base_sha
+    await mirror_at(run.run_id, fork)
     models = await call_db(model_calls.models_of_phase, run_id, phase_id)
     body = text.review_body(
         audit.recommendation,

@@ -36,6 +36,8 @@ async def _fetch(repo: Repo, mirror: Mirror, shas: list[str]) -> None:
         for sha in shas:
             await mirror.hydrate(token, sha)
     except GitError as error:
+        if not error.network:
+            await repo.app.require_unmoved(repo)
         if error.unauthorized:
             check = "check that the App is installed there and may read contents, then start the run again"
             raise GitHubRefused(401, f"git may not fetch {repo.full_name} with a new token either: {check}") from error

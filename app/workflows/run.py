@@ -9,7 +9,7 @@ from app.domain.states import RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import comments, text
-from app.github.github_errors import BranchMoved, GitHubRefused, GitHubUnavailable
+from app.github.github_errors import OUT_OF_REACH, BranchMoved, GitHubRefused, GitHubUnavailable
 from app.workflows import db_steps, finish_run, github_status, promote, start_run
 from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
@@ -18,7 +18,7 @@ from app.workflows.posted_engine import PostedEngine
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import NotConfigured, call_db, repo_of_run, stopping
-from app.workflows.waiting import raise_if_stopped, with_provider_pauses
+from app.workflows.waiting import raise_if_stopped, wait_for_wake, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError
 
 RUNS_QUEUE = "runs"
@@ -54,6 +54,8 @@ async def start_workflow(run_id: str) -> None:
         await DBOS.start_workflow_async(run, run_id)
 
 
+EVENT_SECONDS = 5.0
+"""An event may come so much later than the refusals that it explains."""
 _ENDS: tuple[tuple[type[Exception], RunState], ...] = (
     (BudgetExhausted, RunState.DONE_FAILED_BUDGET_EXHAUSTED),
     (GitHubUnavailable, RunState.DONE_FAILED_ENVIRONMENT),
@@ -69,9 +71,13 @@ async def _end_of(run_id: str, error: Exception) -> RunEnded:
     """How the run ends by this error."""
     if isinstance(error, RunEnded):
         return error
-    if isinstance(error, (RunStopped, GitHubRefused)):
-        # What a person did, such as archiving the repository, is why GitHub refuses.
+    if isinstance(error, (RunStopped, GitHubRefused, WorkspaceError)):
         requested = await db_steps.get_stop_request(run_id)
+        lost = isinstance(error, WorkspaceError) or (isinstance(error, GitHubRefused) and error.status in OUT_OF_REACH)
+        if requested is None and lost:
+            # What a person did, such as archiving the repository, is why GitHub refuses; the event is on its way.
+            await wait_for_wake(EVENT_SECONDS)
+            requested = await db_steps.get_stop_request(run_id)
         if requested or isinstance(error, RunStopped):
             return RunEnded(*requested) if requested else RunEnded(RunState.DONE_CANCELLED, "stopped")
     if isinstance(error, ModelFailed):

@@ -281,3 +281,21 @@ async def test_failed_deliveries_are_sent_again(hub: Hub, repo: Repo) -> None:
     rows = hub.webhooks.deliveries("issues", "opened")
     assert [json.loads(row["payload"])["issue"]["number"] for row in rows] == [number, number]
     assert len({row["guid"] for row in rows}) == 1
+
+
+async def test_one_bad_line_takes_no_other_comment_along(hub: Hub, repo: Repo) -> None:
+    """GitHub refuses a review whole for one line that is not in its diff (422), and does not say which."""
+    head = await pushed(repo, change("b.txt", "one\ntwo\nthree\n"))
+    pull = await pulls.ensure_pull(repo, BRANCH, "main", "Title", "Body")
+    wrong = parse(hub.git(NAME, "diff", "main", BRANCH.name).replace("b.txt", "elsewhere.txt"))
+    diff = [*parse(hub.git(NAME, "diff", "main", BRANCH.name)), *wrong]
+    shared = {"severity": Severity.MAJOR, "source": Source.AUDITOR, "category": "correctness", "problem": "wrong"}
+    good, bad = (
+        Finding.model_validate({"issue_key": key, "path": path, "line": 2, **shared})
+        for key, path in (("a", "b.txt"), ("b", "elsewhere.txt"))
+    )
+    placement = place_findings([good, bad], diff)
+    assert len(placement.inline) == 2
+    review = told(await reviews.post_review(repo, pull.number, head, "audit:r1:P1:1", "body", placement))
+    assert review.posted == (good.fingerprint,)
+    assert review.in_body == (bad.fingerprint,)

@@ -127,6 +127,7 @@ class Pull:
         github.get(f"{root}/reviews").mock(side_effect=self.list_reviews)
         github.get(f"{root}/comments").mock(side_effect=self.list_comments)
         github.post(f"{root}/reviews").mock(side_effect=self.create)
+        github.get(f"{root}/files").respond(json=[{"filename": "app.py"}, {"filename": "b.py", "patch": "no diff"}])
         github.post(path__regex=rf"{root}/comments/(?P<root>\d+)/replies").mock(side_effect=self.reply)
 
     def list_reviews(self, request: httpx.Request) -> httpx.Response:
@@ -177,6 +178,33 @@ def pull(github: respx.MockRouter) -> Pull:
 
 SHA = "a" * 40
 PLACEMENT = place_findings([finding("k1", path="app.py", line=2), finding("k2")], FILES)
+
+
+@pytest.mark.parametrize(
+    ("quote", "line", "side", "placed"),
+    [
+        ("three", 3, Side.RIGHT, 3),
+        ("three", 1, Side.RIGHT, 3),
+        ("  three  ", 900, Side.RIGHT, 3),
+        ("thre", 2, Side.RIGHT, 3),
+        ("two", 9, Side.LEFT, 2),
+        ("b", 3, Side.LEFT, 21),
+        ("nowhere", 3, Side.RIGHT, None),
+        ("", 3, Side.RIGHT, 3),
+        ("\n", 3, Side.RIGHT, 3),
+    ],
+)
+def test_quoted_text_outweighs_the_number(quote: str, line: int, side: Side, placed: int | None) -> None:
+    one = finding("k", path="app.py", line=line, side=side, quote=quote)
+    found = place_findings([one], FILES)
+    assert [comment.line for comment in found.inline] == ([] if placed is None else [placed])
+    assert len(found.body) == (placed is None)
+
+
+def test_quoted_lines_move_together() -> None:
+    one = finding("k", path="app.py", start_line=11, line=12, quote="three")
+    (comment,) = place_findings([one], FILES).inline
+    assert (comment.start_line, comment.line) == (2, 3)
 
 
 async def test_repeated_audit_is_one_review(repo: Repo, pull: Pull) -> None:
