@@ -7,8 +7,7 @@ _POLLS_AT_FIRST = 7
 _UNHEARD_SECONDS = 120.0
 """After those, where no event has arrived at all."""
 _HEARD_SECONDS = 300.0
-"""The longest wait where events are known to arrive."""
-_GROWTH = 1.5
+"""Where an event has arrived, so that webhooks work: a poll is only for one that got lost."""
 
 
 def gather_seconds(looks: int) -> float:
@@ -20,10 +19,7 @@ def gather_seconds(looks: int) -> float:
 
 
 def poll_seconds(quiet: int, *, events_arrive: bool) -> float:
-    """How long to wait for an event, by how many waits in a row have ended without one.
-
-    Where an event has arrived, webhooks work, and a poll is only for one that got lost.
-    """
+    """How long to wait for an event, by how many waits in a row have ended without one."""
     if events_arrive:
-        return min(_HEARD_SECONDS, POLL_SECONDS * _GROWTH ** min(quiet, 10))
+        return _HEARD_SECONDS
     return POLL_SECONDS if quiet < _POLLS_AT_FIRST else _UNHEARD_SECONDS
