@@ -2,8 +2,8 @@
 
 GitHub does not send a failed delivery again by itself, so those are requested: at the start, after an outage perhaps,
 and every few minutes. It never hears of a delivery that came in and was then failed by a defect of ours: its workflow
-is started again. Open runs need no events: each reads its CI again within minutes, with or without a delivery. Only a run
-whose workflow was cut off is ended here.
+is started again. Open runs need no events: each reads its CI again within minutes, with or without a delivery. Only a
+run whose workflow was cut off is ended here.
 """
 
 import asyncio
