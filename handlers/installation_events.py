@@ -15,12 +15,13 @@ from handlers.repository_events import show_again, stop_runs
 
 LABELS_AT_ONCE = 10
 """For more new repositories the label is made when the first issue is opened: an organization has hundreds."""
+_PERMITTED = "new_permissions_accepted"
 _ENDINGS = {"deleted": "uninstalled the App", "suspend": "suspended the App"}
 
 
 def is_relevant(event: InstallationEvent) -> bool:
     """Whether it changes what the App may reach."""
-    return event.action in {"created", "unsuspend", *_ENDINGS}
+    return event.action in {"created", "unsuspend", _PERMITTED, *_ENDINGS}
 
 
 def is_relevant_to_repositories(event: InstallationRepositoriesEvent) -> bool:
@@ -32,6 +33,8 @@ async def handle(event: InstallationEvent) -> list[Action]:
         return []
     if event.action == "created":
         await _make_labels(event.installation, event.repositories)
+    elif event.action == _PERMITTED:
+        _forget_tokens()  # those that are there lack what was accepted
     elif event.action == "unsuspend":
         await show_again(await call_db(run_rows.list_ended_runs_of_installation, event.installation.id))
     else:
@@ -50,6 +53,12 @@ async def handle_repositories(event: InstallationRepositoriesEvent) -> list[Acti
         if runs and not await _is_reached_elsewhere(repository):
             actions += await stop_runs(runs, f"{_name(event.sender)} took the App away from the repository")
     return actions
+
+
+def _forget_tokens() -> None:
+    github = services().github
+    if github is not None:
+        github.forget_tokens()
 
 
 async def _is_reached_elsewhere(repository: RepositoryName) -> bool:

@@ -72,6 +72,8 @@ def has_markers(content: bytes | None) -> bool:
 def refused_by_github(reason: str) -> Finding:
     """What GitHub's rules for the repository say against the patch's content, for the Builder's next try."""
     text = f"GitHub refuses the commit for what is in it: {' '.join(reason.split())[:1_000]}"
+    if "commit message" in text.lower():
+        text += " To choose the first line of the commit message, begin your summary with a line `Subject: …`."
     return _finding("patch", "refused_by_github", text, None)
 
 

@@ -6,6 +6,7 @@ A request that timed out, or whose connection broke, may have been carried out. 
 
 import asyncio
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -30,7 +31,7 @@ from tenacity import (
 )
 
 from app.domain.frozen import Frozen
-from app.github.github_errors import GitHubRefused, GitHubUnavailable
+from app.github.github_errors import GitHubRefused, GitHubUnavailable, is_unknown
 
 T = TypeVar("T")
 AnyResponse = Response[Any, Any]
@@ -38,6 +39,9 @@ Page = Callable[[int], Awaitable[AnyResponse]]
 
 PER_PAGE = 100
 MAX_PAGES = 50
+LAG_SECONDS = 5.0
+"""How long GitHub may not know what was just made, or what its event has just told of: kubernetes/test-infra#2262,
+runatlantis/atlantis#1131, peter-evans/create-pull-request#4356."""
 SECONDARY_LIMIT_SECONDS = 60.0
 """GitHub's advice where a secondary rate limit names no time."""
 
@@ -59,17 +63,24 @@ class RetryPolicy:
 
 
 class _Failure(Exception):
-    """A failure worth another try, not before `after` seconds if GitHub said so."""
+    """A failure worth another try, not before `after` seconds if GitHub said so.
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
-        super().__init__(reason, after)
+    After the last try it is a `refusal`, where GitHub has answered.
+    """
+
+    def __init__(self, reason: str, after: float | None = None, refusal: GitHubRefused | None = None) -> None:
+        super().__init__(reason, after, refusal)
         self.reason = reason
         self.after = after
+        self.refusal = refusal
 
 
-async def send_idempotent(policy: RetryPolicy, call: Callable[[], Awaitable[T]]) -> T:
-    """Send a request that may be sent twice, until it is answered. Raises `GitHubRefused` or `GitHubUnavailable`."""
-    return await _retry(policy, call)
+async def send_idempotent(policy: RetryPolicy, call: Callable[[], Awaitable[T]], *, exists: bool = False) -> T:
+    """Send a request that may be sent twice, until it is answered. Raises `GitHubRefused` or `GitHubUnavailable`.
+
+    Of what `exists` for sure, GitHub may say for some seconds that it does not.
+    """
+    return await _retry(policy, call, exists=exists)
 
 
 async def create_once(
@@ -100,6 +111,9 @@ async def create_once(
                 found = await look()
                 if found is not None:
                     return found
+                if "already exists" in _message(error.response):  # and is not shown yet
+                    refusal = GitHubRefused(error.response.status_code, _refused(error.response))
+                    raise _Failure("it exists, and is not there yet", refusal=refusal) from error
             raise
 
     return await _retry(policy, attempt)
@@ -155,7 +169,7 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])} {first['msg']}"
 
 
-async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
+async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]], *, exists: bool = False) -> T:
     """Repeat what failed in a way that may pass, with growing pauses or the one that GitHub names."""
     backoff = wait_exponential_jitter(multiplier=policy.first_wait, max=policy.longest_wait, jitter=policy.first_wait)
 
@@ -165,13 +179,20 @@ async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
         return backoff(state) if after is None else after
 
     failures: list[_Failure] = []
+    lag_ends = time.monotonic() + LAG_SECONDS
 
     async def classified() -> T:
         try:
             return await attempt()
         except GitHubException as error:
-            failures.append(_classify(error))
-            raise failures[-1] from error
+            try:
+                failure = _classify(error)
+            except GitHubRefused as refusal:
+                if not (exists and is_unknown(refusal) and time.monotonic() < lag_ends):
+                    raise
+                failure = _Failure("not there yet", refusal=refusal)
+            failures.append(failure)
+            raise failure from error
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(_Failure),
@@ -185,6 +206,8 @@ async def _retry(policy: RetryPolicy, attempt: Callable[[], Awaitable[T]]) -> T:
     except (TimeoutError, _Failure) as error:
         # At the deadline the last failure says more than the request that was cut off.
         last = failures[-1] if failures else _Failure(f"no answer within {policy.total:g} s")
+        if last.refusal is not None:
+            raise last.refusal from error
         raise GitHubUnavailable(last.reason, last.after) from error
 
 
@@ -224,7 +247,24 @@ def _classify_status(response: AnyResponse) -> _Failure:
     too_fast = any(words in message.lower() for words in ("secondary rate limit", "submitted too quickly"))
     if status == 429 or (status in {403, 422} and too_fast):
         return _Failure(f"rate limit ({status})", SECONDARY_LIMIT_SECONDS)
-    raise GitHubRefused(status, f"{response_name(response)}: {message}")
+    # A commit is never deleted: this is one that has not reached all of GitHub.
+    if status == 404 and message.startswith("No commit found for the ref"):
+        return _Failure(f"404 on {response_name(response)}: {message}")
+    raise GitHubRefused(status, _refused(response))
+
+
+def _refused(response: AnyResponse) -> str:
+    return f"{response_name(response)}: {_message(response)}{_needed(response)}"
+
+
+def _needed(response: AnyResponse) -> str:
+    """The permissions that would be enough, where GitHub says so.
+
+    https://docs.github.com/en/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible
+    """
+    accepted = response.headers.get("x-accepted-github-permissions", "")
+    lacks = response.status_code == 403 and "not accessible by integration" in response.text
+    return f" (the App needs the permission {accepted[:100].replace('=', ': ')})" if accepted and lacks else ""
 
 
 class _Refusal(ApiModel):

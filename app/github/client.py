@@ -126,9 +126,9 @@ class Repo:
         """githubkit's REST methods, of the pinned version."""
         return self.github.rest("2026-03-10")
 
-    async def call(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Send a request that may be sent twice."""
-        return await self._send(lambda: send_idempotent(self.patience, call))
+    async def call(self, call: Callable[[], Awaitable[T]], *, exists: bool = False) -> T:
+        """Send a request that may be sent twice. What `exists` for sure may be unknown to GitHub for some seconds."""
+        return await self._send(lambda: send_idempotent(self.patience, call, exists=exists))
 
     async def pages(self, call: Page, item: type[T], *, key: str | None = None) -> list[T]:
         """Read all pages of a list."""
@@ -144,8 +144,8 @@ class Repo:
         return await self._send(lambda: create_once(self.patience, look, make, unique=unique))
 
     async def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """Send a GraphQL request that may be sent twice; errors in its answer raise `GitHubRefused`."""
-        return await self.call(lambda: self.github.graphql.arequest(query, variables))
+        """Send a GraphQL request about what exists; it may be sent twice. Errors in its answer: `GitHubRefused`."""
+        return await self.call(lambda: self.github.graphql.arequest(query, variables), exists=True)
 
     async def _send(self, work: Callable[[], Awaitable[T]]) -> T:
         """Send within the installation's budget. Raises `RepositoryMoved` where another one reaches it now."""
@@ -287,9 +287,13 @@ class GitHubApp:
         except GitHubRefused as refusal:
             if refusal.status != 401:
                 raise
+        self.forget_tokens()
+        return await work()
+
+    def forget_tokens(self) -> None:
+        """Have new ones made: GitHub does not take those that are kept, or gave the App other permissions since."""
         self._tokens.cleanup()
         self._git_tokens.clear()
-        return await work()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop."""

@@ -18,7 +18,7 @@ from app.domain.patch import ChangeKind, FileChange
 from app.domain.plan import is_identifier
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
-from app.github.github_errors import BranchMoved, GitHubRefused
+from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule
 from app.github.telling import telling
 
 PREFIX = "autonomous/"
@@ -127,7 +127,7 @@ async def branch_head(repo: Repo, branch: str) -> str | None:
 
 async def read_commit(repo: Repo, sha: str) -> Commit:
     """Read a commit by its full sha. Raises `GitHubRefused` (404)."""
-    response = await repo.call(lambda: repo.rest.git.async_get_commit(repo.owner, repo.name, sha))
+    response = await repo.call(lambda: repo.rest.git.async_get_commit(repo.owner, repo.name, sha), exists=True)
     return parse_response(response, _RawCommit).commit()
 
 
@@ -193,10 +193,11 @@ async def push_commit(
     response = await repo.call(
         lambda: repo.rest.git.async_create_commit(
             repo.owner, repo.name, message=message, tree=tree, parents=list(parents)
-        )
+        ),
+        exists=True,
     )
     commit = parse_response(response, _RawCommit).commit()
-    await _move(repo, branch, head, commit.sha)
+    await _move(repo, branch, head, commit.sha, parent_sha)
     return commit
 
 
@@ -209,9 +210,9 @@ async def merge_base_into(repo: Repo, branch: WorkBranch, base: str, message: st
             )
         )
     except GitHubRefused as refusal:
-        if refusal.status == 409:
-            return Merge(state=MergeState.CONFLICT)
-        raise
+        if refusal.status != 409 or breaks_rule(refusal):
+            raise
+        return Merge(state=MergeState.CONFLICT)
     if response.status_code == 201:
         return Merge(state=MergeState.MERGED, sha=parse_response(response, _Sha).sha)
     head = await branch_head(repo, branch.name)
@@ -235,7 +236,7 @@ async def _ref(repo: Repo, ref: str) -> str | None:
     try:
         response = await repo.call(lambda: repo.rest.git.async_get_ref(repo.owner, repo.name, quote(ref, safe="/")))
     except GitHubRefused as refusal:
-        if refusal.status == 404:
+        if refusal.status == 404 or (refusal.status == 409 and "empty" in refusal.message):  # of a repository
             return None
         raise
     return parse_response(response, _Ref).object.sha
@@ -246,27 +247,35 @@ async def _make_ref(repo: Repo, ref: str, sha: str) -> str:
     return parse_response(response, _Ref).object.sha
 
 
-async def _move(repo: Repo, branch: WorkBranch, expected: str | None, sha: str) -> None:
-    """Move the branch from `expected` to `sha`, which descends from it; `force=false` makes GitHub compare and swap."""
-    if expected is None:
-        actual = await create_branch(repo, branch, sha)
-    else:
-        try:
-            await repo.call(
-                lambda: repo.rest.git.async_update_ref(
-                    repo.owner, repo.name, quote(branch.ref, safe="/"), sha=sha, force=False
-                )
-            )
-        except GitHubRefused as refusal:
-            if refusal.status not in {404, 409, 422}:
-                raise
-            actual = await branch_head(repo, branch.name)
-            if actual == expected:
-                raise
-        else:
-            actual = sha
+async def _move(repo: Repo, branch: WorkBranch, expected: str | None, sha: str, parent_sha: str) -> None:
+    """Move the branch from `expected` to `sha`, which descends from it.
+
+    A branch that seems to be missing may be at `parent_sha`: GitHub does not show at once what was made.
+    """
+    actual = expected if expected is not None else await create_branch(repo, branch, sha)
+    if actual in {expected, parent_sha} - {sha}:
+        actual = await _forward(repo, branch, actual, sha)
     if actual != sha:
         raise BranchMoved(branch.name, expected, actual)
+
+
+async def _forward(repo: Repo, branch: WorkBranch, expected: str, sha: str) -> str | None:
+    """Move the branch forward and return where it is then; `force=false` makes GitHub compare and swap."""
+    try:
+        await repo.call(
+            lambda: repo.rest.git.async_update_ref(
+                repo.owner, repo.name, quote(branch.ref, safe="/"), sha=sha, force=False
+            ),
+            exists=True,
+        )
+    except GitHubRefused as refusal:
+        if refusal.status not in {404, 409, 422}:
+            raise
+        actual = await branch_head(repo, branch.name)
+        if actual == expected:
+            raise
+        return actual
+    return sha
 
 
 async def _make_tree(repo: Repo, base_tree: str, changes: list[FileChange]) -> str:

@@ -41,12 +41,28 @@ class GitHubRefused(Exception):
         return self.message.partition(": ")[2] or self.message
 
 
+def is_unknown(refusal: GitHubRefused) -> bool:
+    """Whether GitHub says that it does not know the thing."""
+    unknown = ("does not exist", "could not resolve to a node")
+    return refusal.status == 404 or (
+        refusal.status == 422 and any(words in refusal.message.lower() for words in unknown)
+    )
+
+
+def breaks_rule(refusal: GitHubRefused) -> bool:
+    """Whether a ruleset or a protection of the repository refuses it, whatever the permissions."""
+    rules = ("rule violation", "protected ref", "protected branch")
+    return refusal.status in {403, 405, 409, 422} and any(words in refusal.message.lower() for words in rules)
+
+
 _CONTENT_RULES = (
-    "rule violation",
-    "secret detected",
+    "secret",
     "push protection",
     "is not allowed by",
-    "exceeds github's file size",
+    "file path",
+    "file extension",
+    "file size",
+    "commit message",
 )
 """Words of refusals of what is in a commit: rulesets on secrets, paths, extensions, sizes and messages."""
 

@@ -88,7 +88,8 @@ class _RawComment(ApiModel):
 
 async def read_issue(repo: Repo, number: int) -> GitHubIssue:
     """Read an issue. Raises `GitHubRefused` (404, or 410 when deleted)."""
-    raw = parse_response(await repo.call(lambda: repo.rest.issues.async_get(repo.owner, repo.name, number)), _RawIssue)
+    response = await repo.call(lambda: repo.rest.issues.async_get(repo.owner, repo.name, number), exists=True)
+    raw = parse_response(response, _RawIssue)
     return GitHubIssue(
         number=raw.number,
         title=raw.title,

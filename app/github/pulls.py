@@ -74,7 +74,7 @@ class Pull(ApiModel):
 
 async def read_pull(repo: Repo, number: int) -> Pull:
     """Read a pull request. Raises `GitHubRefused` (404)."""
-    response = await repo.call(lambda: repo.rest.pulls.async_get(repo.owner, repo.name, number))
+    response = await repo.call(lambda: repo.rest.pulls.async_get(repo.owner, repo.name, number), exists=True)
     return parse_response(response, _RawPull).pull()
 
 

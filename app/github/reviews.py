@@ -25,7 +25,7 @@ query($owner: String!, $name: String!, $number: Int!, $after: String) {
     pullRequest(number: $number) {
       reviewThreads(first: 100, after: $after) {
         pageInfo { hasNextPage endCursor }
-        nodes { id isResolved comments(first: 1) { nodes { databaseId } } }
+        nodes { id isResolved comments(first: 1) { nodes { url } } }
       }
     }
   }
@@ -76,12 +76,19 @@ class _RawFile(ApiModel):
             return None
 
 
-class _CommentId(ApiModel):
-    database_id: int = Field(alias="databaseId")
+class _CommentUrl(ApiModel):
+    """`databaseId` has 32 bits, which GitHub's ids have outgrown, and older servers know no `fullDatabaseId`."""
+
+    url: str
+
+    @property
+    def number(self) -> int | None:
+        found = re.search(r"#discussion_r(\d+)$", self.url)
+        return int(found[1]) if found else None
 
 
 class _Comments(ApiModel):
-    nodes: list[_CommentId] = Field(default_factory=list[_CommentId])
+    nodes: list[_CommentUrl] = Field(default_factory=list[_CommentUrl])
 
 
 class _Thread(ApiModel):
@@ -166,7 +173,7 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
     }
     resolved = 0
     for thread in await _threads(repo, number) if roots else []:
-        root = next((one.database_id for one in thread.comments.nodes), None)
+        root = next((one.number for one in thread.comments.nodes), None)
         if thread.is_resolved or root is None or root not in roots:
             continue
         _raise_if_owed(await _reply_once(repo, number, root, f"fixed:{roots[root]}", reply))

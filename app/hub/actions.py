@@ -17,7 +17,7 @@ from app.hub.state import ACTIONS_APP_ID, HubState, Json, items, mapping, now
 from app.hub.store import Row
 from app.hub.suites import open_suite, settle_suite, tell_run, tell_suite
 from app.hub.webhook_sender import emit
-from app.hub.workflow_files import Trigger, Workflow, find, is_skipped
+from app.hub.workflow_files import Trigger, Workflow, expand, find, is_skipped
 
 routes = Routes()
 RUNS = "/repos/{owner}/{repo}/actions/runs"
@@ -57,11 +57,48 @@ def _queue(hub: HubState, repo: Row, actor: Actor, workflow: Workflow, head: Jso
     tell(hub, repo, run_id, "requested")
     for job in workflow.jobs:
         add_job(hub, repo, run_id, job)
+    _take_turns(hub, repo, hub.store.get("workflow_runs", run_id), workflow)
     if not workflow.jobs:
         hub.store.update("check_suites", suite_id, status="completed", conclusion="startup_failure")
         hub.store.update("workflow_runs", run_id, status="completed", conclusion="startup_failure")
         tell_suite(hub, repo, actor, suite_id, "completed")
         tell(hub, repo, run_id, "completed")
+
+
+def _take_turns(hub: HubState, repo: Row, run: Row, workflow: Workflow) -> None:
+    """A run of a concurrency group ends the one that waits, and with `cancel-in-progress` the one that is at work.
+
+    https://docs.github.com/en/actions/how-tos/write-workflows/choose-when-workflows-run/control-workflow-concurrency
+    """
+    if not workflow.concurrency:
+        return
+    values: Json = {"github.workflow": run["name"], "github.ref": run["ref"], "github.sha": run["head_sha"]}
+    values |= {"github.event_name": run["event"], "github.run_id": run["id"], "github.ref_name": run["head_branch"]}
+    if run["event"] != "push":
+        values |= {"github.head_ref": run["head_branch"], "github.event.pull_request.number": run["ref"].split("/")[2]}
+    group = expand(workflow.concurrency.get("group"), values)
+    at_work = str(workflow.concurrency.get("cancel-in-progress", "")).lower() == "true"
+    sql = "SELECT * FROM workflow_runs WHERE repo_id = ? AND concurrency = ? AND status != 'completed'"
+    for earlier in hub.store.rows(sql, repo["id"], group):
+        if earlier["status"] == "in_progress":
+            if at_work:
+                hub.cancelled.add(earlier["id"])
+        else:
+            cancel(hub, repo, earlier)
+    hub.store.update("workflow_runs", run["id"], concurrency=group)
+
+
+def cancel(hub: HubState, repo: Row, run: Row) -> None:
+    """End a run that has not begun."""
+    done: Json = {"status": "completed", "conclusion": "cancelled"}
+    for job in latest_jobs(hub, run["id"]):
+        if job["status"] != "completed":
+            hub.store.update("jobs", job["id"], **done, completed_at=now(), log="")
+            hub.store.update("check_runs", job["check_run_id"], **done, completed_at=now())
+            tell_run(hub, repo, actor_of(hub, run), job["check_run_id"], "completed")
+    settle_suite(hub, repo, actor_of(hub, run), run["suite_id"])
+    hub.store.update("workflow_runs", run["id"], **done, updated_at=now())
+    tell(hub, repo, run["id"], "completed")
 
 
 def _is_reviewed(repo: Row, workflow: Workflow) -> bool:

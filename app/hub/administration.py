@@ -88,6 +88,15 @@ def set_suspended(hub: HubState, installation: Row, who: Actor, *, suspended: bo
     _tell(hub, installation, "suspend" if suspended else "unsuspend", who)
 
 
+def set_permissions(hub: HubState, installation: Row, who: Actor, permissions: dict[str, str]) -> None:
+    """Give the installation these permissions; tokens that are there may lose some, and gain none.
+
+    https://docs.github.com/en/apps/maintaining-github-apps/modifying-a-github-app-registration#changing-the-permissions-of-a-github-app
+    """
+    hub.store.update("installations", installation["id"], permissions=permissions)
+    _tell(hub, hub.store.get("installations", installation["id"]), "new_permissions_accepted", who)
+
+
 def uninstall(hub: HubState, installation: Row, who: Actor) -> None:
     """Take the App away from an owner: its tokens are gone."""
     _tell(hub, installation, "deleted", who)

@@ -65,7 +65,9 @@ def authenticate(hub: HubState, token: str | None) -> Actor:
     installation = hub.store.get("installations", row["installation_id"])
     if installation["suspended"]:
         raise Refusal(403, "This installation has been suspended")
-    return Actor("installation", user, installation, row["permissions"], frozenset(row["repository_ids"]))
+    held = {name: level for name, level in row["permissions"].items() if name in installation["permissions"]}
+    held = {name: min(level, installation["permissions"][name], key=LEVELS.__getitem__) for name, level in held.items()}
+    return Actor("installation", user, installation, held, frozenset(row["repository_ids"]))
 
 
 @functools.cache

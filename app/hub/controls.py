@@ -118,6 +118,11 @@ class Owner:
         with self._repository(full_name) as (repo, who):
             administration.set_suspended(self._state, self._installation(repo), who, suspended=suspended)
 
+    def set_permissions(self, full_name: str, permissions: dict[str, str]) -> None:
+        """Accept other permissions for the installation that covers a repository."""
+        with self._repository(full_name) as (repo, who):
+            administration.set_permissions(self._state, self._installation(repo), who, permissions)
+
     def uninstall(self, full_name: str) -> None:
         """Take the App away from the owner of a repository."""
         with self._repository(full_name) as (repo, who):

@@ -111,6 +111,10 @@ class Bare:
         except GitCommandError:
             return None
 
+    def is_empty(self) -> bool:
+        """Whether there is no branch yet."""
+        return not (self.path / "packed-refs").exists() and not any((self.path / "refs" / "heads").iterdir())
+
     def merge_base(self, left: str, right: str) -> str | None:
         """The best common ancestor of two commits (full shas), or None for unrelated histories."""
         try:

@@ -14,6 +14,7 @@ from app.hub.journal import record
 from app.hub.pull_queries import find, tell
 from app.hub.refs import pull_event
 from app.hub.routing import Call, Routes, find_repository
+from app.hub.serializers import full_name
 from app.hub.state import Json
 from app.hub.store import Row
 from app.hub.webhook_sender import emit
@@ -23,7 +24,8 @@ MAX_FIRST = 100
 
 SCHEMA = build_schema("""
 type PageInfo { hasNextPage: Boolean! endCursor: String }
-type Comment { id: ID! databaseId: Int body: String! path: String! line: Int }
+scalar BigInt
+type Comment { id: ID! databaseId: Int fullDatabaseId: BigInt url: String! body: String! path: String! line: Int }
 type CommentConnection { nodes: [Comment] totalCount: Int! pageInfo: PageInfo! }
 type Thread { id: ID! isResolved: Boolean! path: String! line: Int
   comments(first: Int, after: String): CommentConnection! }
@@ -54,10 +56,24 @@ def _connection(items: list[Json], first: int | None, after: str | None) -> Json
     return {"nodes": items[start:end], "totalCount": len(items), "pageInfo": page}
 
 
+def _numbers(number: int) -> Json:
+    """`databaseId` is an Int of 32 bits, and empty for what has outgrown it.
+
+    https://docs.github.com/en/graphql/reference/objects#pullrequestreviewcomment
+    """
+    return {"databaseId": number if number < 2**31 else None, "fullDatabaseId": str(number)}
+
+
 def _thread(call: Call, row: Row) -> Json:
     sql = "SELECT * FROM review_comments WHERE thread_id = ? ORDER BY id"
+    of = "SELECT p.repo_id, i.number FROM pulls p JOIN issues i ON i.id = p.issue_id WHERE p.id = ?"
+    pull = call.hub.store.row(of, row["pull_id"]) or {}
+    repo = call.hub.store.get("repositories", pull["repo_id"])
+    page = f"{call.hub.url}/{full_name(call.hub, repo)}/pull/{pull['number']}"
     comments: list[Json] = [
-        {"id": f"PRRC_{each['id']}", "databaseId": each["id"]} | {name: each[name] for name in ("body", "path", "line")}
+        {"id": f"PRRC_{each['id']}", "url": f"{page}#discussion_r{each['id']}"}
+        | _numbers(each["id"])
+        | {name: each[name] for name in ("body", "path", "line")}
         for each in call.hub.store.rows(sql, row["id"])
     ]
 

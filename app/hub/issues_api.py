@@ -6,6 +6,7 @@ from app.hub.auth import ROLES, role
 from app.hub.github_problems import Refusal, invalid
 from app.hub.journal import record
 from app.hub.pull_queries import tell
+from app.hub.refs import pull_event
 from app.hub.routing import Call, Routes
 from app.hub.serializers import comment, issue, label, labels_of, reaction
 from app.hub.state import Json, now
@@ -53,6 +54,7 @@ def _tell(call: Call, row: Row, action: str, **more: object) -> None:
     """The `issues` event, or the `pull_request` event for what happens to a pull request through the issues API."""
     if row["is_pull"]:
         tell(call.hub, call.repo, call.actor, row["number"], action, **more)
+        pull_event(call.hub, call.repo, call.actor, row["number"], action)
         return
     view = issue(call.hub, call.repo, call.hub.store.get("issues", row["id"]))
     emit(call.hub, call.repo, call.actor, "issues", {"action": action, "issue": view} | more)

@@ -105,8 +105,10 @@ def update_pull(call: Call) -> Json:
     before |= {"base": {"ref": {"from": row["base_ref"]}}} if "base" in body else {}
     if before:
         tell(hub, call.repo, call.actor, row["number"], "edited", changes=before)
+        pull_event(hub, call.repo, call.actor, row["number"], "edited")
     if reopened:
         tell(hub, call.repo, call.actor, row["number"], "reopened")
+        pull_event(hub, call.repo, call.actor, row["number"], "reopened")
     if body.get("state") == "closed" and row["state"] == "open":
         close(hub, call.repo, call.actor, row)
     return _shown(call, row["number"])

@@ -2,12 +2,15 @@
 
 import subprocess
 
+from app.hub import workflow_files
 from app.hub.actions import trigger
 from app.hub.auth import ROLES, Actor, role
+from app.hub.commits_api import identity
 from app.hub.git_repos import ZERO, Bare, bare, environment
 from app.hub.github_problems import Refusal
 from app.hub.journal import record
 from app.hub.pull_queries import diff_base, find, follow, mergeability
+from app.hub.rulesets import violations
 from app.hub.serializers import simple_commit, user
 from app.hub.state import HubState, Json, now
 from app.hub.store import Row
@@ -21,18 +24,27 @@ MAX_PUSH_COMMITS = 2048
 def policy(hub: HubState, repo: Row, actor: Actor) -> dict[str, str]:
     """The variables by which the pre-receive hook decides for this actor."""
     rows = hub.store.rows("SELECT DISTINCT branch FROM protections WHERE repo_id = ?", repo["id"])
-    exempt = actor.kind == "user" and ROLES[role(hub, repo, actor.user["id"])] >= ROLES["maintain"]
+    protected = [] if _is_exempt(hub, repo, actor) else [f"refs/heads/{row['branch']}" for row in rows]
     return {
         "HUB_ACTOR": "user" if actor.kind == "user" else "app",
         "HUB_APP_REFS": "\n".join(hub.app_refs),
         "HUB_WORKFLOWS": "1" if actor.has("workflows", "write") else "0",
-        "HUB_PROTECTED": "" if exempt else "\n".join(f"refs/heads/{row['branch']}" for row in rows),
+        "HUB_PROTECTED": "\n".join(protected),
         "HUB_DEFAULT": f"refs/heads/{repo['default_branch']}",
     }
 
 
-def check(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, *, merging: bool = False) -> None:
-    """Ask the same hook that judges pushes; 422 for a ref under a rule, 403 for a workflow change by an App."""
+def _is_exempt(hub: HubState, repo: Row, actor: Actor) -> bool:
+    return actor.kind == "user" and ROLES[role(hub, repo, actor.user["id"])] >= ROLES["maintain"]
+
+
+def check(
+    hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, *, merging: bool = False, status: int = 422
+) -> None:
+    """Ask the same hook that judges pushes, then the rulesets.
+
+    `status` (422) for a ref under a rule, 403 for a workflow change by an App.
+    """
     variables = policy(hub, repo, actor) | ({"HUB_PROTECTED": ""} if merging else {})
     git = bare(hub, repo)
     done = subprocess.run(
@@ -51,6 +63,10 @@ def check(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, 
             detail = "Cannot create ref due to creations being restricted."
             raise Refusal(422, f"Repository rule violations found\n\n{detail}\n\n")
         raise Refusal(422, "Cannot update this protected ref.") if "GH006" in message else Refusal(403, message)
+    against = [] if _is_exempt(hub, repo, actor) else violations(hub, repo, ref, old, new)
+    if against:
+        said = "\n\n".join(against)
+        raise Refusal(status, f"Repository rule violations found\n\n{said}\n\n")
 
 
 def move(
@@ -91,8 +107,8 @@ def moved(hub: HubState, repo: Row, actor: Actor, ref: str, old: str, new: str, 
         pull_event(hub, repo, actor, number, "synchronize")
 
 
-def pull_event(hub: HubState, repo: Row, actor: Actor, number: int, action: str) -> None:
-    """Start the workflows of a `pull_request` event; none while the pull request has a merge conflict:
+def pull_event(hub: HubState, repo: Row, actor: Actor, number: int, action: str, event: str = "pull_request") -> None:
+    """Start the workflows of an event of a pull request, on its merge with the base; none while the two conflict:
     https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#pull_request
     """
     row = find(hub, repo, number)
@@ -100,8 +116,16 @@ def pull_event(hub: HubState, repo: Row, actor: Actor, number: int, action: str)
         return
     git = bare(hub, repo)
     paths = _names(git, diff_base(git, row), row["head_sha"])
-    what = Trigger("pull_request", row["base_ref"], action, paths=paths, draft=bool(row["draft"]))
-    trigger(hub, repo, actor, what, (row["head_ref"], row["head_sha"]), f"refs/pull/{number}/merge")
+    what = Trigger(event, row["base_ref"], action, paths=paths, draft=bool(row["draft"]))
+    if not workflow_files.find(git, row["head_sha"], what):
+        return
+    ref, base = f"refs/pull/{number}/merge", git.ref(f"refs/heads/{row['base_ref']}")
+    tree = git.merge_tree(base, row["head_sha"]) if base else None
+    if base and tree:
+        who = identity(hub, actor.user["id"])
+        merged = git.commit_tree(tree, [base, row["head_sha"]], f"Merge {row['head_sha']} into {base}", who)
+        git.run("update-ref", ref, merged)
+    trigger(hub, repo, actor, what, (row["head_ref"], row["head_sha"]), ref)
 
 
 def _changed(git: Bare, repo: Row, old: str, new: str) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ def merge(call: Call) -> tuple[int, Json | None]:
         raise Refusal(409, "Merge conflict")
     message = body.get("commit_message") or f"Merge {body['head']} into {body['base']}"
     sha = merge_commit(hub, call.git, call.actor, tree, [base, head], message)
-    check(hub, call.repo, call.actor, ref, base, sha)
+    check(hub, call.repo, call.actor, ref, base, sha, status=409)
     record(hub, call.actor, call.repo, "merge", message, sha=sha, name=ref)
     call.git.run("update-ref", ref, sha, base)
     moved(hub, call.repo, call.actor, ref, base, sha)

@@ -8,6 +8,7 @@ from app.hub.issues_api import check_body
 from app.hub.journal import record
 from app.hub.pull_queries import diff_base, simple
 from app.hub.pulls_api import find_pull, pull_commits
+from app.hub.refs import pull_event
 from app.hub.routing import Call, Routes, dump
 from app.hub.serializers import association, complete, full_name, repo_url, user
 from app.hub.state import Json, items, now
@@ -109,6 +110,7 @@ def create_review(call: Call) -> Json:
         shown = simple(hub, call.repo, pull)
         event: Json = {"action": "submitted", "pull_request": shown, "review": view | {"state": state.lower()}}
         emit(hub, call.repo, call.actor, "pull_request_review", event)
+        pull_event(hub, call.repo, call.actor, pull["number"], "submitted", "pull_request_review")
         for row in added:
             _tell_comment(call, pull, row)
     return view

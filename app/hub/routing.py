@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi import FastAPI
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -19,7 +19,7 @@ from app.hub.auth import Actor, allow, authenticate, credentials
 from app.hub.git_repos import Bare, GitCommandError, bare
 from app.hub.github_problems import Refusal
 from app.hub.limits import Asked, entity_tag
-from app.hub.state import HubState, Json
+from app.hub.state import HubState, Json, mapping
 from app.hub.store import Row
 
 log = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ class Call:
 
 Answer = Any  # a JSON value, (status, JSON value) or a finished Response
 Handler = Callable[[Call], Answer]
+OF_COMMITS = ("/repos/{owner}/{repo}/git/", "/repos/{owner}/{repo}/commits")
+"""What a repository without a commit refuses."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,10 @@ def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Respon
         problem = f'"{version}" is not a supported version. The following versions are currently supported: {spoken}'
         raise Refusal(400, problem)
     path = {name: str(value) for name, value in request.path_params.items()} | {"": request.url.path}
+    if route.method == "GET" and hub.unseen.get(request.url.path):
+        # kubernetes/test-infra#2262, runatlantis/atlantis#1131
+        hub.unseen[request.url.path] -= 1
+        raise Refusal(404, "Not Found")
     with hub.store.transaction():
         actor = authenticate(hub, credentials(request.headers.get("authorization")))
         installation_id = int(actor.installation.get("id", 0))
@@ -177,6 +183,9 @@ def _answer(hub: HubState, route: Route, request: Request, raw: bytes) -> Respon
                 asked = Asked(route.method, request.url.path, refusal.status)
                 refusal.headers |= hub.limits.note(installation_id, asked)
             raise
+    if hub.lag and response.status_code == 201:
+        made = urlsplit(str(mapping(json.loads(bytes(response.body) or b"{}")).get("url"))).path
+        hub.unseen[made.replace("/git/refs/", "/git/ref/")] = hub.lag
     if route.method == "GET" and response.status_code == 200 and response.body:
         tag = entity_tag(bytes(response.body))
         response.headers["ETag"] = tag
@@ -212,6 +221,9 @@ def _carry_out(
         if repo["archived"] and route.method != "GET":
             raise Refusal(403, "Repository was archived so is read-only.")
     call = Call(hub, actor, repo, path, query, raw)
+    # https://docs.github.com/en/rest/guides/using-the-rest-api-to-interact-with-your-git-database
+    if repo and route.path.startswith(OF_COMMITS) and call.git.is_empty():
+        raise Refusal(409, "Git Repository is empty.")
     answer = route.handler(call)
     if isinstance(answer, Response):
         return answer

@@ -48,6 +48,7 @@ class Space:
     """Where one job runs: its folder, the checkout in it, its log and the (monotonic) time of its end."""
 
     hub: HubState
+    run_id: int
     folder: Path
     workspace: Path
     log: Log
@@ -78,7 +79,7 @@ def work(hub: HubState) -> None:
                 outcome = job["conclusion"]
             elif job["definition"].get("skipped") or red.intersection(job["definition"]["needs"]):
                 outcome = _finish_job(hub, repo, run, job, "skipped", [], None)
-            elif job["key"] in cancelled:
+            elif job["key"] in cancelled or run["id"] in hub.cancelled:
                 outcome = _finish_job(hub, repo, run, job, "cancelled", [], "")
             else:
                 outcome = _job(hub, repo, run, job)
@@ -103,7 +104,11 @@ def _take(hub: HubState) -> Row | None:
     with hub.store.transaction():
         if hub.runner_held:
             return None
-        run = hub.store.row("SELECT * FROM workflow_runs WHERE status = 'queued' ORDER BY updated_at, id LIMIT 1")
+        run = hub.store.row(
+            "SELECT * FROM workflow_runs r WHERE status = 'queued' AND NOT EXISTS (SELECT 1 FROM workflow_runs o WHERE"
+            " o.concurrency = r.concurrency AND o.repo_id = r.repo_id AND o.status = 'in_progress')"
+            " ORDER BY updated_at, id LIMIT 1"
+        )
         if run is None:
             return None
         repo = hub.store.get("repositories", run["repo_id"])
@@ -116,6 +121,7 @@ def _finish_run(hub: HubState, repo: Row, run_id: int) -> None:
     """The suite completes first, then the run's own event follows: the order in which GitHub may well send them."""
     with hub.store.transaction():
         run = hub.store.get("workflow_runs", run_id)
+        hub.cancelled.discard(run_id)
         conclusions = {job["conclusion"] for job in latest_jobs(hub, run_id)}
         ranked = ("failure", "timed_out", "cancelled", "success")
         worst = next((name for name in ranked if name in conclusions), "skipped")
@@ -135,10 +141,12 @@ def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "home").mkdir(parents=True)
     definition: Json = job["definition"]
+    merged = bare(hub, repo).ref(run["ref"]) if run["event"] != "push" else None
+    run = run | {"head_sha": merged or run["head_sha"]}
     values = {f"matrix.{name}": value for name, value in definition["matrix"].items()}
     values |= {"github.sha": run["head_sha"], "github.ref": run["ref"], "github.event_name": run["event"]}
     seconds = float(definition["timeout-minutes"]) * 60 if definition.get("timeout-minutes") else JOB_SECONDS
-    space = Space(hub, folder, folder / repo["name"], Log(), time.monotonic() + seconds, values)
+    space = Space(hub, run["id"], folder, folder / repo["name"], Log(), time.monotonic() + seconds, values)
     env = _environment(run, space, job)
     conclusion, steps = "success", list[Json]()
     try:
@@ -153,7 +161,7 @@ def _job(hub: HubState, repo: Row, run: Row, job: Row) -> str | None:
             return None
         shown: Json = {"name": _step_name(step, values), "number": len(steps) + 1, "conclusion": outcome}
         steps.append(shown | {"status": "completed", "started_at": started, "completed_at": now()})
-        if outcome in ("failure", "timed_out") and not step.get("continue-on-error"):
+        if outcome in ("failure", "timed_out", "cancelled") and not step.get("continue-on-error"):
             conclusion = outcome
     shutil.rmtree(folder, ignore_errors=True)
     return _finish_job(hub, repo, run, job, conclusion, steps, space.log.text())
@@ -220,12 +228,19 @@ def _step(space: Space, step: Json, so_far: str, job_env: dict[str, str]) -> str
         log.write(f"##[error]No such file or directory: '{step.get('working-directory')}'")
         return "failure"
     status = _execute(space, script, folder, env)
+    if status is None and space.run_id in space.hub.cancelled:
+        log.write("##[error]The operation was canceled.")
+        return "cancelled"
     if status is None:
         log.write("##[error]The operation was canceled: the job exceeded its maximum execution time.")
         return "timed_out"
     if status != 0:
         log.write(f"##[error]Process completed with exit code {status}.")
     return "success" if status == 0 else "failure"
+
+
+def _is_cut_off(space: Space) -> bool:
+    return space.hub.stopping.is_set() or space.run_id in space.hub.cancelled
 
 
 def _execute(space: Space, script: str, folder: Path, env: dict[str, str]) -> int | None:
@@ -242,7 +257,7 @@ def _execute(space: Space, script: str, folder: Path, env: dict[str, str]) -> in
             start_new_session=True,
         )
         status: int | None = None
-        while status is None and time.monotonic() < space.deadline and not space.hub.stopping.is_set():
+        while status is None and time.monotonic() < space.deadline and not _is_cut_off(space):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 status = process.wait(timeout=POLL_SECONDS)
         with contextlib.suppress(ProcessLookupError):  # usually the script has left nothing behind

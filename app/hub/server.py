@@ -25,6 +25,7 @@ from app.hub import (
     pulls_api,
     repos_api,
     reviews_api,
+    rulesets,
     runner,
     setup,
     webhook_sender,
@@ -226,6 +227,12 @@ class Hub:
         with self._repository(full_name) as repo:
             return setup.install_app(self.state, repo, permissions, events)
 
+    def permissions(self, full_name: str) -> dict[str, str]:
+        """What the installation that covers a repository may do."""
+        with self._repository(full_name) as repo:
+            found = webhook_sender.installation_of(self.state, repo)
+            return dict(found["permissions"]) if found else {}
+
     def revoke_tokens(self, permissions: dict[str, str] | None = None) -> int:
         """Take no installation token any more, or none with exactly these permissions; how many there were.
 
@@ -271,6 +278,11 @@ class Hub:
                 "UPDATE workflow_runs SET status = 'queued' WHERE repo_id = ? AND status = 'waiting'", repo["id"]
             )
         self.state.notify()
+
+    def add_rule(self, full_name: str, kind: str, pattern: str = "", branches: str = "**") -> None:
+        """Put a rule of a ruleset on branches (a glob); `rulesets.KINDS` are the kinds."""
+        with self._repository(full_name) as repo:
+            rulesets.add(self.state, repo, kind, pattern, branches)
 
     def protect(self, full_name: str, branch: str | None = None) -> None:
         """Protect a branch (the default branch unless given): changes come through pull requests."""

@@ -46,6 +46,12 @@ class HubState:
     limits: RateLimits = field(default_factory=RateLimits)
     wake: threading.Condition = field(default_factory=threading.Condition)
     runner_held: bool = False
+    cancelled: set[int] = field(default_factory=set[int])
+    """Workflow runs at work that a newer run of their concurrency group ends."""
+    lag: int = 0
+    """How many reads of a thing that was just made do not see it yet."""
+    unseen: dict[str, int] = field(default_factory=dict[str, int])
+    """By path, the reads that will not see a thing."""
     deliveries_paused: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
 

@@ -10,6 +10,10 @@ from typing import Any
 
 Row = dict[str, Any]
 
+FIRST_ID = 2**31 + 20_000
+"""GitHub's ids have outgrown 32 bits, which is why GraphQL's `databaseId` gives way to `fullDatabaseId`:
+https://docs.github.com/en/graphql/reference/objects#pullrequestreviewcomment"""
+
 # `JSON` and `BOOL` columns are decoded by sqlite3 itself (detect_types), so that every row is read alike.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS sequence (next INTEGER NOT NULL);
@@ -27,6 +31,7 @@ CREATE TABLE IF NOT EXISTS roles (id INTEGER PRIMARY KEY, repo_id INTEGER, user_
 CREATE TABLE IF NOT EXISTS protections (id INTEGER PRIMARY KEY, repo_id INTEGER, branch TEXT, contexts JSON,
   pins JSON, source TEXT,
   locked BOOL, UNIQUE (repo_id, branch, source));
+CREATE TABLE IF NOT EXISTS rules (id INTEGER PRIMARY KEY, repo_id INTEGER, kind TEXT, pattern TEXT, branches TEXT);
 CREATE TABLE IF NOT EXISTS apps (id INTEGER PRIMARY KEY, slug TEXT, name TEXT, owner_id INTEGER);
 CREATE TABLE IF NOT EXISTS installations (id INTEGER PRIMARY KEY, account_id INTEGER UNIQUE, permissions JSON,
   events JSON,
@@ -66,7 +71,8 @@ CREATE TABLE IF NOT EXISTS workflows (id INTEGER PRIMARY KEY, repo_id INTEGER, p
 CREATE TABLE IF NOT EXISTS workflow_runs (id INTEGER PRIMARY KEY, repo_id INTEGER, workflow_id INTEGER, name TEXT,
   path TEXT,
   event TEXT, head_branch TEXT, head_sha TEXT, ref TEXT, number INTEGER, attempt INTEGER, suite_id INTEGER,
-  actor_id INTEGER, status TEXT, conclusion TEXT, created_at TEXT, updated_at TEXT, run_started_at TEXT);
+  actor_id INTEGER, status TEXT, conclusion TEXT, created_at TEXT, updated_at TEXT, run_started_at TEXT,
+  concurrency TEXT);
 CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, run_id INTEGER, attempt INTEGER, key TEXT, name TEXT,
   definition JSON, check_run_id INTEGER, status TEXT, conclusion TEXT, created_at TEXT, started_at TEXT,
   completed_at TEXT, steps JSON, log TEXT);
@@ -101,7 +107,7 @@ class Store:
         self._connection.row_factory = sqlite3.Row
         self._connection.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;" + SCHEMA)
         if self._connection.execute("SELECT count(*) FROM sequence").fetchone()[0] == 0:
-            self._connection.execute("INSERT INTO sequence VALUES (20000)")
+            self._connection.execute("INSERT INTO sequence VALUES (?)", (FIRST_ID,))
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:

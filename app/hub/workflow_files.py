@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -11,8 +11,14 @@ import yaml
 from app.hub.git_repos import Bare
 from app.hub.state import Json, items, mapping
 
-EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+)\s*\}\}")
-PULL_TYPES = ["opened", "synchronize", "reopened"]
+EXPRESSION = re.compile(r"\$\{\{\s*([\w.-]+(?:\s*\|\|\s*[\w.-]+)*)\s*\}\}")
+TYPES = {
+    "pull_request": ["opened", "synchronize", "reopened"],
+    "pull_request_review": ["submitted", "edited", "dismissed"],
+}
+"""The activity types that start a workflow which names none:
+https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows
+"""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,8 @@ class Workflow:
     path: str
     name: str
     jobs: list[Json]
+    concurrency: Json = field(default_factory=dict[str, Any])
+    """Its `group`, as written, and whether a newer run of the group ends this one (`cancel-in-progress`)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,11 @@ def _parse(git: Bare, sha: str, path: str, trigger: Trigger) -> Workflow | None:
         jobs = [job for key, definition in defined.items() for job in _jobs(key, mapping(definition), content)]
     except (yaml.YAMLError, TypeError, ValueError, AttributeError):
         return Workflow(path, path, []) if trigger.event == "push" else None
-    return Workflow(path, str(content.get("name", path)), jobs)
+    return Workflow(path, str(content.get("name", path)), jobs, _concurrency(content.get("concurrency")))
+
+
+def _concurrency(value: Any) -> Json:
+    return {"group": value} if isinstance(value, str) else mapping(value)
 
 
 def _is_map(value: Any) -> bool:
@@ -70,11 +82,11 @@ def _is_map(value: Any) -> bool:
 
 def _starts(on: Any, trigger: Trigger) -> bool:
     if isinstance(on, str | list):
-        return trigger.event in on and _starts({trigger.event: None}, trigger)
+        return trigger.event in _list(on) and _starts({trigger.event: None}, trigger)
     if not _is_map(on) or trigger.event not in on:
         return False
     rule = mapping(on[trigger.event])
-    if trigger.event == "pull_request" and trigger.action not in (rule.get("types") or PULL_TYPES):
+    if trigger.event in TYPES and trigger.action not in _list(rule.get("types") or TYPES[trigger.event]):
         return False
     # Filters of one kind of ref alone keep the other kind out; without any, both start the workflow:
     # https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax#onpushbranchestagsbranches-ignoretags-ignore
@@ -88,6 +100,10 @@ def _starts(on: Any, trigger: Trigger) -> bool:
     if "paths" in rule and trigger.paths:
         return any(matches(path, rule["paths"]) for path in trigger.paths)
     return not trigger.paths or not all(_ignored(rule, "paths", path) for path in trigger.paths)
+
+
+def _list(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _ignored(rule: Json, kind: str, name: str) -> bool:
@@ -152,5 +168,9 @@ def is_skipped(job: Json, trigger: Trigger) -> bool:
 
 
 def expand(text: Any, values: dict[str, Any]) -> str:
-    """Replace `${{ name }}` by a known value; an unknown context is empty, as on GitHub."""
-    return EXPRESSION.sub(lambda match: str(values.get(match[1], "")), str(text))
+    """Replace `${{ name }}` and `${{ name || other }}` by a known value; an unknown context is empty, as on GitHub."""
+
+    def value(match: re.Match[str]) -> str:
+        return next((str(values[name]) for part in match[1].split("||") if values.get(name := part.strip())), "")
+
+    return EXPRESSION.sub(value, str(text))

@@ -26,7 +26,7 @@ from app.domain.findings import Finding, Severity, Source, issue_key
 from app.domain.frozen import Frozen
 from app.domain.ruleset import CiRules
 from app.domain.workflow_triggers import ExpectedWorkflows, Push, expected_workflows
-from app.github import ci_facts, ci_jobs, pulls
+from app.github import ci_facts, ci_jobs, commits, pulls
 from app.github.github_errors import GitHubRefused
 from app.github.request_budget import RequestsSpent
 from app.workflows.repositories import mirror_at
@@ -151,10 +151,19 @@ def _unread(watch: CiWatch, why: str = "", seconds: float = 0.0, stopped: str | 
 
 
 @effect
-async def read_red_on_base(context: RunContext, verdict: CiVerdict) -> tuple[str, ...]:
-    """The names of the failed checks, where all of them are red on the run's base commit too."""
+async def read_red_on_base(context: RunContext, verdict: CiVerdict) -> str:
+    """Which checks are red on the base too, where all that failed are; empty otherwise.
+
+    The run's base commit is looked at, and the base as it is now: `pull_request` workflows judge the merge with that.
+    """
     repo = await repo_of_run(context.run_id)
-    return failed_on_base(verdict, await ci_facts.read_ci(repo, context.base_sha, ()))
+    run = await call_db(run_rows.get, context.run_id)
+    newest = await commits.branch_head(repo, run.base_branch)
+    for sha in dict.fromkeys((context.base_sha, newest or context.base_sha)):
+        names = failed_on_base(verdict, await ci_facts.read_ci(repo, sha, ()))
+        if names:
+            return f"{', '.join(names)} is red, as it is on {run.base_branch} ({sha[:7]})"
+    return ""
 
 
 @effect

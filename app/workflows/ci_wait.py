@@ -40,9 +40,7 @@ async def await_verdict(
         return verdict
     red_on_base = await ci_reading.read_red_on_base(context, verdict)
     if red_on_base:
-        names = ", ".join(red_on_base)
-        reason = f"{names} is red, as it is on {context.base_branch} ({context.base_sha[:7]})"
-        return CiVerdict(state=CiState.ABSENT, reason=reason)
+        return CiVerdict(state=CiState.ABSENT, reason=red_on_base)
     if _only_infrastructure(verdict):
         why = f"CI could not judge {head_sha[:7]}: {_conclusions(verdict)}"
         raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"{why}{_noted(verdict)}")

@@ -10,7 +10,7 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import ci_facts, commits, pulls, text
 from app.github.commits import Merge, MergeState, WorkBranch
-from app.github.github_errors import BranchMoved, GitHubRefused, refuses_workflow
+from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_workflow
 from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
@@ -39,9 +39,9 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
         try:
             merge = await _merge(context, base_sha, head_sha)
         except GitHubRefused as refusal:
-            if not refuses_workflow(refusal):
+            if not (refuses_workflow(refusal) or breaks_rule(refusal)):
                 raise
-            await db_steps.object_to_promotion(context.run_id, _unmergeable(context))
+            await db_steps.object_to_promotion(context.run_id, _unmergeable(context, refusal))
             return plan, strategy, head_sha
         if merge.state is MergeState.UP_TO_DATE or merge.sha == head_sha:
             return plan, strategy, head_sha
@@ -129,11 +129,13 @@ async def _red(context: RunContext, strategy: Strategy, head_sha: str, verdict: 
     return None
 
 
-def _unmergeable(context: RunContext) -> str:
-    return (
-        f"{context.base_branch} has a changed workflow file, which the App may not merge into the branch: merge "
-        f"{context.base_branch} into {context.branch} by hand, wait for CI, then merge the pull request"
+def _unmergeable(context: RunContext, refusal: GitHubRefused) -> str:
+    why = (
+        f"{context.base_branch} has a changed workflow file, which the App may not merge into the branch"
+        if refuses_workflow(refusal)
+        else f"GitHub refuses the merge of {context.base_branch} into the branch ({' '.join(refusal.words.split())})"
     )
+    return f"{why}: merge {context.base_branch} into {context.branch} by hand, wait for CI, then merge the pull request"
 
 
 def _conflict(context: RunContext) -> Feedback:

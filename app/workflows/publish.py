@@ -11,7 +11,7 @@ from app.domain.ruleset import CiProfile
 from app.domain.states import RunState
 from app.github import commits, pulls, reviews, text
 from app.github.commits import WorkBranch
-from app.github.github_errors import BranchMoved, GitHubRefused, refuses_content
+from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_content
 from app.github.placement import on_the_base, place_findings
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
@@ -71,10 +71,20 @@ async def push(
             RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
         ) from moved
     except GitHubRefused as refusal:
-        if not refuses_content(refusal):
-            raise
-        return patch_policy.refused_by_github(refusal.message)
+        if refuses_content(refusal):
+            return patch_policy.refused_by_github(refusal.words)
+        if breaks_rule(refusal):
+            raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, _forbidden(branch, refusal)) from refusal
+        raise
     return commit.sha
+
+
+def _forbidden(branch: WorkBranch, refusal: GitHubRefused) -> str:
+    said = " ".join(refusal.words.split())
+    return (
+        f"a rule of the repository keeps the App from writing to {branch.name} ({said}): leave autonomous/** out of "
+        "the ruleset, or let the App bypass it"
+    )
 
 
 async def _changes(context: RunContext, start: AttemptStart, patch: Patch) -> tuple[FileChange, ...]:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import respx
 
-from app.github import comments, issues
+from app.github import comments, commits, issues
 from app.github.api_calls import RetryPolicy
 from app.github.client import GitHubApp, Repo
 from app.github.github_errors import BranchMoved, GitHubRefused, GitHubUnavailable
@@ -80,11 +80,32 @@ async def test_deadline_names_the_last_failure(app: GitHubApp, github: respx.Moc
 
 @pytest.mark.parametrize(("status", "message"), [(403, "Resource not accessible by integration"), (404, "Not Found")])
 async def test_a_refusal_is_not_tried_again(repo: Repo, github: respx.MockRouter, status: int, message: str) -> None:
-    route = github.get("/repos/acme/widgets/issues/1").respond(status, json={"message": message})
+    route = github.get("/repos/acme/widgets/compare/main...work").respond(status, json={"message": message})
     with pytest.raises(GitHubRefused, match=message) as caught:
-        await issues.read_issue(repo, 1)
+        await commits.compare(repo, "main", "work")
     assert caught.value.status == status
     assert route.call_count == 1
+
+
+async def test_what_exists_is_asked_for_again(repo: Repo, github: respx.MockRouter) -> None:
+    """For some seconds GitHub does not know what its event has told of (kubernetes/test-infra#2262)."""
+    unknown = httpx.Response(404, json={"message": "Not Found"})
+    route = github.get("/repos/acme/widgets/issues/1").mock(
+        side_effect=[unknown, unknown, httpx.Response(200, json=ISSUE)]
+    )
+    assert (await issues.read_issue(repo, 1)).number == 1
+    assert route.call_count == 3
+    route.mock(return_value=unknown)
+    with pytest.raises(GitHubRefused, match="Not Found"):
+        await issues.read_issue(repo, 1)
+
+
+async def test_refusal_names_the_missing_permission(repo: Repo, github: respx.MockRouter) -> None:
+    headers = {"X-Accepted-GitHub-Permissions": "contents=write; workflows=write"}
+    message = {"message": "Resource not accessible by integration"}
+    github.get("/repos/acme/widgets/issues/1").respond(403, json=message, headers=headers)
+    with pytest.raises(GitHubRefused, match="the App needs the permission contents: write; workflows: write"):
+        await issues.read_issue(repo, 1)
 
 
 async def test_proxy_page_is_no_answer(repo: Repo, github: respx.MockRouter) -> None:

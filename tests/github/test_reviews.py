@@ -250,7 +250,7 @@ async def test_fixed_thread_is_answered_and_resolved(repo: Repo, pull: Pull, git
             {
                 "id": f"T{c['id']}",
                 "isResolved": f"T{c['id']}" in resolved,
-                "comments": {"nodes": [{"databaseId": c["id"]}]},
+                "comments": {"nodes": [{"url": f"https://github.com/acme/widgets/pull/2#discussion_r{c['id']}"}]},
             }
             for c in pull.comments
             if c["in_reply_to_id"] is None

@@ -1,10 +1,12 @@
 """The Actions runner: which events start it, what it runs, its logs, re-runs and limits."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from app.hub.workflow_files import matches
-from tests.hub.world import REPOSITORY, WORKFLOW, World
+from tests.hub.world import REPOSITORY, WORKFLOW, World, wait_until
 
 API = f"/repos/{REPOSITORY}"
 FILE = ".github/workflows/ci.yml"
@@ -199,3 +201,72 @@ def test_logs_need_permission_and_a_signed_address(world: World) -> None:
     location = world.bot().get(f"{API}/actions/jobs/{job}/logs").headers["location"]
     assert httpx.get(location.replace("signature=", "signature=0")).status_code == 403
     assert world.bot().get(f"{API}/actions/jobs/1/logs").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("on", "events"),
+    [
+        ("{pull_request: {types: [edited]}}", ["pull_request"]),
+        ("{pull_request: {types: labeled}}", ["pull_request"]),
+        ("{pull_request: {types: [ready_for_review]}}", ["pull_request"]),
+        ("pull_request_review", ["pull_request_review"]),
+        ("{pull_request_review: {types: [dismissed]}}", []),
+        ("pull_request", ["pull_request"]),
+    ],
+)
+def test_what_happens_to_a_pull_starts_workflows(world: World, on: str, events: list[str]) -> None:
+    sha = world.commit("feature", {FILE: _workflow("      - run: 'true'\n", on)})
+    bot = world.bot()
+    pull = bot.post(f"{API}/pulls", json={"title": "T", "head": "feature", "base": "main", "draft": True}).json()
+    url = f"{API}/pulls/{pull['number']}"
+    bot.patch(url, json={"title": "Another"})
+    bot.post(f"{API}/issues/{pull['number']}/labels", json={"labels": ["bug"]})
+    bot.post(f"{url}/reviews", json={"event": "COMMENT", "body": "Looks fine"})
+    ready = "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { clientMutationId } }"
+    bot.post("/graphql", json={"query": ready, "variables": {"id": pull["node_id"]}})
+    world.hub.runner.wait_idle()
+    assert [event for event, _, _ in _runs(world, sha)] == events
+
+
+def test_pull_requests_are_judged_merged_with_their_base(world: World) -> None:
+    """https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#pull_request"""
+    world.commit("main", {"base.txt": "base\n"})
+    sha = world.commit("feature", {FILE: _workflow("      - run: cat base.txt late.txt\n", "pull_request")})
+    world.commit("main", {"late.txt": "late\n"})
+    world.bot().post(f"{API}/pulls", json={"title": "T", "head": "feature", "base": "main"})
+    world.hub.runner.wait_idle()
+    assert _runs(world, sha) == [("pull_request", "completed", "success")]
+    assert "Z late\n" in _log(world, sha)
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "ends"),
+    [
+        ("${{ github.workflow }}-${{ github.head_ref || github.ref }}", ["success", "cancelled"]),
+        ("{group: one, cancel-in-progress: true}", ["success", "cancelled"]),
+        ("${{ github.run_id }}", ["success", "success"]),
+    ],
+)
+def test_concurrency_group_ends_what_waits(world: World, concurrency: str, ends: list[str]) -> None:
+    world.hub.runner.hold()
+    text = f"concurrency: {concurrency}\n" + _workflow("      - run: 'true'\n")
+    sha = world.commit("feature", {FILE: text})
+    newer = world.commit("feature", {"b.txt": "b\n"})
+    world.hub.runner.release()
+    world.hub.runner.wait_idle()
+    assert [_runs(world, newer)[0][2], _runs(world, sha)[0][2]] == ends
+    if ends[1] == "cancelled":
+        check = world.bot().get(f"{API}/commits/{sha}/check-runs").json()["check_runs"][0]
+        assert check["conclusion"] == "cancelled"
+
+
+def test_concurrency_cancels_what_is_at_work(world: World, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    steps = f"      - run: test -f {mark} || (touch {mark}; sleep 60)\n"
+    text = "concurrency: {group: one, cancel-in-progress: true}\n" + _workflow(steps)
+    sha = world.commit("feature", {FILE: text})
+    wait_until(mark.exists)
+    newer = world.commit("feature", {"b.txt": "b\n"})
+    world.hub.runner.wait_idle(20)
+    assert _runs(world, sha) == [("push", "completed", "cancelled")]
+    assert _runs(world, newer) == [("push", "completed", "success")]

@@ -7,11 +7,13 @@ REFS = f"{API}/git/refs"
 MISSING = "0123456789" * 4
 
 
-def _main(world: World) -> str:
+def main_of(world: World) -> str:
+    """The default branch's commit."""
     return world.hub.git(REPOSITORY, "rev-parse", "main")
 
 
-def _commit(world: World, parent: str, path: str = "new.txt", content: str = "new\n") -> str:
+def commit_of(world: World, parent: str, path: str = "new.txt", content: str = "new\n") -> str:
+    """The App makes a commit on top of another, and no ref; its sha."""
     bot = world.bot()
     base = bot.get(f"{API}/git/commits/{parent}").json()["tree"]["sha"]
     entry = {"path": path, "mode": "100644", "type": "blob", "content": content}
@@ -22,7 +24,7 @@ def _commit(world: World, parent: str, path: str = "new.txt", content: str = "ne
 
 
 def test_creating_refs(world: World) -> None:
-    main, bot = _main(world), world.bot()
+    main, bot = main_of(world), world.bot()
     made = bot.post(REFS, json={"ref": "refs/heads/autonomous/one", "sha": main})
     assert made.status_code == 201
     again = bot.post(REFS, json={"ref": "refs/heads/autonomous/one", "sha": main})
@@ -37,7 +39,7 @@ def test_creating_refs(world: World) -> None:
 def test_refs_beside_branches_and_tags_start_nothing(world: World) -> None:
     world.commit("main", {".github/workflows/ci.yml": WORKFLOW})
     world.hub.runner.wait_idle()
-    main, bot = _main(world), world.bot()
+    main, bot = main_of(world), world.bot()
     told = len(world.hub.webhooks.deliveries("push"))
     runs = bot.get(f"{API}/actions/runs").json()["total_count"]
     assert bot.post(REFS, json={"ref": "refs/autopack/r1/P1", "sha": main}).status_code == 201
@@ -49,18 +51,18 @@ def test_refs_beside_branches_and_tags_start_nothing(world: World) -> None:
 
 def test_rule_keeps_the_app_to_some_refs(world: World) -> None:
     world.hub.state.app_refs = ("refs/heads/autonomous/", "refs/autopack/")
-    main, bot = _main(world), world.bot()
+    main, bot = main_of(world), world.bot()
     for name, status in (("heads/autonomous/r1", 201), ("autopack/r1/P1", 201), ("tags/v1", 422), ("heads/x", 422)):
         made = bot.post(REFS, json={"ref": f"refs/{name}", "sha": main})
         assert made.status_code == status, name
-    refused = bot.patch(f"{REFS}/heads/main", json={"sha": _commit(world, main)})
+    refused = bot.patch(f"{REFS}/heads/main", json={"sha": commit_of(world, main)})
     assert refused.json()["message"].startswith("Repository rule violations found")
     assert world.user("octo").post(REFS, json={"ref": "refs/tags/v1", "sha": main}).status_code == 201
 
 
 def test_updating_a_ref_is_compare_and_swap(world: World) -> None:
-    main, bot = _main(world), world.bot()
-    ours, theirs = _commit(world, main), _commit(world, main, "other.txt")
+    main, bot = main_of(world), world.bot()
+    ours, theirs = commit_of(world, main), commit_of(world, main, "other.txt")
     bot.post(REFS, json={"ref": "refs/heads/autonomous/one", "sha": main})
     url = f"{REFS}/heads/autonomous/one"
     assert bot.patch(url, json={"sha": theirs}).status_code == 200
@@ -96,7 +98,7 @@ def test_trees(world: World) -> None:
 
 
 def test_only_commits_without_named_authors_are_signed(world: World) -> None:
-    main, bot = _main(world), world.bot()
+    main, bot = main_of(world), world.bot()
     tree = bot.get(f"{API}/git/commits/{main}").json()["tree"]["sha"]
     body = {"message": "Phase", "tree": tree, "parents": [main]}
     ours = bot.post(f"{API}/git/commits", json=body).json()
@@ -161,22 +163,22 @@ def test_contents(world: World) -> None:
 
 def test_an_app_can_not_write_a_protected_branch(world: World) -> None:
     world.hub.protect(REPOSITORY)
-    main, bot = _main(world), world.bot()
-    commit = _commit(world, main)
+    main, bot = main_of(world), world.bot()
+    commit = commit_of(world, main)
     refused = bot.patch(f"{REFS}/heads/main", json={"sha": commit})
     assert refused.status_code == 422
     world.commit("feature", {"b.txt": "b\n"})
     assert bot.post(f"{API}/merges", json={"base": "main", "head": "feature"}).status_code == 422
     assert bot.delete(f"{REFS}/heads/main").status_code == 422
-    assert _main(world) == main
+    assert main_of(world) == main
     assert world.user("writer").patch(f"{REFS}/heads/main", json={"sha": commit}).status_code == 422
     assert world.user("maintainer").patch(f"{REFS}/heads/main", json={"sha": commit}).status_code == 200
 
 
 def test_workflow_changes_need_the_workflows_permission(world: World) -> None:
     world.commit("main", {".github/workflows/ci.yml": WORKFLOW})
-    main, bot = _main(world), world.bot()
-    changed = _commit(world, main, ".github/workflows/ci.yml", WORKFLOW + "# weaker\n")
+    main, bot = main_of(world), world.bot()
+    changed = commit_of(world, main, ".github/workflows/ci.yml", WORKFLOW + "# weaker\n")
     refused = bot.post(REFS, json={"ref": "refs/heads/autonomous/one", "sha": changed})
     assert refused.status_code == 403
     assert "refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml`" in refused.text
@@ -186,7 +188,7 @@ def test_workflow_changes_need_the_workflows_permission(world: World) -> None:
 
 
 def test_older_base_with_workflow_change_is_refused(world: World) -> None:
-    old = _main(world)
+    old = main_of(world)
     world.commit("main", {".github/workflows/ci.yml": WORKFLOW})
     bot = world.bot()
     assert bot.post(REFS, json={"ref": "refs/heads/autonomous/old", "sha": old}).status_code == 403

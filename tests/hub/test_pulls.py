@@ -187,7 +187,7 @@ query($number: Int!, $after: String) {
     pullRequest(number: $number) {
       id
       reviewThreads(first: 1, after: $after) {
-        nodes { id isResolved comments(first: 5) { nodes { databaseId body path line } } }
+        nodes { id isResolved comments(first: 5) { nodes { databaseId fullDatabaseId url body path line } } }
         pageInfo { hasNextPage endCursor }
       }
     }

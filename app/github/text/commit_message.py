@@ -10,6 +10,8 @@ SUBJECT_LIMIT = 72
 BODY_LIMIT = 4_000
 _ACTS = re.compile(r"^(?=[A-Za-z][A-Za-z0-9-]*\s*:|---|#)", re.MULTILINE)
 """Starts of lines that git or GitHub may take for a trailer, the end of the message or a comment."""
+_SUBJECT = re.compile(r"\ASubject:[ \t]*(\S[^\r\n]*)\s*")
+"""The Builder's own subject, for a repository that has a rule for it."""
 _LOGIN = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 
 
@@ -26,13 +28,14 @@ def commit_message(
 ) -> str:
     """The message of a phase's commit: a subject of at most 72 characters, where `[strict]` asks for the strict CI.
 
-    The Builder's summary cannot add trailers, mention people, close issues or skip CI.
+    The Builder's summary cannot add trailers, mention people, close issues or skip CI. Where it begins with
+    `Subject: …`, that is the subject.
     """
     start = "[strict] " if strict else ""
-    name = shorten(plain(" ".join(phase.name.split())), 300)
-    subject = shorten(f"{start}{phase.phase_id}: {name}", SUBJECT_LIMIT)
-    paragraphs = [subject]
-    body = _ACTS.sub("  ", plain(summary, BODY_LIMIT)).strip("\n")
+    own = _SUBJECT.match(summary)
+    name = shorten(plain(" ".join((own[1] if own else phase.name).split())), 300)
+    paragraphs = [shorten(f"{start}{name}" if own else f"{start}{phase.phase_id}: {name}", SUBJECT_LIMIT)]
+    body = _ACTS.sub("  ", plain(summary[own.end() :] if own else summary, BODY_LIMIT)).strip("\n")
     if body.strip():
         paragraphs.append(body)
     paragraphs.append(
