@@ -1,12 +1,15 @@
 """`check_run`, `check_suite`, `workflow_run`, `status`: they only wake the run whose head commit they are about.
 
+"Re-run" on a check of our own has the run read everything again too, and show it; only the check's App is sent that.
+
 What no run can need is recognized by the payload alone: an organization sends these for each branch of each repository.
 """
 
 from app.db import run_rows
 from app.domain.ci import PASSING
 from app.github.commits import PREFIX
-from app.github.events import CheckRunEvent, CheckSuiteEvent, RepositoryRef, StatusEvent, WorkflowRunEvent
+from app.github.events import CheckRunEvent, CheckSuiteEvent, Event, RepositoryRef, StatusEvent, WorkflowRunEvent
+from app.workflows import github_status
 from app.workflows.services import call_db, services
 from handlers.outcomes import Action, WakeRun
 
@@ -17,8 +20,13 @@ MAX_BRANCHES = 10
 
 
 def is_relevant_check(event: CheckRunEvent) -> bool:
-    """Whether another App's check has ended on a run's branch; of GitHub Actions' jobs, whether one has failed."""
+    """Whether another App's check has ended on a run's branch; of GitHub Actions' jobs, whether one has failed.
+
+    Of our own, whether a person asks for another run.
+    """
     check = event.check_run
+    if is_rerun(event):
+        return True
     if check.status != "completed" or not _may_be_ours(check.check_suite.head_branch if check.check_suite else None):
         return False
     if check.app is None:
@@ -33,7 +41,7 @@ def is_relevant_suite(event: CheckSuiteEvent) -> bool:
     """Whether another App's suite has ended on a run's branch."""
     suite = event.check_suite
     of_actions = suite.app is not None and suite.app.slug == ACTIONS
-    return event.action == "completed" and not of_actions and _may_be_ours(suite.head_branch)
+    return is_rerun(event) or (event.action == "completed" and not of_actions and _may_be_ours(suite.head_branch))
 
 
 def is_relevant_workflow(event: WorkflowRunEvent) -> bool:
@@ -47,12 +55,31 @@ def is_relevant_status(event: StatusEvent) -> bool:
     return not 0 < len(names) < MAX_BRANCHES or any(map(_may_be_ours, names))
 
 
+def is_rerun(event: Event) -> bool:
+    """Whether someone has pressed "Re-run" on a check of ours, or on all of them."""
+    return event.action == "rerequested"
+
+
+def only_wakes(event: Event) -> bool:
+    """Whether nothing is asked of GitHub for it. A workflow run that is repeated is only "requested" again."""
+    return not is_rerun(event)
+
+
 async def check_run(event: CheckRunEvent) -> list[Action]:
-    return await _wake(event.repository, event.check_run.head_sha)
+    return await _handle(event, event.check_run.head_sha)
 
 
 async def check_suite(event: CheckSuiteEvent) -> list[Action]:
-    return await _wake(event.repository, event.check_suite.head_sha)
+    return await _handle(event, event.check_suite.head_sha)
+
+
+async def _handle(event: CheckRunEvent | CheckSuiteEvent, head_sha: str) -> list[Action]:
+    if is_rerun(event):
+        run = await call_db(run_rows.find_run_shown_on, event.repository.id, head_sha)
+        if run is not None:
+            await github_status.show_run.at_once(run.run_id)
+            await github_status.answer_rerun.at_once(run.run_id)
+    return await _wake(event.repository, head_sha)
 
 
 async def workflow_run(event: WorkflowRunEvent) -> list[Action]:

@@ -40,8 +40,8 @@ class Handler(NamedTuple):
     handle: Callable[[Any], Awaitable[list[Action]]]
     is_relevant: Callable[[Any], bool] = lambda _event: True
     """Decides by the payload alone. What is not relevant costs no workflow."""
-    only_wakes: bool = False
-    """It asks for nothing but `WakeRun`, which may be done twice: that needs no workflow either."""
+    only_wakes: Callable[[Any], bool] = lambda _event: False
+    """Whether it asks for nothing but `WakeRun`, which may be done twice: that needs no workflow either."""
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -49,10 +49,10 @@ HANDLERS: Mapping[str, Handler] = {
     "issue_comment": Handler(comment_events.handle, comment_events.is_relevant),
     "pull_request": Handler(pull_events.handle, pull_events.is_relevant),
     "push": Handler(push_events.handle, push_events.is_relevant),
-    "check_run": Handler(ci_events.check_run, ci_events.is_relevant_check, only_wakes=True),
-    "check_suite": Handler(ci_events.check_suite, ci_events.is_relevant_suite, only_wakes=True),
-    "workflow_run": Handler(ci_events.workflow_run, ci_events.is_relevant_workflow, only_wakes=True),
-    "status": Handler(ci_events.status, ci_events.is_relevant_status, only_wakes=True),
+    "check_run": Handler(ci_events.check_run, ci_events.is_relevant_check, ci_events.only_wakes),
+    "check_suite": Handler(ci_events.check_suite, ci_events.is_relevant_suite, ci_events.only_wakes),
+    "workflow_run": Handler(ci_events.workflow_run, ci_events.is_relevant_workflow, ci_events.only_wakes),
+    "status": Handler(ci_events.status, ci_events.is_relevant_status, ci_events.only_wakes),
     "repository": Handler(repository_events.handle, repository_events.is_relevant),
     "installation": Handler(installation_events.handle, installation_events.is_relevant),
     "installation_repositories": Handler(
@@ -75,7 +75,7 @@ async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> lis
     selected: list[str] = []
     woken: set[str] = set()
     for delivery_id, relevant in (await asyncio.to_thread(_read_relevant, db, delivery_ids)).items():
-        if relevant is not None and relevant.handler.only_wakes:
+        if relevant is not None and relevant.handler.only_wakes(relevant.event):
             with contextlib.suppress(Exception):  # its own workflow meets the same error and logs it; the others go on
                 woken |= {action.run_id for action in await relevant.handler.handle(relevant.event)}
                 continue

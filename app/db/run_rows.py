@@ -234,6 +234,11 @@ def find_run_by_head(db: Database, repository: str, head_sha: str, repository_id
     return _first_run(db, here, Run.head_sha == head_sha, Run.completed_at.is_(None))
 
 
+def find_run_shown_on(db: Database, repository_id: int | None, head_sha: str) -> RunRow | None:
+    """The run whose newest commit this is, open or ended."""
+    return _first_run(db, Run.repository_id == repository_id, Run.head_sha == head_sha)
+
+
 def list_open_runs(db: Database) -> list[RunRow]:
     """All runs that have not ended, oldest first."""
     with db.reading() as session:

@@ -46,8 +46,10 @@ async def upsert_check(
     head_sha: str,
     external_id: str,
     text: CheckText,
+    *,
+    again: bool = False,
 ) -> int:
-    """Make the App's check run `name` on `head_sha` say this; its id. Sends nothing when it does.
+    """Make the App's check run `name` on `head_sha` say this; its id. Sends nothing when it does, unless `again`.
 
     It is found by name, head sha and `external_id` (the run's id). Texts over GitHub's limit are cut. What this process
     showed last is not read again.
@@ -55,7 +57,7 @@ async def upsert_check(
     body = _body(text)
     shown, said = (repo.full_name.casefold(), "check", name, head_sha, external_id), repr(body)
     known = repo.app.shown.id_of(shown)
-    if known is not None and repo.app.shown.says(shown, said):
+    if known is not None and repo.app.shown.says(shown, said) and not again:
         return known
 
     async def make() -> CheckRun:
@@ -65,7 +67,7 @@ async def upsert_check(
 
     if known is None:
         check = await repo.create(lambda: find_check(repo, name, head_sha, external_id), make)
-        known, up_to_date = check.id, _same_text(check, body)
+        known, up_to_date = check.id, _same_text(check, body) and not again
     else:
         up_to_date = False
     check_id = known

@@ -102,6 +102,18 @@ def get_check_run(call: Call) -> Json:
     return check_run(call.hub, call.repo, _check_run(call))
 
 
+@routes.add("POST", f"{REPO}/check-runs/{{check_run_id}}/rerequest", "checks:write", "write")
+def rerequest_check_run(call: Call) -> tuple[int, Json]:
+    """Have a check run again: its suite is queued, the run stays as it is until its App updates it.
+
+    https://docs.github.com/en/rest/checks/runs#rerequest-a-check-run
+    """
+    row = _check_run(call)
+    call.hub.store.update("check_suites", row["suite_id"], status="queued", conclusion=None, updated_at=now())
+    tell_run(call.hub, call.repo, call.actor, row["id"], "rerequested")
+    return 201, {}
+
+
 @routes.add("GET", f"{REPO}/commits/{{ref:path}}/check-runs", "checks:read")
 def list_check_runs(call: Call) -> Json:
     """Check runs of a commit; `filter=latest` (the default) keeps the newest of each name in each suite."""

@@ -68,6 +68,26 @@ async def _show(repo: Repo, run_id: str) -> list[object]:
 
 
 @Telling
+async def answer_rerun(run_id: str) -> list[object]:
+    """Send both checks of the head commit again: "Re-run" was pressed, and GitHub shows the suite as queued since then.
+
+    https://docs.github.com/en/rest/checks/runs#rerequest-a-check-run
+    """
+    run = await call_db(run_rows.get, run_id)
+    if run.head_sha is None:
+        return []
+    repo = await repo_of_run(run.run_id)
+    view = await read_view(run_id)
+    said = {checks.RUN_CHECK: (run_id, text.check_output(view))}
+    if view.state.terminal:
+        said[checks.PROMOTION_CHECK] = (f"{run_id}:promotion", text.promotion_check(view))
+    return [
+        await checks.upsert_check(repo, name, run.head_sha, external_id, output, again=True)
+        for name, (external_id, output) in said.items()
+    ]
+
+
+@Telling
 async def supersede_check(run_id: str, older_sha: str, newer_sha: str) -> list[object]:
     """End the check run of the branch's head before, so that none is left running for ever."""
     run = await call_db(run_rows.get, run_id)

@@ -68,7 +68,7 @@ def workflow(branch: str | None) -> dict[str, Any]:
         ("push", {"ref": "refs/tags/autonomous/r1", "after": "0" * 40}, False),
         ("installation", {"action": "created"}, True),
         ("installation", {"action": "deleted"}, True),
-        ("installation", {"action": "new_permissions_accepted"}, False),
+        ("installation", {"action": "new_permissions_accepted"}, True),
         ("repository", {"action": "renamed"}, True),
         ("repository", {"action": "edited", "changes": {"description": {"from": "x"}}}, False),
         ("repository", {"action": "edited", "changes": {"default_branch": {"from": "main"}}}, True),

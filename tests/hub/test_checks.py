@@ -59,6 +59,19 @@ def test_newest_run_of_a_name_counts(world: World) -> None:
     assert (suite["status"], suite["conclusion"]) == ("completed", "success")
 
 
+def test_rerequest_queues_the_suite(world: World) -> None:
+    sha, runs = _main(world), f"{API}/check-runs"
+    body = {"name": "autopack", "head_sha": sha, "conclusion": "success"}
+    made = world.bot().post(runs, json=body).json()
+    assert world.user("outsider").post(f"{runs}/{made['id']}/rerequest").status_code == 403
+    assert world.user("octo").post(f"{runs}/{made['id']}/rerequest").status_code == 201
+    suites = f"{API}/commits/{sha}/check-suites"
+    assert world.bot().get(suites).json()["check_suites"][0]["status"] == "queued"
+    assert len(world.hub.webhooks.deliveries("check_run", "rerequested")) == 1
+    world.bot().patch(f"{runs}/{made['id']}", json={"conclusion": "success"})
+    assert world.bot().get(suites).json()["check_suites"][0]["status"] == "completed"
+
+
 def test_pushed_suites_may_stay_empty(world: World) -> None:
     ghost = world.hub.ghost_suite(REPOSITORY, "some-linter")
     sha = world.commit("feature", {"b.txt": "b\n"})

@@ -36,3 +36,22 @@ def test_repeatedly_interrupted_job_is_red(story: Story) -> None:
     story.expect_draft()
     for audit in (1, 2):
         story.expect_review(f"audit:{story.run_id}:P1:{audit}")
+
+
+def test_rerun_of_our_checks_is_answered(story: Story) -> None:
+    """GitHub shows the suite as queued until the App updates the check, also where that has nothing new to say."""
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.rerun_check("autopack")
+    story.wait_handled()
+    story.hub.runner.release()
+    head = story.expect_success()
+    story.expect_review("P1")
+    for name in ("autopack", "autopack/promotion"):
+        story.rerun_check(name)
+    story.wait_until(lambda: story.suite_states(head) == {"completed"}, "the suites are completed again")
+    story.expect_check("autopack", "success", head)
+    story.expect_check("autopack/promotion", "success", head)
+    assert len(story.checks(head)) == len(set(story.checks(head)))

@@ -161,6 +161,10 @@ class Reader:
         listed = self._get(f"commits/{sha}/check-runs?filter=all&per_page=100")["check_runs"]
         return {one["name"]: one for one in sorted(listed, key=lambda one: int(one["id"]))}
 
+    def suite_states(self, sha: str) -> set[str]:
+        """The states of the check suites of the App and of Actions."""
+        return {str(suite["status"]) for suite in self._get(f"commits/{sha}/check-suites")["check_suites"]}
+
     def workflow_runs(self) -> list[dict[str, Any]]:
         """All workflow runs of the repository, newest first."""
         return list(self._get("actions/runs?per_page=100")["workflow_runs"])

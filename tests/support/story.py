@@ -117,6 +117,10 @@ class Story(Expectations):
         self.world.app_client(self.full_name).post(path, json={"body": text}).raise_for_status()
         self.seen.add(trace.comment_key(self.number, text))
 
+    def rerun_check(self, name: str, by: str = PERSON) -> None:
+        """Press "Re-run" on a check of the App on the branch's head."""
+        self._as(by, "POST", f"check-runs/{self.checks(self.head())[name]['id']}/rerequest")
+
     def delete_branch(self, by: str = PERSON) -> None:
         self._as(by, "DELETE", f"git/refs/heads/{self.branch}")
 
