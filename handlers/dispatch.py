@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from dbos import DBOS, SetWorkflowID
@@ -62,12 +63,16 @@ HANDLERS: Mapping[str, Handler] = {
 """By event name."""
 
 
-def is_needed(delivery: StoredDelivery) -> bool:
-    """Whether anything may follow from a delivery, by its payload alone. What cannot be read is kept, and logged."""
+def needed(delivery: StoredDelivery) -> StoredDelivery | None:
+    """The delivery, with what it is about, if anything may follow from it; by its payload alone.
+
+    What cannot be read is kept, and logged.
+    """
     try:
-        return _relevant_event(delivery) is not None
+        event = _relevant_event(delivery)
     except BadPayload:
-        return True
+        return delivery
+    return None if event is None else replace(delivery, subject=event.subject)
 
 
 async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> list[str]:
@@ -108,7 +113,9 @@ def _read_relevant(db: Database, delivery_ids: Sequence[str]) -> dict[str, _Rele
 def _relevant_event(delivery: StoredDelivery) -> Event | None:
     """The event as its handler reads it; None when there is nothing to do. Raises `BadPayload`."""
     event = parse(delivery.event, delivery.payload)
-    return event if event is not None and HANDLERS[delivery.event].is_relevant(event) else None
+    if event is None or not HANDLERS[delivery.event].is_relevant(event):
+        return None
+    return event.model_copy(update={"received_at": delivery.received_at})
 
 
 @DBOS.workflow(name=DELIVERY)

@@ -5,7 +5,7 @@ A new repository gets the label that starts runs; where the App is suspended or 
 
 from collections.abc import Iterable
 
-from app.db import run_rows
+from app.db import repository_runs
 from app.github import issues
 from app.github.events import Account, InstallationEvent, InstallationRepositoriesEvent, Ref, RepositoryName
 from app.github.github_errors import GitHubRefused
@@ -36,9 +36,9 @@ async def handle(event: InstallationEvent) -> list[Action]:
     elif event.action == _PERMITTED:
         _forget_tokens()  # those that are there lack what was accepted
     elif event.action == "unsuspend":
-        await show_again(await call_db(run_rows.list_ended_runs_of_installation, event.installation.id))
+        await show_again(await call_db(repository_runs.list_ended_runs_of_installation, event.installation.id))
     else:
-        runs = await call_db(run_rows.list_runs_of_installation, event.installation.id)
+        runs = await call_db(repository_runs.list_runs_of_installation, event.installation.id)
         return await stop_runs(runs, f"{_name(event.sender)} {_ENDINGS[event.action]}")
     return []
 
@@ -49,7 +49,7 @@ async def handle_repositories(event: InstallationRepositoriesEvent) -> list[Acti
     await _make_labels(event.installation, event.repositories_added)
     actions: list[Action] = []
     for repository in event.repositories_removed:
-        runs = await call_db(run_rows.list_runs_of, repository.id or 0, repository.full_name)
+        runs = await call_db(repository_runs.list_runs_of, repository.id or 0, repository.full_name)
         if runs and not await _is_reached_elsewhere(repository):
             actions += await stop_runs(runs, f"{_name(event.sender)} took the App away from the repository")
     return actions
@@ -70,7 +70,7 @@ async def _is_reached_elsewhere(repository: RepositoryName) -> bool:
         repo = await github.installation_of(repository.full_name)
     except GitHubRefused:
         return False
-    await call_db(run_rows.rename_repository, repository.id, repository.full_name, repo.installation_id)
+    await call_db(repository_runs.rename_repository, repository.id, repository.full_name, repo.installation_id)
     return True
 
 

@@ -8,7 +8,7 @@ from app.github.issues import LABEL
 from app.runs import transitions
 from app.workflows.services import call_db
 from handlers.outcomes import Action, WakeRun
-from handlers.permission_and_start import check_permission, create_run, repo_of_event
+from handlers.permission_and_start import check_permission, create_run, missed_since, repo_of_event
 
 _ENDINGS = {
     "closed": "the issue was closed",
@@ -56,7 +56,9 @@ async def _labeled(event: IssuesEvent) -> list[Action]:
         return []  # an old delivery: the label was taken away, or the issue closed, since
     if not await check_permission(repo, event.sender, event.issue.number):
         return []
-    return [await create_run(repo, event.issue, event.sender, base_branch=event.repository.default_branch)]
+    missed = missed_since(event, event.issue.updated_at)
+    branch = event.repository.default_branch
+    return [await create_run(repo, event.issue, event.sender, base_branch=branch, missed=missed)]
 
 
 async def _cancel(event: IssuesEvent, why: str) -> list[Action]:

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from app.db import run_rows
 from app.db.run_rows import NewRun
@@ -32,12 +33,25 @@ async def check_permission(repo: Repo, who: Account, number: int) -> bool:
     return False
 
 
+LATE = timedelta(minutes=2)
+"""Deliveries that come in so long after their event were missed when they were due."""
+
+
+def missed_since(event: RepositoryEvent, happened_at: datetime | None) -> str:
+    """What a run says that starts by an event whose delivery was missed; empty for one that came in time."""
+    if happened_at is None or event.received_at is None or event.received_at - happened_at < LATE:
+        return ""
+    form = "%H:%M UTC" if event.received_at.date() == happened_at.date() else "%Y-%m-%d %H:%M UTC"
+    return f"Started late: a delivery of {happened_at.astimezone(UTC):{form}} was missed."
+
+
 async def create_run(
     repo: Repo,
     issue: IssueRef,
     who: Account,
     *,
     base_branch: str,
+    missed: str = "",
     intent: str = "build",
     options: RunOptions | None = None,
     comment_id: int | None = None,
@@ -59,6 +73,7 @@ async def create_run(
             trigger_comment_id=comment_id,
             options=options,
             base_branch=base_branch,
+            notices=(missed,) if missed else (),
             token_cap=options.tokens or services().ruleset.run.tokens,
         ),
         utcnow(),

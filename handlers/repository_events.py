@@ -1,6 +1,6 @@
 """`repository`: a new name, owner or default branch is taken over; where it is archived or deleted, its runs end."""
 
-from app.db import run_rows
+from app.db import repository_runs, run_rows
 from app.db.run_rows import RunRow
 from app.domain.states import RunState
 from app.github import commits
@@ -24,12 +24,12 @@ def is_relevant(event: RepositoryAdminEvent) -> bool:
 async def handle(event: RepositoryAdminEvent) -> list[Action]:
     if event.repository.id is None:
         return []
-    runs = await call_db(run_rows.list_runs_of, event.repository.id, event.repository.full_name)
+    runs = await call_db(repository_runs.list_runs_of, event.repository.id, event.repository.full_name)
     if event.action in _ENDINGS:
         by = f" by {event.sender.login}" if event.sender else ""
         return await stop_runs(runs, f"{_ENDINGS[event.action]}{by}")
     if event.action == "unarchived":
-        await show_again(await call_db(run_rows.list_ended_runs_of, event.repository.id))
+        await show_again(await call_db(repository_runs.list_ended_runs_of, event.repository.id))
     if event.action == "edited":
         await _follow_default_branch(event, runs)
     return []
@@ -43,7 +43,7 @@ async def take_over_name(event: Event) -> None:
     if not isinstance(event, RepositoryEvent) or event.repository.id is None or event.installation is None:
         return
     about, installation_id = event.repository, event.installation.id
-    if not await call_db(run_rows.knows_otherwise, event.repository.id, about.full_name, installation_id):
+    if not await call_db(repository_runs.knows_otherwise, event.repository.id, about.full_name, installation_id):
         return
     repo = await repo_of_event(event)
     if repo is None:
@@ -53,7 +53,7 @@ async def take_over_name(event: Event) -> None:
     except GitHubRefused:
         return  # this installation does not reach it any more
     if newest.id == event.repository.id:
-        await call_db(run_rows.rename_repository, newest.id, newest.full_name, installation_id)
+        await call_db(repository_runs.rename_repository, newest.id, newest.full_name, installation_id)
 
 
 async def stop_runs(runs: list[RunRow], reason: str) -> list[Action]:

@@ -16,12 +16,36 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from app.hub import actions, apps, checks_api, gitdata, issues_api, pulls_api, repos_api, reviews_api, webhook_sender
+from app.hub import (
+    actions,
+    apps,
+    checks_api,
+    gitdata,
+    issues_api,
+    pulls_api,
+    reactions_api,
+    recent_api,
+    repos_api,
+    reviews_api,
+    webhook_sender,
+)
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "github-app.md"
 BEGIN, END = "<!-- calls: begin -->\n", "<!-- calls: end -->"
-HUB = (apps, webhook_sender, issues_api, gitdata, actions, checks_api, reviews_api, pulls_api, repos_api)
+HUB = (
+    apps,
+    webhook_sender,
+    recent_api,
+    issues_api,
+    reactions_api,
+    gitdata,
+    actions,
+    checks_api,
+    reviews_api,
+    pulls_api,
+    repos_api,
+)
 TELLING = "left out, with a notice"
 WORK = "ends the run, with the reason"
 REFUSED = {
@@ -45,6 +69,10 @@ REFUSED = {
     "repos.get_collaborator_permission_level": "404: the person may not steer",
     "repos.get_content": "404: there is no such file",
     "pulls.create": "422 where drafts are not to be had: made without draft",
+    "apps.list_installations": "the reconciler logs it and tries again two minutes later",
+    "apps.list_repos_accessible_to_installation": "the reconciler logs it and tries again two minutes later",
+    "issues.list_events_for_repo": "the reconciler logs it and leaves the repository out",
+    "issues.list_comments_for_repo": "the reconciler logs it and leaves the repository out",
     "graphql.reviewThreads": TELLING,
 }
 """What a refusal leads to where it is neither of the two rules."""

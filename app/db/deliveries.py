@@ -1,7 +1,7 @@
 """The inbox of webhook deliveries: stored before they are acknowledged, handed over at least once, acted on once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -18,15 +18,20 @@ class StoredDelivery:
     id: str
     event: str
     payload: str
+    subject: str | None = None
+    """What happened, where that is also looked for by reading: the same is never stored twice."""
+    received_at: datetime | None = field(default=None, compare=False)
 
 
 def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> set[str]:
     """Store deliveries in one transaction; return the new ids. One that is there already stays as it is."""
     # In the order of ids: two processes that store the same ids in other orders deadlock on PostgreSQL.
     ordered = sorted(deliveries, key=lambda delivery: delivery.id)
-    rows = [{"id": d.id, "event": d.event, "payload": d.payload, "received_at": now} for d in ordered]
+    rows = [
+        {"id": d.id, "event": d.event, "payload": d.payload, "subject": d.subject, "received_at": now} for d in ordered
+    ]
     insert = sqlite.insert(DeliveryRow) if db.sqlite else postgresql.insert(DeliveryRow)
-    statement = insert.values(rows).on_conflict_do_nothing(index_elements=[DeliveryRow.id]).returning(DeliveryRow.id)
+    statement = insert.values(rows).on_conflict_do_nothing().returning(DeliveryRow.id)
     with db.storing() as connection:
         return set(connection.scalars(statement))
 
@@ -35,6 +40,13 @@ def list_known(db: Database, delivery_ids: Sequence[str]) -> set[str]:
     """Which of these have come in."""
     with db.reading() as session:
         return set(session.scalars(sa.select(DeliveryRow.id).where(DeliveryRow.id.in_(delivery_ids))))
+
+
+def list_known_subjects(db: Database, subjects: Sequence[str]) -> set[str]:
+    """Which of these have come in, or were found by reading."""
+    with db.reading() as session:
+        found = session.scalars(sa.select(DeliveryRow.subject).where(DeliveryRow.subject.in_(subjects)))
+        return {one for one in found if one is not None}
 
 
 def list_pending(db: Database, limit: int) -> list[str]:
@@ -53,7 +65,13 @@ def load(db: Database, delivery_id: str) -> StoredDelivery:
     """One delivery by its id. Raises `sqlalchemy.exc.NoResultFound`."""
     with db.reading() as session:
         row = session.get_one(DeliveryRow, delivery_id)
-        return StoredDelivery(row.id, row.event, row.payload)
+        return StoredDelivery(row.id, row.event, row.payload, row.subject, row.received_at)
+
+
+def last_received(db: Database) -> datetime | None:
+    """When the newest delivery came in; None before the first."""
+    with db.reading() as session:
+        return session.scalar(sa.select(sa.func.max(DeliveryRow.received_at)))
 
 
 def delete_older(db: Database, before: datetime) -> None:

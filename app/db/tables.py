@@ -41,6 +41,8 @@ class DeliveryRow(Base):
     id: Mapped[str] = mapped_column(String(100), primary_key=True)
     event: Mapped[str] = mapped_column(String(100))
     payload: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(String(100), unique=True, index=True)
+    """What happened, of events that are looked for by reading too: the same never comes in twice."""
     received_at: Mapped[datetime]
     handed_at: Mapped[datetime | None]
     __table_args__ = (

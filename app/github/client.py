@@ -179,6 +179,7 @@ class GitHubApp:
         self._tokens = MemCacheStrategy()
         self._git_tokens: dict[str, GitToken] = {}
         self._repos: OrderedDict[tuple[int, str, int | None], Repo] = OrderedDict()
+        self._installations: dict[int, PooledGitHub[AppInstallationAuthStrategy]] = {}
         self._slug: str | None = None
         self._version = SpokenVersion()
         self.trouble: str | None = None
@@ -197,6 +198,18 @@ class GitHubApp:
     async def call(self, call: Callable[[], Awaitable[T]]) -> T:
         """Send a request as the App; it may be sent twice."""
         return await send_idempotent(self.settings.patience, call)
+
+    def rest_of_installation(self, installation_id: int) -> RestNamespace:
+        """REST methods that reach all repositories of an installation, to list those."""
+        if installation_id not in self._installations:
+            auth = AppInstallationAuthStrategy(
+                self.settings.app_id,
+                self.settings.private_key.get_secret_value(),
+                installation_id,
+                permissions={"metadata": "read"},
+            )
+            self._installations[installation_id] = self._client(auth, installation_id)
+        return self._installations[installation_id].rest("2026-03-10")
 
     async def check(self) -> str:
         """Ask GitHub who the App is, and keep what is wrong as `trouble`; empty when nothing is."""

@@ -1,6 +1,7 @@
 """Webhook events, as far as Autopack reads them: small, tolerant models. Everything in them is untrusted."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar
 
 from pydantic import Field, ValidationError
@@ -36,6 +37,7 @@ class IssueRef(ApiModel):
     number: int
     title: str = ""
     state: str = "open"
+    updated_at: datetime | None = None
     pull_request: dict[str, object] | None = None
 
     @property
@@ -46,6 +48,7 @@ class IssueRef(ApiModel):
 class CommentRef(ApiModel):
     id: int
     body: str | None = None
+    created_at: datetime | None = None
     performed_via_github_app: Ref | None = None
 
 
@@ -90,6 +93,11 @@ class WorkflowRunRef(ApiModel):
     head_branch: str | None = None
 
 
+def comment_subject(comment_id: int) -> str:
+    """A new comment, whether its delivery came or it was read."""
+    return f"comment:{comment_id}"
+
+
 class Event(ApiModel):
     """What all events have. `sender` did it; `installation` is how the App may answer."""
 
@@ -97,6 +105,13 @@ class Event(ApiModel):
     action: str = ""
     sender: Account | None = None
     installation: Ref | None = None
+    received_at: datetime | None = None
+    """When it came in; no part of what GitHub sends."""
+
+    @property
+    def subject(self) -> str | None:
+        """What happened, of events that are looked for by reading too."""
+        return None
 
 
 class RepositoryEvent(Event):
@@ -117,6 +132,10 @@ class IssueCommentEvent(RepositoryEvent):
     name: ClassVar[str] = "issue_comment"
     issue: IssueRef
     comment: CommentRef
+
+    @property
+    def subject(self) -> str | None:
+        return comment_subject(self.comment.id) if self.action == "created" else None
 
 
 class PullRequestEvent(RepositoryEvent):

@@ -77,7 +77,7 @@ def create_token(call: Call) -> tuple[int, Json]:
     return 201, dump(m.InstallationToken, value)
 
 
-@routes.add("GET", "/installation/repositories")
+@routes.add("GET", "/installation/repositories", "metadata:read")
 def list_repositories(call: Call) -> Json:
     """The repositories an installation token reaches."""
     if call.actor.kind != "installation":

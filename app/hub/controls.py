@@ -33,6 +33,11 @@ class Webhooks:
             rows = store.rows("SELECT * FROM deliveries ORDER BY id")
         return [row for row in rows if event in (None, row["event"]) and action in (None, row["action"])]
 
+    def lose(self) -> None:
+        """Forget what waits, without a trace: what happens where GitHub's webhooks are down."""
+        with self._state.store.transaction():
+            self._state.store.execute("DELETE FROM deliveries WHERE state = 'pending'")
+
     def repeat(self, delivery_id: int, times: int = 1) -> list[int]:
         """Deliver again under the same guid; the ids of the new deliveries."""
         return [webhook_sender.redeliver(self._state, delivery_id) for _ in range(times)]

@@ -8,7 +8,7 @@ from app.hub.journal import record
 from app.hub.pull_queries import tell
 from app.hub.refs import pull_event
 from app.hub.routing import Call, Routes
-from app.hub.serializers import comment, issue, label, labels_of, reaction
+from app.hub.serializers import comment, issue, label, labels_of
 from app.hub.state import Json, now
 from app.hub.store import Row
 from app.hub.webhook_sender import emit
@@ -166,6 +166,7 @@ def _add_labels(call: Call, row: Row, names: list[str]) -> None:
         found = _find_label(call, name) or _new_label(call, name, "ededed", None)
         call.hub.store.insert("issue_labels", issue_id=row["id"], label_id=found["id"])
         record(call.hub, call.actor, call.repo, "label.added", found["name"], number=row["number"], name=found["name"])
+        _note_event(call, row, "labeled", found)
         _tell(call, row, "labeled", label=label(call.hub, call.repo, found))
 
 
@@ -189,8 +190,16 @@ def remove_label(call: Call) -> list[Json]:
         raise Refusal(404, "Label does not exist")
     call.hub.store.execute("DELETE FROM issue_labels WHERE id = ?", held["id"])
     record(call.hub, call.actor, call.repo, "label.removed", found["name"], number=row["number"], name=found["name"])
+    _note_event(call, row, "unlabeled", found)
     _tell(call, row, "unlabeled", label=label(call.hub, call.repo, found))
     return labels_of(call.hub, call.repo, row["id"])
+
+
+def _note_event(call: Call, row: Row, event: str, found: Row) -> None:
+    call.hub.store.update("issues", row["id"], updated_at=now())
+    shown = {"name": found["name"], "color": found["color"]}
+    values = {"actor_id": call.actor.user["id"], "event": event, "label": shown, "created_at": now()}
+    call.hub.store.insert("issue_events", issue_id=row["id"], **values)
 
 
 # Comments
@@ -248,7 +257,7 @@ def create_comment(call: Call) -> tuple[int, Json]:
     return 201, view
 
 
-def _find_comment(call: Call) -> Row:
+def find_comment(call: Call) -> Row:
     sql = "SELECT * FROM comments WHERE repo_id = ? AND id = ?"
     row = call.hub.store.row(sql, call.repo["id"], call.number("comment_id"))
     if row is None:
@@ -258,7 +267,7 @@ def _find_comment(call: Call) -> Row:
 
 def _own_comment(call: Call) -> Row:
     """The comment of the path if the caller may change it: its author, or a user who may write."""
-    row = _find_comment(call)
+    row = find_comment(call)
     own = row["user_id"] == call.actor.user["id"]
     if not own and not (call.actor.kind == "user" and _may_write(call)):
         if call.actor.kind == "installation":
@@ -270,7 +279,7 @@ def _own_comment(call: Call) -> Row:
 @routes.add("GET", f"{REPO}/issues/comments/{{comment_id}}", EITHER_READ)
 def get_comment(call: Call) -> Json:
     """One comment."""
-    return comment(call.hub, call.repo, _find_comment(call))
+    return comment(call.hub, call.repo, find_comment(call))
 
 
 @routes.add("PATCH", f"{REPO}/issues/comments/{{comment_id}}", EITHER_WRITE)
@@ -296,50 +305,3 @@ def delete_comment(call: Call) -> tuple[int, None]:
     record(call.hub, call.actor, call.repo, "comment.deleted", row["body"], number=parent["number"])
     _tell_comment(call, parent, view, "deleted")
     return 204, None
-
-
-# Reactions
-
-
-def _react(call: Call, subject_id: int, number: int, body: Json) -> tuple[int, Json]:
-    values = {"subject_id": subject_id, "user_id": call.actor.user["id"], "content": body["content"]}
-    sql = "SELECT * FROM reactions WHERE subject_id = ? AND user_id = ? AND content = ?"
-    known = call.hub.store.row(sql, *values.values())
-    if known is not None:
-        return 200, reaction(call.hub, known)
-    row_id = call.hub.store.insert("reactions", **values, created_at=now())
-    record(call.hub, call.actor, call.repo, "reaction.created", body["content"], number=number, name=body["content"])
-    return 201, reaction(call.hub, call.hub.store.get("reactions", row_id))
-
-
-def _reactions(call: Call, subject_id: int) -> list[Json]:
-    rows = call.hub.store.rows("SELECT * FROM reactions WHERE subject_id = ? ORDER BY id", subject_id)
-    wanted = call.query.get("content")
-    return [reaction(call.hub, row) for row in call.page([row for row in rows if wanted in (None, row["content"])])]
-
-
-@routes.add("POST", f"{REPO}/issues/{{issue_number}}/reactions", "issues:write")
-def react_to_issue(call: Call) -> tuple[int, Json]:
-    """React to an issue: 201, or 200 when this reaction was there."""
-    row = find_issue(call)
-    return _react(call, row["id"], row["number"], call.body(m.ReposOwnerRepoIssuesIssueNumberReactionsPostBody))
-
-
-@routes.add("GET", f"{REPO}/issues/{{issue_number}}/reactions", "issues:read")
-def issue_reactions(call: Call) -> list[Json]:
-    """The reactions to an issue."""
-    return _reactions(call, find_issue(call)["id"])
-
-
-@routes.add("POST", f"{REPO}/issues/comments/{{comment_id}}/reactions", EITHER_WRITE)
-def react_to_comment(call: Call) -> tuple[int, Json]:
-    """React to a comment: 201, or 200 when this reaction was there."""
-    row = _find_comment(call)
-    number = call.hub.store.get("issues", row["issue_id"])["number"]
-    return _react(call, row["id"], number, call.body(m.ReposOwnerRepoIssuesCommentsCommentIdReactionsPostBody))
-
-
-@routes.add("GET", f"{REPO}/issues/comments/{{comment_id}}/reactions", EITHER_READ)
-def comment_reactions(call: Call) -> list[Json]:
-    """The reactions to a comment."""
-    return _reactions(call, _find_comment(call)["id"])

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,8 @@ from app.hub import (
     graphql,
     issues_api,
     pulls_api,
+    reactions_api,
+    recent_api,
     repos_api,
     reviews_api,
     rulesets,
@@ -54,7 +57,9 @@ def build_app(hub: HubState) -> FastAPI:
         apps,
         webhook_sender,
         graphql,
+        recent_api,
         issues_api,
+        reactions_api,
         gitdata,
         actions,
         checks_api,
@@ -300,6 +305,12 @@ class Hub:
         """Someone pushes a commit to a branch (made from the default branch if new); its sha. None deletes a file."""
         with self._repository(full_name) as repo:
             return setup.commit_files(self.state, repo, branch, files, message, as_user)
+
+    def backdate(self, full_name: str, minutes: float) -> None:
+        """Have the comments and labels of a repository's issues come from some minutes earlier."""
+        moment = (datetime.now(UTC) - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with self._repository(full_name) as repo:
+            setup.backdate(self.state, repo, moment)
 
     def as_owner(self, login: str) -> Owner:
         """What this person does with repositories, issues and the installation."""

@@ -143,6 +143,16 @@ def install_app(hub: HubState, repo: Row, permissions: dict[str, str] | None, ev
     return found["id"]
 
 
+def backdate(hub: HubState, repo: Row, moment: str) -> None:
+    """Have what was said and labeled last come from this moment; what is older stays."""
+    sql = (
+        "UPDATE comments SET created_at = ?, updated_at = ? WHERE id = (SELECT max(id) FROM comments WHERE repo_id = ?)"
+    )
+    hub.store.execute(sql, moment, moment, repo["id"])
+    sql = "UPDATE issue_events SET created_at = ? WHERE issue_id IN (SELECT id FROM issues WHERE repo_id = ?)"
+    hub.store.execute(sql, moment, repo["id"])
+
+
 def commit_files(hub: HubState, repo: Row, branch: str, files: dict[str, str | None], message: str, login: str) -> str:
     """Commit files (None deletes) on top of a branch as a user and push it, past all protection; the commit's sha."""
     git, ref = bare(hub, repo), f"refs/heads/{branch}"

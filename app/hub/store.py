@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS issues (id INTEGER PRIMARY KEY, repo_id INTEGER, numb
   UNIQUE (repo_id, number));
 CREATE TABLE IF NOT EXISTS issue_labels (id INTEGER PRIMARY KEY, issue_id INTEGER, label_id INTEGER,
   UNIQUE (issue_id, label_id));
+CREATE TABLE IF NOT EXISTS issue_events (id INTEGER PRIMARY KEY, issue_id INTEGER, actor_id INTEGER, event TEXT,
+  label JSON, created_at TEXT);
 CREATE TABLE IF NOT EXISTS comments (id INTEGER PRIMARY KEY, repo_id INTEGER, issue_id INTEGER, user_id INTEGER,
   app_id INTEGER, body TEXT, created_at TEXT, updated_at TEXT);
 CREATE TABLE IF NOT EXISTS reactions (id INTEGER PRIMARY KEY, subject_id INTEGER, user_id INTEGER, content TEXT,

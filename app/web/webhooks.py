@@ -13,10 +13,11 @@ from app.db.deliveries import StoredDelivery
 from app.web.body_limit import WEBHOOK_PATH
 from app.web.dependencies import ServiceState, state
 from app.web.problems import answer, problems
-from handlers.dispatch import HANDLERS, is_needed
+from handlers.dispatch import HANDLERS, needed
 
 BODY_SECONDS = 30.0
 """A payload has to be there by then; GitHub itself gives up after ten."""
+_JSON = "application/json"
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 router = APIRouter()
@@ -46,16 +47,25 @@ async def receive(request: Request, service: Annotated[ServiceState, Depends(sta
         return _answer(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
     if event not in HANDLERS:
         return _answer(202, f"the event {event} is ignored")
-    try:
-        payload = body.decode()
-    except UnicodeDecodeError:
-        return _answer(400, "the payload is not UTF-8: set the webhook's content type to application/json")
-    delivery = StoredDelivery(delivery_id, event, payload)
-    if not await asyncio.to_thread(is_needed, delivery):
+    payload = _read_json(request, body)
+    if payload is None:
+        return _answer(400, f"the payload is no JSON: set the webhook's content type to {_JSON}")
+    delivery = await asyncio.to_thread(needed, StoredDelivery(delivery_id, event, payload))
+    if delivery is None:
         return _answer(202, "nothing to do")
     new = await service.intake.store(delivery)
     service.drainer.wake()
     return _answer(202, "stored" if new else "known already")
+
+
+def _read_json(request: Request, body: bytes) -> str | None:
+    """The text of a JSON body; None for a form, which GitHub sends where the hook is set so, and for other bytes."""
+    if request.headers.get("content-type", _JSON).partition(";")[0].strip().lower() != _JSON:
+        return None
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def signed(body: bytes, secret: bytes, signature: str) -> bool:

@@ -1,9 +1,9 @@
 """The reconciler, a background task: finds what was lost.
 
 GitHub does not send a failed delivery again by itself, so those are requested: at the start, after an outage perhaps,
-and every few minutes. It never hears of a delivery that came in and was then failed by a defect of ours: its workflow
-is started again. Open runs need no events: each reads its CI again within minutes, with or without a delivery. Only a
-run whose workflow was cut off is ended here.
+and every few minutes; labels and comments of which there is no delivery at all are read. It never hears of a delivery
+that came in and was then failed by a defect of ours: its workflow is started again. Open runs need no events: each
+reads its CI again within minutes, with or without a delivery. Only a run whose workflow was cut off is ended here.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from app.github.client import GitHubApp
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.runs import pending_work, transitions
 from app.workflows.finish_run import end_orphaned_run
+from app.workflows.missed_events import MissedEvents
 from app.workflows.run import RUNS_QUEUE, run
 from app.workflows.run_telling import tell_owed
 from app.workflows.services import call_db, services
@@ -43,7 +44,8 @@ log = logging.getLogger(__name__)
 
 async def run_reconcile_loop() -> None:
     """Reconcile at once and then every few minutes, until cancelled."""
-    retried = Counter[str]()
+    retried, requested = Counter[str](), dict[str, int]()
+    missed = await MissedEvents.since_last_delivery()
     while True:
         try:
             await asyncio.to_thread(services().db.claim)
@@ -52,28 +54,36 @@ async def run_reconcile_loop() -> None:
             await start_lost_runs()
             await end_overdue_runs()
             if (github := services().github) is not None:
-                await _ask_github(github)
+                await _ask_github(github, requested)
+                if found := await missed.store(github):
+                    log.warning("%s events whose deliveries never came are acted on now", found)
         except (GitHubUnavailable, GitHubRefused, SQLAlchemyError, error.DBOSException, OSError) as trouble:
             log.warning("not reconciled, the next try is in %s seconds: %s", EVERY_SECONDS, trouble)
         await asyncio.sleep(EVERY_SECONDS)
 
 
-async def _ask_github(github: GitHubApp) -> None:
+async def _ask_github(github: GitHubApp, requested: dict[str, int]) -> None:
     """Ask who the App is until GitHub has said it once, for what it could not deliver, and tell what is owed."""
     if github.trouble != "" and await github.check():
         log.error("GitHub does not take the App: %s", github.trouble)
-    elif asked := await request_redeliveries(github):
+    elif asked := await request_redeliveries(github, requested):
         log.warning("%s failed deliveries were requested again", asked)
     github.silence.end()
     if told := await tell_owed():
         log.warning("%s texts that were owed are on GitHub now", told)
 
 
-async def request_redeliveries(app: GitHubApp) -> int:
-    """Ask GitHub to send again what no attempt delivered; how many. The inbox acts on each only once."""
+async def request_redeliveries(app: GitHubApp, requested: dict[str, int]) -> int:
+    """Ask GitHub to send again what no attempt delivered; how many. The inbox acts on each only once.
+
+    `requested` holds by guid the attempt that was repeated last: the list does not show that one which came next
+    succeeded, and what needs nothing is not in the inbox.
+    """
     failed = await redelivery.list_failed_since(app, utcnow() - LOOK_BACK)
     known = await call_db(deliveries.list_known, [one.guid for one in failed])
-    return sum([await redelivery.redeliver(app, one.id) for one in failed if one.guid not in known])
+    due = [one for one in failed if one.guid not in known and requested.get(one.guid) != one.id]
+    requested.clear() if not failed else requested.update({one.guid: one.id for one in due})
+    return sum([await redelivery.redeliver(app, one.id) for one in due])
 
 
 async def retry_failed_workflows(retried: Counter[str]) -> None:

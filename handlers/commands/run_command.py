@@ -8,7 +8,7 @@ from app.workflows.services import call_db
 from handlers.answering import reply
 from handlers.commands.parser import CommandRequest
 from handlers.outcomes import Action
-from handlers.permission_and_start import create_run
+from handlers.permission_and_start import create_run, missed_since
 
 
 async def handle(asked: CommandRequest) -> list[Action]:
@@ -30,6 +30,7 @@ async def start_from_comment(asked: CommandRequest, *, intent: str) -> list[Acti
         base_branch=event.repository.default_branch,
         intent=intent,
         options=asked.command.options,
+        missed=missed_since(event, event.comment.created_at),
         comment_id=event.comment.id,
     )
     await _reply_if_running(asked, action.run_id)

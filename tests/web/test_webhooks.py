@@ -3,11 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
 from app.db import deliveries
+from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
 from app.settings import Settings
 from app.web import webhooks
@@ -25,8 +27,10 @@ async def post(
     delivery: str | None = "d-1",
     event: str | None = "issues",
     signature: str | None = None,
+    content_type: str | None = None,
 ) -> httpx.Response:
     headers = {
+        "Content-Type": content_type,
         "X-GitHub-Delivery": delivery,
         "X-GitHub-Event": event,
         "X-Hub-Signature-256": sign(body) if signature is None else signature,
@@ -175,3 +179,34 @@ async def test_what_could_not_be_stored_is_not_acknowledged(empty_db: Database) 
         later = await asyncio.gather(*(post(client, delivery=f"d-{number}") for number in range(20)))
         assert {(answer.status_code, answer.json()["detail"]) for answer in later} == {(202, "stored")}
     assert len(deliveries.list_pending(empty_db, 100)) == 20
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/x-www-form-urlencoded", 400),
+        ("application/json", 202),
+        ("application/json; charset=utf-8", 202),
+        ("Application/JSON", 202),
+        (None, 202),
+    ],
+)
+async def test_forms_are_refused_with_what_to_do(
+    client: httpx.AsyncClient, content_type: str | None, status: int
+) -> None:
+    answer = await post(client, content_type=content_type)
+    assert answer.status_code == status
+    if status == 400:
+        assert "set the webhook's content type to application/json" in answer.text
+
+
+async def test_comment_that_was_read_is_known_already(client: httpx.AsyncClient, db: Database) -> None:
+    """Its delivery comes after all, late: the handlers have acted on it."""
+    comment = {"id": 5, "body": "/autopack run"}
+    about = {"action": "created", "comment": comment, "issue": {"number": 1}, "sender": {"login": "ann"}}
+    body = json.dumps(about | {"repository": {"full_name": "acme/widgets"}}).encode()
+    read = StoredDelivery("missed-comment-5", "issue_comment", body.decode(), "comment:5")
+    deliveries.store(db, [read], datetime.now(UTC))
+    answer = await post(client, body, event="issue_comment")
+    assert (answer.status_code, answer.json()) == (202, {"detail": "known already"})
+    assert deliveries.list_pending(db, 10) == ["missed-comment-5"]
