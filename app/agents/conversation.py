@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel
 from pydantic_ai import Agent, Tool, ToolOutput, capture_run_messages
@@ -30,6 +30,13 @@ RETRIES = 20
 """How often a reply may have to be requested again in one conversation; `reply_rules` bounds how often in a row."""
 
 
+class MergeSides(NamedTuple):
+    """The commits that are merged: the run's branch, and its base."""
+
+    branch: str
+    base: str
+
+
 @dataclass(frozen=True)
 class AgentDeps:
     """What a conversation works with. `worktree` is the Builder's; without `commands_allowed` it has no commands."""
@@ -38,6 +45,8 @@ class AgentDeps:
     ledger: Ledger
     plan: ModelPlan
     worktree: Worktree | None = None
+    sides: MergeSides | None = None
+    """Of the merge whose conflicts the Builder solves."""
     commands_allowed: bool = False
     command_timeout_seconds: float = Limits().wall_seconds
     record_failure: Callable[[Role, ModelFailed], Awaitable[None]] | None = None

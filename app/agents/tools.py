@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import PurePosixPath
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Literal, ParamSpec
 
 from dbos import DBOS
 from dbos import error as engine
@@ -195,6 +195,26 @@ async def delete_file(ctx: RunContext[AgentDeps], path: str) -> str:
     return "deleted"
 
 
+async def _if_merging(ctx: RunContext[AgentDeps], definition: ToolDefinition) -> ToolDefinition | None:
+    return definition if ctx.deps.sides is not None else None
+
+
+@answering
+async def take_side(ctx: RunContext[AgentDeps], path: str, side: Literal["branch", "base"]) -> str:
+    """In a merge, have a file whole as one side has it; where that has none, it is deleted."""
+    worktree, sides = _worktree(ctx), ctx.deps.sides
+    if sides is None:
+        raise EditError("Nothing is merged here")
+    taken = await worktree.mirror.file_at(sides.branch if side == "branch" else sides.base, path)
+    if taken.content is not None:
+        await worktree.apply_changes([taken])
+        return f"{path} is as in the {side} now"
+    if path in await worktree.list_files(None):
+        await worktree.delete_file(path)
+        return f"the {side} has no {path}: it is deleted"
+    return f"the {side} has no {path}, and there is none"
+
+
 async def _if_commands_allowed(ctx: RunContext[AgentDeps], definition: ToolDefinition) -> ToolDefinition | None:
     return definition if ctx.deps.commands_allowed else None
 
@@ -254,5 +274,6 @@ BUILDER_TOOLS: tuple[Tool[AgentDeps], ...] = (
     _tool(edit_file),
     _tool(write_file),
     _tool(delete_file),
+    _tool(take_side, prepare=_if_merging),
     _tool(run_command, prepare=_if_commands_allowed),
 )

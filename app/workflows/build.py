@@ -3,7 +3,7 @@
 from dbos import DBOS
 
 from app.agents import builder
-from app.agents.conversation import AgentDeps, ConversationFailed
+from app.agents.conversation import AgentDeps, ConversationFailed, MergeSides
 from app.agents.guard import ModelPlan
 from app.agents.tasks import BuilderTask, Feedback
 from app.domain.budget import ModelFailure, Role
@@ -76,6 +76,7 @@ async def build_attempt(
         read_tokens_left=ledger.read_tokens_left,
         plan=model_plan(phase, phase.rules.builder, phase.strategy.output_tokens.builder),
         worktree=worktree,
+        sides=MergeSides(start.head_sha, start.merging) if start.merging else None,
         commands_allowed=context.commands_refused is None,
         command_timeout_seconds=phase.strategy.commands.timeout_seconds,
     )
@@ -100,22 +101,23 @@ async def build_attempt(
 
 
 _ADVICE = {
-    "modify/delete": "One side changed it, the other deleted it: keep it as it is, or delete it.",
-    "binary": "It is binary, and the branch's version stands: keep it, or delete it.",
-    "rename/rename": "Both sides renamed it, each to another name: keep one of them.",
-    "rename/delete": "One side renamed it, the other deleted it: keep it, or delete it.",
-    "file/directory": "One side has a file where the other has a folder: give one of them another name.",
+    "modify/delete": "one side changed it, the other deleted it: keep it as it is, or delete it.",
+    "binary": "it is binary, and the worktree has the branch's version: keep that, or take the base's.",
+    "rename/rename": "both sides renamed it, each to another name: keep one of them.",
+    "rename/delete": "one side renamed it, the other deleted it: keep it, or delete it.",
+    "file/directory": "one side has a file where the other has a folder: give one of them another name.",
 }
+_TAKE = "`take_side` gives a path the whole version of one side, and deletes it where that side has none."
 
 
 def _told(conflicts: tuple[MergeConflict, ...]) -> tuple[Feedback, ...]:
     """Each path of the merge on which the sides clash, with its kind and what can be done."""
     lines = [
         f"- {one.path} ({one.kind}): "
-        + ("remove its conflict markers." if one.marked else _ADVICE.get(one.kind, "Decide what it shall be."))
+        + ("remove its conflict markers." if one.marked else _ADVICE.get(one.kind, "decide what it shall be."))
         for one in conflicts
     ]
-    return (Feedback(title="These paths are in conflict", text="\n".join(lines)),) if lines else ()
+    return (Feedback(title="These paths are in conflict", text="\n".join([*lines, _TAKE])),) if lines else ()
 
 
 def model_plan(phase: PhaseContext, choice: ModelChoice, output_tokens: int) -> ModelPlan:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from app.domain.patch import FileChange, MergeConflict
+from app.domain.patch import ChangeKind, FileChange, MergeConflict
 from app.domain.patch_policy import has_markers
 from app.workspace.file_locks import file_lock
 from app.workspace.git import GitOutput, Remote, git
@@ -45,6 +45,7 @@ _PARTIAL_CLONE = """\
 \tpromisor = true
 \tpartialclonefilter = blob:none
 """
+_FILE_MODES = frozenset({"100644", "100755", "120000"})
 _LOCKED = re.compile(r"cannot lock ref|unable to update local ref", re.IGNORECASE)
 
 
@@ -153,6 +154,18 @@ class Mirror:
         return commit.text, tuple(
             _conflict(path, kinds.get(path, "contents"), contents.get(f"{tree}:{path}")) for path in paths
         )
+
+    async def file_at(self, sha: str, path: str) -> FileChange:
+        """A file as it is at a commit (hydrated), as the change that makes it so; one that is not there is deleted."""
+        path = safe_path(path)
+        output = await self._git("ls-tree", "-z", _checked_sha(sha), "--", path)
+        entry = next((_parse_entry(record) for record in output.stdout.split(b"\0")[:-1]), None)
+        if entry is None:
+            return FileChange(path=path, kind=ChangeKind.DELETED)
+        if entry.mode not in _FILE_MODES:
+            raise WorkspaceError(f"{path} is a folder or a submodule there")
+        content = (await read_blobs(self.path, [f"{sha}:{path}"]))[f"{sha}:{path}"]
+        return FileChange(path=path, kind=ChangeKind.MODIFIED, mode=entry.mode, content=content)
 
     async def changes(self, base: str, head: str) -> tuple[FileChange, ...]:
         """Return what differs between two commits (both hydrated), file by file."""

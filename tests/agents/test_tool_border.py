@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.agents import tools
+from app.agents.conversation import MergeSides
 from app.domain.budget import Role
 from app.workspace.worktree import Worktree
 from tests.agents.support import MemoryLedger, deps_of, make_repository, open_worktree
@@ -40,6 +41,7 @@ CALLS = st.one_of(
     ),
     st.fixed_dictionaries({"tool": st.just("write_file"), "path": NAMES, "content": TEXTS}),
     st.fixed_dictionaries({"tool": st.just("delete_file"), "path": NAMES}),
+    st.fixed_dictionaries({"tool": st.just("take_side"), "path": NAMES, "side": st.sampled_from(["branch", "base"])}),
 )
 
 
@@ -71,7 +73,12 @@ def make_nested(path: Path) -> None:
 
 
 async def use(tree: Worktree, tool: str, **arguments: Any) -> object:
-    context: Any = SimpleNamespace(deps=deps_of(Role.BUILDER, MemoryLedger(), worktree=tree, commands_allowed=True))
+    more: dict[str, Any] = {
+        "worktree": tree,
+        "commands_allowed": True,
+        "sides": MergeSides(tree.base_sha, tree.base_sha),
+    }
+    context: Any = SimpleNamespace(deps=deps_of(Role.BUILDER, MemoryLedger(), **more))
     return await getattr(tools, tool)(context, **arguments)
 
 

@@ -1,6 +1,9 @@
 """The run's branch and its base while others write to them too."""
 
-from tests.support.answers import delete, edits, finding, finds, phase, plan, write
+import pytest
+
+from app.replay.recording import ToolCall
+from tests.support.answers import delete, edits, finding, finds, phase, plan, take, write
 from tests.support.repository_view import PERSON
 from tests.support.story import CI, Story
 
@@ -109,6 +112,65 @@ def test_conflict_with_the_base_becomes_a_phase(story: Story) -> None:
     asked = story.requests("builder", FRESH)[0].body.decode()
     assert "Solve the merge conflicts" in asked
     assert "FRESH-BASE" in story.status()
+
+
+CONFLICTS: dict[str, tuple[list[ToolCall], dict[str, str | None], list[ToolCall], dict[str, str | None]]] = {
+    "contents": (
+        [write("README.md", "# Mine\n")],
+        {"README.md": "# Theirs\n"},
+        [take("README.md", "base")],
+        {"README.md": "# Theirs"},
+    ),
+    "modify/delete": (
+        [write("README.md", "# Mine\n")],
+        {"README.md": None},
+        [take("README.md", "branch")],
+        {"README.md": "# Mine"},
+    ),
+    "modify/delete, to the end": (
+        [write("README.md", "# Mine\n")],
+        {"README.md": None},
+        [take("README.md", "base")],
+        {"README.md": None},
+    ),
+    "rename/rename": (
+        [delete("README.md"), write("INFO.md", "# Garden\n")],
+        {"README.md": None, "GUIDE.md": "# Garden\n"},
+        [take("GUIDE.md", "branch"), take("README.md", "branch")],
+        {"INFO.md": "# Garden", "GUIDE.md": None, "README.md": None},
+    ),
+    "contents, of a file that both made": (
+        [write("new.md", "# Mine\n")],
+        {"new.md": "# Theirs\n"},
+        [take("new.md", "branch")],
+        {"new.md": "# Mine"},
+    ),
+}
+"""By kind: what the Builder did, what somebody pushed meanwhile, the side that is taken, and the files then."""
+
+
+@pytest.mark.parametrize("kind", CONFLICTS)
+def test_side_is_taken_in_a_conflict(story: Story, kind: str) -> None:
+    ours, theirs, taken, after = CONFLICTS[kind]
+    story.plays(plan(phase()), {"P1": [edits(*ours)], FRESH: [edits(*taken)]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    newest = story.push("main", {"neighbor.txt": "next door\n", **theirs})
+    story.hub.runner.release()
+    head = story.expect_success(["P1", FRESH])
+    assert story.parents(head) == [first, newest]
+    names = story.hub.git(story.full_name, "ls-tree", "-r", "--name-only", head).split()
+    assert {path: story.file(path) if path in names else None for path in after} == after
+    assert story.file("neighbor.txt") == "next door"
+    told = story.requests("builder", FRESH)[0].body.decode()
+    assert f"({kind.partition(',')[0]})" in told
+    assert "take_side" in story.requests("builder", FRESH)[0].tools
+    assert "take_side" not in story.requests("builder", "P1")[0].tools
+    story.expect_review("`P1`")
+    story.expect_review(f"`{FRESH}`")
+    story.expect_check("autopack", "neutral", first)
 
 
 def test_conflict_that_is_not_solved_is_not_pushed(story: Story) -> None:

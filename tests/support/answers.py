@@ -94,6 +94,10 @@ def delete(path: str) -> ToolCall:
     return ToolCall(name="delete_file", args={"path": path})
 
 
+def take(path: str, side: str) -> ToolCall:
+    return ToolCall(name="take_side", args={"path": path, "side": side})
+
+
 def command(text: str) -> ToolCall:
     return ToolCall(name="run_command", args={"command": text})
 

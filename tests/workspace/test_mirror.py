@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.patch import ChangeKind
 from app.workspace.git import git
 from app.workspace.mirror import Mirror, TreeEntry
 from app.workspace.workspace_errors import GitError, WorkspaceError
@@ -213,3 +214,15 @@ async def test_conflict_has_its_kind(
         await mirror.hydrate(None, sha)
     [found] = (await mirror.merge_with_markers(*shas))[1]
     assert (found.path, found.kind, found.marked) == expected
+
+
+async def test_file_of_a_commit(mirror: Mirror, remote: Remote) -> None:
+    start = run_git(remote.work, "rev-parse", "HEAD")
+    sha = remote.commit({"logo.png": b"\0theirs", "sub/a.txt": "a\n"}, branch="theirs", start=start)
+    await mirror.fetch(None)
+    await mirror.hydrate(None, sha)
+    taken = await mirror.file_at(sha, "logo.png")
+    assert (taken.content, taken.mode) == (b"\0theirs", "100644")
+    assert (await mirror.file_at(sha, "none.txt")).kind is ChangeKind.DELETED
+    with pytest.raises(WorkspaceError, match="is a folder or a submodule there"):
+        await mirror.file_at(sha, "sub")
