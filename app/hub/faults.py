@@ -17,24 +17,25 @@ Kind = Literal[
     "422",
     "502",
     "500",
-    "workflows",
     "secret",
+    "too_quickly",
+    "passing",
     "secondary_limit",
     "reset_before",
     "reset_after",
     "timeout",
 ]
 RULES: dict[str, tuple[int, str]] = {
-    # https://github.com/Mergifyio/mergify/issues/5055
-    "workflows": (
-        403,
-        "refusing to allow a GitHub App to create or update workflow `.github/workflows/ci.yml` without `workflows` "
-        "permission",
-    ),
     # https://docs.github.com/en/code-security/how-tos/secure-your-secrets/prevent-future-leaks/push-protection-rest-api
     "secret": (409, "Repository rule violations found\n\nSecret detected in content\n\n"),
+    # https://github.com/cli/cli/issues/4801
+    "too_quickly": (422, "Validation Failed: was submitted too quickly"),
 }
-"""Refusals of what is in a commit, with status and words."""
+"""Refusals with a status and words of their own."""
+PASSING = (
+    "Something went wrong while executing your query. This may be the result of a timeout, or it could be a GitHub bug."
+)
+"""An error of GraphQL, in a 200, that the next try may not meet (octokit/plugin-retry.js#395)."""
 REFUSALS = {
     "403": "Resource not accessible by integration",
     "404": "Not Found",
@@ -104,6 +105,8 @@ def _problem(kind: Kind, path: str) -> JSONResponse:
     if kind in RULES:
         status, message = RULES[kind]
         return JSONResponse({"message": message, "status": str(status)}, status)
+    if kind == "passing":
+        return JSONResponse({"data": None, "errors": [{"message": PASSING}]})
     if path == "/graphql" and kind in REFUSALS:  # as in https://github.com/github/gh-aw/issues/35726
         error = {"type": GRAPHQL_TYPES.get(kind, "UNPROCESSABLE"), "message": REFUSALS[kind]}
         return JSONResponse({"data": None, "errors": [error]})

@@ -26,8 +26,9 @@ def test_error_answers(world: World) -> None:
     world.user("octo").post(f"{API}/issues", json={"title": "A thing"})
     world.hub.faults.add("POST", r"/comments$", "502", times=2, after=1)
     world.hub.faults.add("POST", r"/comments$", "secondary_limit")
-    answers = [_comment(world) for _ in range(5)]
-    assert [answer.status_code for answer in answers] == [201, 502, 502, 403, 201]
+    world.hub.faults.add("POST", r"/comments$", "too_quickly")
+    answers = [_comment(world) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [201, 502, 502, 403, 422, 201]
     assert answers[3].headers["retry-after"] == "1"
     assert "secondary rate limit" in answers[3].json()["message"]
     assert _comments(world) == 2

@@ -44,6 +44,17 @@ def test_secondary_rate_limit_is_waited_out(story: Story) -> None:
     assert story.hub.faults.waiting == []
 
 
+def test_passing_errors_of_graphql_are_waited_out(story: Story) -> None:
+    """GraphQL's own trouble is an error in a 200 (octokit/plugin-retry.js#395)."""
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.begin()
+    story.hub.faults.add("POST", "^/graphql$", "passing", times=2)
+    story.label()
+    story.expect_success()
+    story.expect_review("P1")
+    assert story.hub.faults.waiting == []
+
+
 def test_changes_that_were_made_without_an_answer(story: Story) -> None:
     """Edits, moves of the branch, merges, resolved threads, the end of the draft: all answers are lost once."""
     wrong = finding("greeting.txt", 1)
