@@ -132,8 +132,8 @@ def merge(call: Call) -> tuple[int, Json | None]:
     tree = call.git.merge_tree(base, head)
     if tree is None:
         raise Refusal(409, "Merge conflict")
-    # As in https://github.com/Mergifyio/mergify/issues/5055, whoever has made the change. Others report that branches of
-    # the same repository pass: the stricter one is played.
+    # As in https://github.com/Mergifyio/mergify/issues/5055, whoever has made the change. Others report that branches
+    # of the same repository pass: the stricter one is played.
     changed = call.git.run("diff", "--name-only", f"{base}^{{tree}}", tree, "--", ".github/workflows/").splitlines()
     if changed and call.actor.kind == "installation" and not call.actor.has("workflows", "write"):
         refused = f"refusing to allow a GitHub App to create or update workflow `{changed[0]}`"
