@@ -26,7 +26,11 @@ FAILED = pytest.StashKey[bool]()
 ON_BOTH = {"test_happy_path", "test_races"}
 ON_BOTH_TOO = {"test_five_copies_of_one_delivery_are_one_run", "test_issues_of_one_repository_run_beside_each_other"}
 """Modules and stories in which order and parallel writes matter: they run on both databases every time."""
-LONG = {"test_plan_of_sixty_phases_is_three_runs", "test_ten_kills_keep_the_result"}
+LONG = {
+    "test_plan_of_sixty_phases_is_three_runs",
+    "test_ten_kills_keep_the_result",
+    "test_all_texts_owed_to_silence_are_told",
+}
 """Stories that take minutes run with `--all-databases` only."""
 
 

@@ -5,6 +5,7 @@ import pytest
 from app.hub.faults import Kind
 from tests.support.answers import approves, edits, finding, finds, phase, plan, write
 from tests.support.story import OUTSIDER, Story
+from tests.support.world import WAIT_SECONDS
 
 GREETING = edits(write("greeting.txt", "hello\n"))
 SHOWN = (
@@ -74,7 +75,15 @@ def test_texts_owed_to_a_silent_github_are_told(story: Story) -> None:
     story.expect_review("P1")
 
 
-def _run_untold(story: Story, kind: Kind) -> None:
+@pytest.mark.timeout(400)
+def test_all_texts_owed_to_silence_are_told(story: Story) -> None:
+    """Nothing that is only shown is ever answered: it costs ten seconds for each kind."""
+    _run_untold(story, "timeout", seconds=300)
+    story.hub.faults.clear()
+    _expect_told(story)
+
+
+def _run_untold(story: Story, kind: Kind, seconds: float = WAIT_SECONDS) -> None:
     wrong = finding("greeting.txt", 1)
     fixed = edits(write("greeting.txt", "hi\n"))
     story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
@@ -83,9 +92,9 @@ def _run_untold(story: Story, kind: Kind) -> None:
     for method, path, after in {*SHOWN, ("POST", "issues/1/comments", 0), ("POST", "git/refs", 1)} - {edited}:
         story.fails_github(method, path, kind, times=None, after=after)
     story.label()
-    story.wait_until(lambda: story.branches_of_runs() != [], "the run has pushed")
+    story.wait_until(lambda: story.branches_of_runs() != [], "the run has pushed", seconds)
     story.turn_to(story.branches_of_runs()[0].removeprefix("autonomous/"))
-    story.wait_for_state("DONE_SUCCESS")
+    story.wait_for_state("DONE_SUCCESS", 2 * seconds)
 
 
 def _expect_told(story: Story) -> None:

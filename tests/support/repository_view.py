@@ -56,9 +56,9 @@ class Reader:
         self.world.wait_idle()
         return self.state()
 
-    def wait_for_state(self, state: str) -> None:
+    def wait_for_state(self, state: str, seconds: float = 2 * WAIT_SECONDS) -> None:
         """Return when the run is over, and in this state by the REST API."""
-        self.world.wait_idle(2 * WAIT_SECONDS)
+        self.world.wait_idle(seconds)
         run = httpx.get(f"{self.world.service.url}/runs/{self.run_id}", timeout=WAIT_SECONDS).json()
         assert run["state"] == state, run["failure_reason"]
 
