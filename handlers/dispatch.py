@@ -27,6 +27,7 @@ from handlers import (
     pull_events,
     push_events,
     repository_events,
+    review_events,
 )
 from handlers.outcomes import Action, StartRun
 
@@ -49,6 +50,7 @@ HANDLERS: Mapping[str, Handler] = {
     "issues": Handler(issue_events.handle, issue_events.is_relevant),
     "issue_comment": Handler(comment_events.handle, comment_events.is_relevant),
     "pull_request": Handler(pull_events.handle, pull_events.is_relevant),
+    "pull_request_review": Handler(review_events.handle, review_events.is_relevant),
     "push": Handler(push_events.handle, push_events.is_relevant),
     "check_run": Handler(ci_events.check_run, ci_events.is_relevant_check, ci_events.only_wakes),
     "check_suite": Handler(ci_events.check_suite, ci_events.is_relevant_suite, ci_events.only_wakes),

@@ -1,6 +1,6 @@
 """Runs, tiers and phases: created all or nothing, moved only by the machines of `app.domain.states`."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.frozen import Frozen
 from app.domain.plan import Plan, PlannedPhase, PlannedTier
+from app.domain.promotion import Objection
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy
@@ -63,6 +64,7 @@ class RunRow(NewRun):
     stop_state: RunState | None
     stop_reason: str
     last_log: str
+    objections: tuple[Objection, ...] = ()
     promoted_at: datetime | None
     active_seconds: float
     active_since: datetime | None
@@ -71,6 +73,11 @@ class RunRow(NewRun):
     completed_at: datetime | None
     told_at: datetime | None
     """When everything about the run's end had been said on GitHub."""
+
+    @field_validator("objections", mode="before")
+    @classmethod
+    def _none_is_no_objection(cls, value: object) -> object:
+        return value or ()
 
     @field_validator("repository", "installation_id", "issue_number", "requester_id", mode="before")
     @classmethod
@@ -306,6 +313,16 @@ def add_notice(db: Database, run_id: str, text: str) -> bool:
 def set_ci_absent(db: Database, run_id: str, *, absent: bool) -> None:
     """Record whether promotion stays closed because no CI judged the newest commit."""
     update(db, run_id, {"ci_absent": absent})
+
+
+def store_objections(db: Database, run_id: str, read: Sequence[Objection]) -> list[Objection]:
+    """Store people's requests for changes as they were read now; an answer stays with its review. What is stored."""
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        answers = {one.review_id: one.answered_by for one in run.objections or ()}
+        stored = [one.model_copy(update={"answered_by": answers.get(one.review_id, "")}) for one in read]
+        run.objections = tuple(stored)
+        return stored
 
 
 def object_to_promotion(db: Database, run_id: str, reason: str) -> None:

@@ -13,6 +13,7 @@ from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Exhausted, Role
 from app.domain.findings import Finding, Severity
 from app.domain.plan import Plan, PlannedPhase
+from app.domain.promotion import Objection
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
@@ -107,6 +108,8 @@ class Run(Base):
     last_log: Mapped[str] = mapped_column(PlainText, default="")
     late_objection: Mapped[str] = mapped_column(PlainText, default="")
     """Why an audit that came after the end speaks against promotion; empty while none does."""
+    objections: Mapped[tuple[Objection, ...] | None] = mapped_column(PydanticJson(tuple[Objection, ...]))
+    """People's reviews that request changes, as they were last read."""
     promoted_at: Mapped[datetime | None]
     failure_reason: Mapped[str | None] = mapped_column(PlainText)
     exhausted: Mapped[Exhausted | None] = mapped_column(PydanticJson(Exhausted))

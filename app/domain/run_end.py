@@ -2,7 +2,7 @@
 
 from app.domain.budget import Exhausted, Kind, Scope
 from app.domain.states import RunState
-from app.domain.status_view import Headline
+from app.domain.status_view import Headline, RunView
 
 _HEADLINES = {
     RunState.DONE_SUCCESS: Headline.DONE,
@@ -31,6 +31,17 @@ NEXT_ACTIONS = {
 def final_headline(state: RunState) -> Headline:
     """The headline of a run that ended in this state."""
     return _HEADLINES.get(state, Headline.FAILED)
+
+
+def after_success(view: RunView) -> str:
+    """What a person does next with a run that ended well."""
+    if view.promoted:
+        return "Nothing is left to do: the pull request is merged."
+    if view.promotion_blockers:
+        action = "Settle what keeps the pull request from being merged: the reasons are below."
+    else:
+        action = "Review and merge the pull request; Autopack never merges."
+    return action + (next_part(view.part, view.parts) if view.after is not None else "")
 
 
 def next_part(part: int, parts: int) -> str:

@@ -144,6 +144,25 @@ class PullRequestEvent(RepositoryEvent):
     pull_request: PullRef
 
 
+class PullReviewRef(ApiModel):
+    state: str = ""
+    """`approved`, `changes_requested`, `commented` or `dismissed`."""
+    user: Account | None = None
+
+
+class ReviewedPull(ApiModel):
+    number: int
+    head: BranchRef
+
+
+class PullRequestReviewEvent(RepositoryEvent):
+    """A review was submitted, edited or dismissed."""
+
+    name: ClassVar[str] = "pull_request_review"
+    review: PullReviewRef
+    pull_request: ReviewedPull
+
+
 class CheckRunEvent(RepositoryEvent):
     name: ClassVar[str] = "check_run"
     check_run: CheckRunRef
@@ -224,6 +243,7 @@ EVENTS: Mapping[str, type[Event]] = {
         IssuesEvent,
         IssueCommentEvent,
         PullRequestEvent,
+        PullRequestReviewEvent,
         CheckRunEvent,
         CheckSuiteEvent,
         WorkflowRunEvent,

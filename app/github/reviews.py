@@ -176,7 +176,7 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
         root = next((one.number for one in thread.comments.nodes), None)
         if thread.is_resolved or root is None or root not in roots:
             continue
-        _raise_if_owed(await _reply_once(repo, number, root, f"fixed:{roots[root]}", reply))
+        _raise_if_owed(await reply_once(repo, number, root, f"fixed:{roots[root]}", reply))
         ended = await _resolve(repo, thread.id)
         _raise_if_owed(ended)
         resolved += not isinstance(ended, Untold)
@@ -254,7 +254,9 @@ async def _threads(repo: Repo, number: int) -> list[_Thread]:
 
 
 @telling("an answer to a review comment")
-async def _reply_once(repo: Repo, number: int, root: int, key: str, reply: str) -> None:
+async def reply_once(repo: Repo, number: int, root: int, key: str, reply: str) -> None:
+    """Answer in the thread of a review comment, once by its key."""
+
     async def look() -> _RawReviewComment | None:
         comments = await _own_comments(repo, number)
         return next((one for one in comments if one.in_reply_to_id == root and has_marker(one.body, key)), None)

@@ -171,6 +171,25 @@ def get_review(call: Call) -> Json:
     return _review(call, pull, _find_review(call, pull))
 
 
+@routes.add("PUT", f"{PULL}/reviews/{{review_id}}/dismissals", "pull_requests:write", "write")
+def dismiss_review(call: Call) -> Json:
+    """Take back an approval or a request for changes, with a message.
+
+    https://docs.github.com/en/rest/pulls/reviews#dismiss-a-review-for-a-pull-request
+    """
+    pull, hub = find_pull(call), call.hub
+    row, body = _find_review(call, pull), call.body(m.ReposOwnerRepoPullsPullNumberReviewsReviewIdDismissalsPutBody)
+    if row["state"] not in ("APPROVED", "CHANGES_REQUESTED"):
+        raise Refusal(422, "Can not dismiss a commented pull request review")
+    hub.store.update("reviews", row["id"], state="DISMISSED")
+    view = _review(call, pull, hub.store.get("reviews", row["id"]))
+    record(hub, call.actor, call.repo, "review.dismissed", body["message"], number=pull["number"])
+    event: Json = {"action": "dismissed", "pull_request": simple(hub, call.repo, pull)}
+    emit(hub, call.repo, call.actor, "pull_request_review", event | {"review": view | {"state": "dismissed"}})
+    pull_event(hub, call.repo, call.actor, pull["number"], "dismissed", "pull_request_review")
+    return view
+
+
 @routes.add("GET", f"{PULL}/reviews/{{review_id}}/comments", "pull_requests:read")
 def list_review_comments(call: Call) -> list[Json]:
     """The inline comments of one review."""

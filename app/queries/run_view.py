@@ -65,6 +65,7 @@ def promotion_blockers(tree: RunTree) -> tuple[str, ...]:
         ci_absent=tree.run.ci_absent,
         minor_issues=tree.issues.minor,
         late_objection=tree.run.late_objection,
+        objections=tree.run.objections or (),
     )
 
 

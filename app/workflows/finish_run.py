@@ -3,7 +3,7 @@
 from dbos import DBOS
 
 from app.db import run_rows
-from app.domain.run_end import NEXT_ACTIONS, final_headline, next_part
+from app.domain.run_end import NEXT_ACTIONS, after_success, final_headline
 from app.domain.states import RunState
 from app.github import comments, text
 from app.workflows import db_steps, github_status, promote
@@ -46,12 +46,7 @@ async def recheck_promotion(run_id: str) -> None:
 async def _show_final_headline(run_id: str, state: RunState, reason: str) -> None:
     view = await db_steps.read_view(run_id)
     if state is RunState.DONE_SUCCESS:
-        if view.promotion_blockers:
-            next_action = "Not promotable, see the reasons below."
-        else:
-            next_action = "Review and merge the pull request; Autopack never merges."
-        if view.after is not None:
-            next_action += next_part(view.part, view.parts)
+        next_action = after_success(view)
     elif view.exhausted is not None:
         next_action = text.how_to_raise(view, view.exhausted)
     else:

@@ -5,7 +5,8 @@ from app.db import run_rows
 from app.domain.budget import MAX_MERGES
 from app.domain.ci import CiState, CiVerdict, CiWait, decide
 from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.states import RunState, TierState
+from app.domain.run_end import after_success
+from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import ci_facts, commits, pulls, text
@@ -13,17 +14,16 @@ from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_workflow
 from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
-from app.workflows.own_engine import OwnEngine, PhaseProgress
-from app.workflows.phase import run_phases
+from app.workflows.extra_phase import run_extra_phase
 from app.workflows.repositories import mirror_at
-from app.workflows.run_context import PhaseContext, RunContext, RunEnded
+from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run
-from app.workflows.start_run import compile_run_strategy, read_base_commit, rules_of
+from app.workflows.start_run import read_base_commit, rules_of
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
 
-_EXTRA_TIER = PlannedTier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
+_FRESH_BASE = PlannedTier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
 
 
 async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> tuple[Plan, Strategy, str]:
@@ -60,18 +60,9 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
                 RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
                 f"{context.base_branch} moved and conflicts with the branch: update {context.branch} by hand",
             )
-        number = 1 + len(plan.phases_of(_EXTRA_TIER.tier_id))
-        plan, phase = _with_extra_phase(context, plan, number)
-        strategy = await compile_run_strategy(context, plan, extra=number)
-        await db_steps.append_phase(context.run_id, plan, strategy, phase.phase_id)
-        await db_steps.move_run(
-            context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} came up while merging the base"
-        )
-        await db_steps.move_tier(context.run_id, _EXTRA_TIER.tier_id, TierState.RUNNING, phase.phase_id)
-        own = OwnEngine(PhaseContext(context=context, strategy=strategy, phase=phase), PhaseProgress(start=start))
-        await run_phases(own)
-        head_sha = own.head_sha
-        await db_steps.move_tier(context.run_id, _EXTRA_TIER.tier_id, TierState.COMPLETE, phase.phase_id)
+        phase = _fresh_base_phase(context, plan)
+        cause = f"{phase.phase_id} came up while merging the base"
+        plan, strategy, head_sha = await run_extra_phase(context, plan, _FRESH_BASE, phase, start, cause)
     raise RunEnded(
         RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
         f"{context.base_branch} moved {MAX_MERGES} times while the run was ending",
@@ -146,11 +137,10 @@ def _conflict(context: RunContext) -> Feedback:
     )
 
 
-def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Plan, PlannedPhase]:
-    """The plan with one more phase, in a tier of its own."""
-    phase = PlannedPhase(
-        phase_id=f"FRESH-BASE-{number}",
-        tier_id=_EXTRA_TIER.tier_id,
+def _fresh_base_phase(context: RunContext, plan: Plan) -> PlannedPhase:
+    return PlannedPhase(
+        phase_id=f"FRESH-BASE-{1 + len(plan.phases_of(_FRESH_BASE.tier_id))}",
+        tier_id=_FRESH_BASE.tier_id,
         phase_index=len(plan.phases),
         name=f"Make the branch work with the newest {context.base_branch}",
         description=f"{context.base_branch} moved while the run was working, and the two do not fit together.",
@@ -163,9 +153,6 @@ def _with_extra_phase(context: RunContext, plan: Plan, number: int) -> tuple[Pla
         complexity=rules_of(context).complexities[TaskCategory.FEATURE_SCAFFOLDING],
         builder_mode=BuilderMode.COMPOSE,
     )
-    tier = _EXTRA_TIER.model_copy(update={"tier_index": len(plan.tiers)})
-    tiers = plan.tiers if any(t.tier_id == tier.tier_id for t in plan.tiers) else (*plan.tiers, tier)
-    return Plan(tiers=tiers, phases=(*plan.phases, phase)), phase
 
 
 async def judge_out_of_draft(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> None:
@@ -208,6 +195,24 @@ async def _set_draft(context: RunContext, draft: bool) -> None:
     if view.pull_number is not None:
         pull = await pulls.read_pull(repo, view.pull_number)
         await (pulls.mark_draft if draft else pulls.mark_ready)(repo, pull)
+
+
+@Telling
+async def reconsider(run_id: str) -> list[object]:
+    """After the end: the promotion check says what is known now; a pull request that may not be merged is a draft."""
+    view = await github_status.read_view(run_id)
+    if view.promoted or view.state is not RunState.DONE_SUCCESS:
+        return []
+    await call_db(run_rows.update, run_id, {"next_action": after_success(view)})
+    if not view.promotion_blockers:
+        await offer_promotion.at_once(run_id)
+        return []
+    await github_status.show_promotion.at_once(run_id)
+    run = await call_db(run_rows.get, run_id)
+    if view.pull_number is None:
+        return []
+    repo = await repo_of_run(run.run_id)
+    return [await pulls.mark_draft(repo, await pulls.read_pull(repo, view.pull_number))]
 
 
 @Telling

@@ -91,6 +91,11 @@ class Expectations(Reader):
         self.seen.add(trace.review_comment_key(number, found[0]["body"]))
         return dict(found[0])
 
+    def expect_thread(self, path: str, body: str) -> dict[str, Any]:
+        """A person's comment on a line of the pull request."""
+        listed = self._get(f"pulls/{self.pull_number()}/comments?per_page=100")
+        return next(one for one in listed if one["path"] == path and one["body"] == body)
+
     def expect_reply(self, comment: dict[str, Any], *containing: str) -> None:
         """The App has answered a review comment once, saying all this."""
         number = self.pull_number()

@@ -117,6 +117,16 @@ class Story(Expectations):
         self.world.app_client(self.full_name).post(path, json={"body": text}).raise_for_status()
         self.seen.add(trace.comment_key(self.number, text))
 
+    def review(self, event: str, body: str, *comments: tuple[str, int, str], by: str = PERSON) -> int:
+        """Review the pull request (`REQUEST_CHANGES`, `APPROVE` or `COMMENT`), with comments on lines; its id."""
+        lines = [{"path": path, "line": line, "body": text} for path, line, text in comments]
+        sent = {"event": event, "body": body, "comments": lines}
+        return int(self._as(by, "POST", f"pulls/{self.pull_number()}/reviews", sent)["id"])
+
+    def dismiss(self, review_id: int, by: str = PERSON) -> None:
+        """Take a review back."""
+        self._as(by, "PUT", f"pulls/{self.pull_number()}/reviews/{review_id}/dismissals", {"message": "Settled."})
+
     def rerun_check(self, name: str, by: str = PERSON) -> None:
         """Press "Re-run" on a check of the App on the branch's head."""
         self._as(by, "POST", f"check-runs/{self.checks(self.head())[name]['id']}/rerequest")

@@ -11,6 +11,7 @@ from app.github.text.comment_text import (
     only_the_first,
     permission_refusal,
     plan_comment,
+    review_answered,
     status_answer,
 )
 from app.github.text.commit_message import commit_message, merge_message
@@ -38,6 +39,7 @@ __all__ = [
     "promotion_check",
     "pull_body",
     "pull_title",
+    "review_answered",
     "review_body",
     "review_comment",
     "status_answer",

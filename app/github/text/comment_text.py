@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.domain.commands import MEANINGS
 from app.domain.numbers import tokens
 from app.domain.plan import Plan
+from app.domain.promotion import Objection
 from app.domain.status_view import RunView
 from app.domain.strategy import Strategy
 from app.github.text.budget_text import budget_section
@@ -68,6 +69,15 @@ def only_the_first(command: str) -> str:
     """The answer to a comment with several commands."""
     taken = code(f"/autopack {command}", 80)
     return f"One comment gives one command: I take {taken}. Write the others in comments of their own."
+
+
+def review_answered(objection: Objection) -> str:
+    """The answer to a review that requested changes, once a commit makes them."""
+    name = code(objection.login, 80)
+    return (
+        f"The changes that {name} requested in {objection.url} are in {objection.answered_by[:7]}. "
+        f"Promotion stays closed until {name} approves, or the review is dismissed."
+    )
 
 
 def already_running(view: RunView) -> str:

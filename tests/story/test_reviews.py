@@ -1,0 +1,81 @@
+"""People review the pull request: what they request is done and answered, and keeps promotion closed until then."""
+
+from tests.support.answers import edits, phase, plan, write
+from tests.support.repository_view import PERSON
+from tests.support.story import OUTSIDER, Story
+
+GREETING = edits(write("greeting.txt", "hello\n"))
+POLITE = edits(write("greeting.txt", "good morning\n"))
+ASKED = ("greeting.txt", 1, "Say good morning.")
+
+
+def _expect_closed(story: Story, *why: str) -> None:
+    said = story.expect_check("autopack/promotion", "failure")["output"]["summary"].replace("\\", "")
+    for words in why:
+        assert words in said
+    assert story.pull()["draft"] is True
+
+
+def test_requested_changes_become_a_phase(story: Story) -> None:
+    """During CI: after the plan's phases the Builder does what the review asks for, and each thread is answered."""
+    story.plays(plan(phase()), {"P1": [GREETING], "REVIEW-1": [POLITE]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    first = story.head()
+    story.review("REQUEST_CHANGES", "Please be polite.", ASKED)
+    story.wait_for_status(f"{PERSON} requested changes")
+    story.hub.runner.release()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    head = story.head()
+    assert story.parents(head) == [first]
+    assert story.file("greeting.txt") == "good morning"
+    asked = story.requests("builder", "REVIEW-1")[0].body.decode()
+    assert "Please be polite." in asked
+    assert "greeting.txt:1: Say good morning." in asked
+    thread = story.expect_thread("greeting.txt", "Say good morning.")
+    story.expect_reply(thread, f"Done in {head[:7]}.")
+    story.expect_comment("Promotion stays closed until", f"are in {head[:7]}", on=story.pull_number())
+    _expect_closed(story, f"{PERSON} requested changes", f"they are in {head[:7]}", "an approval")
+    story.expect_comment("Autopack: Done", f"summary:{story.run_id}", on=story.pull_number())
+    story.review("APPROVE", "")
+    story.wait_until(lambda: story.pull()["draft"] is False, "the pull request is offered")
+    story.wait_handled()
+    story.expect_check("autopack/promotion", "success", head)
+    story.expect_check("autopack", "success", head)
+    story.expect_check("autopack", "neutral", first)
+    for name in ("P1", "REVIEW-1"):
+        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_ref(f"refs/autopack/{story.run_id}/{name}")
+    story.expect_ref(f"refs/heads/{story.branch}", head)
+    assert "Review and merge the pull request" in story.status()
+
+
+def test_review_after_the_end_closes_promotion(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.label()
+    head = story.expect_success()
+    story.expect_review("P1")
+    requested = story.review("REQUEST_CHANGES", "Not like this.")
+    story.wait_until(lambda: story.pull()["draft"] is True, "the pull request is a draft again")
+    story.wait_handled()
+    _expect_closed(story, f"{PERSON} requested changes in a review, which are not made")
+    assert "Settle what keeps the pull request from being merged" in story.status()
+    story.dismiss(requested)
+    story.wait_until(lambda: story.pull()["draft"] is False, "the pull request is offered again")
+    story.wait_handled()
+    story.expect_check("autopack/promotion", "success", head)
+
+
+def test_reviews_that_decide_nothing(story: Story) -> None:
+    """A comment, and a request of somebody without write access, keep nothing closed."""
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.review("COMMENT", "Nice.")
+    story.review("REQUEST_CHANGES", "I want another color.", by=OUTSIDER)
+    story.hub.runner.release()
+    story.expect_success()
+    story.expect_review("P1")
+    assert "requested changes" not in story.status()
