@@ -1,6 +1,7 @@
 """`pull_request`: closing a run's pull request cancels the run; merging it ends it as promoted."""
 
 from app.db import run_rows
+from app.domain.outcome import after_success
 from app.domain.states import RunState
 from app.github import commits
 from app.github.events import PullRequestEvent
@@ -34,6 +35,9 @@ async def handle(event: PullRequestEvent) -> list[Action]:
     if run.completed_at is None:
         await call_db(transitions.request_stop, run.run_id, RunState.DONE_CANCELLED, reason)
         return [WakeRun(run.run_id)]
+    view = await github_status.read_view(run.run_id)
+    if view.promoted:
+        await call_db(run_rows.update, run.run_id, {"next_action": after_success(view)})
     await github_status.show_run.at_once(run.run_id)
     return []
 

@@ -2,7 +2,7 @@
 
 from app.domain.budget import Exhausted, Kind, Scope
 from app.domain.states import RunState
-from app.domain.status_view import Headline, RunView
+from app.domain.status_view import Headline
 
 _HEADLINES = {
     RunState.DONE_SUCCESS: Headline.DONE,
@@ -28,20 +28,11 @@ NEXT_ACTIONS = {
 """By the state in which a run for an issue failed or was cancelled."""
 
 
-def final_headline(state: RunState) -> Headline:
+def final_headline(state: RunState, *, plan_only: bool = False) -> Headline:
     """The headline of a run that ended in this state."""
+    if plan_only and state is RunState.DONE_SUCCESS:
+        return Headline.PLANNED
     return _HEADLINES.get(state, Headline.FAILED)
-
-
-def after_success(view: RunView) -> str:
-    """What a person does next with a run that ended well."""
-    if view.promoted:
-        return "Nothing is left to do: the pull request is merged."
-    if view.promotion_blockers:
-        action = "Settle what keeps the pull request from being merged: the reasons are below."
-    else:
-        action = "Review and merge the pull request; Autopack never merges."
-    return action + (next_part(view.part, view.parts) if view.after is not None else "")
 
 
 def next_part(part: int, parts: int) -> str:

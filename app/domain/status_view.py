@@ -24,6 +24,7 @@ class Headline(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    PLANNED = "planned"
 
 
 class PhaseView(Frozen):
@@ -72,6 +73,8 @@ class LinkedRun(Frozen):
     pull_number: int | None = None
 
 
+UNJUDGED = "No CI judged"
+"""How a notice begins that says so, with the commits and the cause."""
 COMMENT_REFUSED = "GitHub refuses a comment"
 """How a notice begins that says so: the issue is locked, for example."""
 
@@ -84,6 +87,8 @@ class RunView(Frozen):
     issue_number: int
     issue_title: str
     requester: str
+    plan_only: bool = False
+    """Whether it was only to post a plan."""
     state: RunState
     headline: Headline
     reason: str = ""
@@ -122,6 +127,11 @@ class RunView(Frozen):
     """GitHub's web address, for links."""
     notices: tuple[str, ...] = ()
     """Remarks for the reader: no CI found, resumed after a crash, the auditor is of the builder's vendor."""
+
+    @property
+    def ci_judged(self) -> bool:
+        """Whether CI judged every commit that it was asked about."""
+        return not any(notice.startswith(UNJUDGED) for notice in self.notices)
 
     @property
     def followed(self) -> bool:

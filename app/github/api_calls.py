@@ -40,7 +40,7 @@ Page = Callable[[int], Awaitable[AnyResponse]]
 PER_PAGE = 100
 MAX_PAGES = 50
 LAG_SECONDS = 5.0
-"""How long GitHub may not know what was just made, or what its event has just told of: kubernetes/test-infra#2262,
+"""How long GitHub may not know what was just made, or what an event has just reported: kubernetes/test-infra#2262,
 runatlantis/atlantis#1131, peter-evans/create-pull-request#4356."""
 SECONDARY_LIMIT_SECONDS = 60.0
 """GitHub's advice where a secondary rate limit names no time."""

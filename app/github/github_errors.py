@@ -50,7 +50,7 @@ def is_unknown(refusal: GitHubRefused) -> bool:
 
 
 def breaks_rule(refusal: GitHubRefused) -> bool:
-    """Whether a ruleset or a protection of the repository refuses it, whatever the permissions."""
+    """Whether a ruleset or a protection of the repository refuses it, with any permissions."""
     rules = ("rule violation", "protected ref", "protected branch")
     return refusal.status in {403, 405, 409, 422} and any(words in refusal.message.lower() for words in rules)
 

@@ -1,4 +1,4 @@
-"""Reviews by people: whose request for changes stands in the way of a merge, as GitHub itself counts it."""
+"""Reviews by people: whose request for changes prevents a merge, as GitHub itself counts it."""
 
 from app.domain.promotion import Objection
 from app.github.api_calls import ApiModel

@@ -26,7 +26,7 @@ class InstalledRepository(ApiModel):
 
 
 class LabelGiven(ApiModel):
-    """Somebody gave a label to an issue."""
+    """A label that was given to an issue."""
 
     id: int
     event: str

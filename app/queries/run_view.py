@@ -27,6 +27,7 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
         issue_number=run.issue_number or 0,
         issue_title=run.issue_title,
         requester=run.requester,
+        plan_only=run.intent == "plan",
         state=run.state,
         headline=run.headline,
         reason=run.reason,

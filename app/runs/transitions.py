@@ -108,7 +108,7 @@ def end_run_in(
     run.completed_at = at
     run.reason = reason
     run.failure_reason = reason if state.failed else None
-    run.headline, run.headline_since, run.deadline = final_headline(state), at, None
+    run.headline, run.headline_since, run.deadline = final_headline(state, plan_only=run.intent == "plan"), at, None
     if run.repository is None:  # nothing else shows its end
         follows = next_part(run.part, run.parts) if run.rest and state is RunState.DONE_SUCCESS else ""
         run.next_action = next_action_without_repository(state, exhausted, follows)

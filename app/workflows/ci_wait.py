@@ -14,7 +14,7 @@ from app.domain.ci import INFRASTRUCTURE, CiState, CiVerdict
 from app.domain.ci_schedule import gather_seconds, poll_seconds
 from app.domain.ruleset import CiRules
 from app.domain.states import RunState
-from app.domain.status_view import Headline
+from app.domain.status_view import UNJUDGED, Headline
 from app.domain.strategy import Strategy
 from app.workflows import ci_reading, db_steps, github_status
 from app.workflows.ci_reading import CiReading, CiWatch
@@ -138,11 +138,11 @@ async def record_verdict(context: RunContext, strategy: Strategy, head_sha: str,
     if verdict.state is CiState.GREEN:
         await db_steps.set_ci_absent(context.run_id, absent=False)
     if verdict.state is CiState.CONFLICT:
-        await db_steps.add_notice(context.run_id, f"No CI judged {head_sha[:7]}: {verdict.reason}.")
+        await db_steps.add_notice(context.run_id, f"{UNJUDGED} {head_sha[:7]}: {verdict.reason}.")
     if verdict.state is CiState.ABSENT:
         if strategy.ci.when_absent == "fail":
             raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, f"no CI to judge {head_sha[:7]}: {verdict.reason}")
-        await db_steps.add_notice(context.run_id, f"No CI judged the commits: {verdict.reason}.")
+        await db_steps.add_notice(context.run_id, f"{UNJUDGED} the commits: {verdict.reason}.")
         await db_steps.set_ci_absent(context.run_id, absent=strategy.ci.when_absent == "report")
 
 

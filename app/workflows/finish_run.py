@@ -3,7 +3,8 @@
 from dbos import DBOS
 
 from app.db import run_rows
-from app.domain.run_end import NEXT_ACTIONS, after_success, final_headline
+from app.domain.outcome import after_success
+from app.domain.run_end import NEXT_ACTIONS, final_headline
 from app.domain.states import RunState
 from app.github import comments, text
 from app.workflows import db_steps, github_status, promote
@@ -51,7 +52,7 @@ async def _show_final_headline(run_id: str, state: RunState, reason: str) -> Non
         next_action = text.how_to_raise(view, view.exhausted)
     else:
         next_action = NEXT_ACTIONS[state]
-    await github_status.set_headline(run_id, final_headline(state), next_action, reason)
+    await github_status.set_headline(run_id, final_headline(state, plan_only=view.plan_only), next_action, reason)
 
 
 @Telling

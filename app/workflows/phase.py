@@ -68,11 +68,14 @@ async def _verify(
     return AttemptOutcome(built=built, head_sha=head_sha, audit=audit, ci=verdict, ci_feedback=feedback)
 
 
+_JUDGED = {CiState.GREEN: "is green", CiState.CONFLICT: "conflicts with its base, so that no CI judged it"}
+
+
 async def _complete(engine: PhaseEngine, attempt: Attempt, outcome: AttemptOutcome) -> None:
     """Complete the phase, and keep its commit as a snapshot where CI found it green."""
     if outcome.head_sha is None or outcome.ci is None:
         return
-    cause = f"{outcome.head_sha[:7]} is {outcome.ci.state} and audited"
+    cause = f"{outcome.head_sha[:7]} {_JUDGED.get(outcome.ci.state, 'was judged by no CI')}, and is audited"
     if await engine.complete(attempt, outcome, cause) and outcome.ci.state is CiState.GREEN:
         run_id, phase_id = attempt.phase.run_id, attempt.phase.phase_id
         await publish.keep_snapshot(run_id, phase_id, outcome.head_sha)

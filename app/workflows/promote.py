@@ -4,8 +4,8 @@ from app.agents.tasks import Feedback
 from app.db import run_rows
 from app.domain.budget import MAX_MERGES
 from app.domain.ci import CiState, CiVerdict, CiWait, decide
+from app.domain.outcome import after_success
 from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.run_end import after_success
 from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy

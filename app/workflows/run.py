@@ -4,6 +4,7 @@ from dbos import DBOS, SetWorkflowID
 
 from app.db import run_rows
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, RunStopped
+from app.domain.outcome import why_success
 from app.domain.plan import Plan, PlannedTier
 from app.domain.states import RunState, TierState
 from app.domain.status_view import Headline
@@ -37,7 +38,7 @@ async def run(run_id: str) -> None:
             )
         context = await start_run.read_context(run_id)
         await _playbook(context, governed)
-        end = RunEnded(RunState.DONE_SUCCESS, "every phase is green and audited")
+        end = RunEnded(RunState.DONE_SUCCESS, why_success(await db_steps.read_view(run_id)))
     except Exception as error:  # every error ends the run here
         if stopping():
             raise

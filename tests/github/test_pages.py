@@ -15,7 +15,16 @@ from tests.github.views import SHA, finding, message, phase, plan_comment, run
 
 def done() -> RunView:
     phases = tuple(
-        phase(phase_id, name, PhaseState.COMPLETE, builder_attempts=1, tokens=41_250, head_sha=SHA, snapshot=True)
+        phase(
+            phase_id,
+            name,
+            PhaseState.COMPLETE,
+            builder_attempts=1,
+            auditor_attempts=1,
+            tokens=41_250,
+            head_sha=SHA,
+            snapshot=True,
+        )
         for phase_id, name in (("P1", "Write the parser"), ("P2", "Test the parser"))
     )
     return run(
@@ -25,6 +34,18 @@ def done() -> RunView:
         deadline=None,
         tiers=(TierView(tier_id="T1", name="Dates", state=TierState.COMPLETE, phases=phases),),
         findings=(finding("Old", open=False, resolution="fixed in 1a2b3c4"),),
+    )
+
+
+def planned() -> RunView:
+    return done().model_copy(
+        update={
+            "headline": Headline.PLANNED,
+            "plan_only": True,
+            "reason": "the plan is posted, and nothing is built",
+            "next_action": "Comment `/autopack run` to have the issue built; that run makes its own plan.",
+            "findings": (),
+        }
     )
 
 
@@ -64,6 +85,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "status of a run that waits for CI": lambda: text.status_comment(run()),
     "status of a failed run": lambda: text.status_comment(failed()),
     "status of a finished run": lambda: text.status_comment(done()),
+    "status of a run that only plans": lambda: text.status_comment(planned()),
     "pull request": lambda: f"# {text.pull_title(done())}\n\n{text.pull_body(done())}",
     "summary": lambda: text.final_summary(done()),
     "incident": lambda: text.incident(failed(), "line 1\nAssertionError", " a.py | 2 +-"),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from app.domain.outcome import why_success
 from app.domain.states import RunState
 from app.domain.status_view import Headline, RunView
 from app.github.text.budget_text import budget_section
@@ -64,7 +65,7 @@ def promotion_check(view: RunView) -> CheckText:
         reasons = bullets((inline(reason, 500) for reason in view.promotion_blockers), 20_000)
         return CheckText("completed", "failure", "Not eligible", sections("The run may not be promoted:", reasons))
     if view.state is RunState.DONE_SUCCESS:
-        summary = "The whole run is clean: every tier is complete, audited, and green on the newest base."
+        summary = f"Nothing keeps it from being merged: {why_success(view)}."
         title = "Merged" if view.promoted else "Ready to be merged"
         return CheckText("completed", "success", title, sections(summary, links(view)))
     if view.state.terminal:

@@ -39,7 +39,7 @@ def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, r
         table(["Phase", "Category", "Tokens", "Judged by", "Builder / Auditor"], rows, 26_000),
         _later_parts(rest),
         details("Acceptance criteria", bullets(_criteria(plan), 26_000)),
-        f"<sub>Run {code(run_id)}. Start it with `/autopack run`.</sub>",
+        f"<sub>Run {code(run_id)}. `/autopack run` has the issue built, by a plan of its own.</sub>",
     )
 
 

@@ -4,7 +4,8 @@ from app.domain.budget import Usage
 from app.domain.commands import CommandName
 from app.domain.findings import Severity
 from app.domain.numbers import tokens
-from app.domain.states import PhaseState, RunState
+from app.domain.outcome import how_it_was_made, outcome_of, why_success
+from app.domain.states import RunState
 from app.domain.status_view import FindingView, Headline, LinkedRun, PhaseView, RunView
 from app.github.text.budget_text import budget_section, cost
 from app.github.text.escape import advice, code, inline, marker, plain, shorten
@@ -35,6 +36,7 @@ HEADLINES = {
     Headline.DONE: ("✅", "Done"),
     Headline.FAILED: ("❌", "Failed"),
     Headline.CANCELLED: ("🚫", "Cancelled"),
+    Headline.PLANNED: ("🗺️", "Planned"),
 }
 COMMANDS = "`/autopack " + "` · `".join(CommandName) + "`"
 TITLE_LIMIT = 200
@@ -47,7 +49,7 @@ def status_comment(view: RunView) -> str:
         links(view),
         parts_line(view),
         notices(view),
-        phase_table(view, 26_000),
+        phase_table(view, 26_000) if not is_planned(view) else "",
         budget_section(view),
         promotion_line(view),
         models_and_tokens(view),
@@ -60,14 +62,12 @@ def status_comment(view: RunView) -> str:
 def headline(view: RunView) -> str:
     """Mark, state and progress; why; what happens next and until when."""
     mark, words = HEADLINES[view.headline]
-    phases = [phase for tier in view.tiers for phase in tier.phases]
-    ended = sum(phase.state.ended for phase in phases)
-    progress = f" · {ended} of {len(phases)} phases" if phases else ""
+    progress = outcome_of(view).progress
     times = f"Since {moment(view.since)}"
     if view.deadline is not None and not view.state.terminal:
         times += f"; this text changes by {moment(view.deadline)} at the latest"
     return sections(
-        f"### {mark} Autopack: {words}{progress}",
+        f"### {mark} Autopack: {words}{f' · {progress}' if progress and not is_planned(view) else ''}",
         f"**Why:** {inline(view.reason, 1_000)}" if view.reason else "",
         f"**Next:** {advice(view.next_action)}",
         f"<sub>{times} · {code(view.state.value)}</sub>",
@@ -119,7 +119,7 @@ def promotion_line(view: RunView) -> str:
     """Whether the run may be, or has been, promoted; empty while it is too early to say."""
     if view.promoted:
         return "**Promotion** 🎉 merged."
-    if not view.state.terminal:
+    if not view.state.terminal or is_planned(view):
         return ""
     if not view.promotion_blockers:
         return "**Promotion** ✅ the run is clean; merging the pull request is yours."
@@ -163,7 +163,7 @@ def pull_body(view: RunView) -> str:
     return sections(
         _origin(view),
         at_work(view) if view.followed else f"{_mark_and_words(view)} {advice(view.next_action)}",
-        "Written by Autopack, phase by phase: every commit passed its gate, and a second model reviewed the diff. "
+        f"{how_it_was_made(shown)} "
         + (f"The status comment on #{view.issue_number} is kept up to date; a" if view.issue_number else "A")
         + " person merges.",
         links(shown),
@@ -185,6 +185,11 @@ def at_work(view: RunView) -> str:
     return f"🛠️ **At work.** {followed}"
 
 
+def is_planned(view: RunView) -> bool:
+    """Whether the run made a plan and was to do no more."""
+    return view.headline is Headline.PLANNED
+
+
 def _mark_and_words(view: RunView) -> str:
     mark, words = HEADLINES[view.headline]
     return f"{mark} **{words}.**"
@@ -203,17 +208,16 @@ def final_summary(view: RunView) -> str:
     """What is posted once when the run has ended: outcome, phases, cost, what is left open."""
     mark, words = HEADLINES[view.headline]
     phases = [phase for tier in view.tiers for phase in tier.phases]
-    done = sum(phase.state is PhaseState.COMPLETE for phase in phases)
     spent = _spent(view)
     opened = [one for one in view.findings if one.open]
-    outcome = "All phases are complete." if view.state is RunState.DONE_SUCCESS else inline(view.reason, 1_000)
+    why = why_success(view) if view.state is RunState.DONE_SUCCESS else view.reason
     return sections(
         f"### {mark} Autopack: {words}",
-        outcome,
+        f"**Why:** {inline(why, 1_000)}" if why else "",
         f"**Next:** {advice(view.next_action)}",
         bullets(
             [
-                f"{done} of {len(phases)} phases complete, {sum(phase.builder_attempts for phase in phases)} tries",
+                f"{outcome_of(view).progress}, {sum(phase.builder_attempts for phase in phases)} tries",
                 f"{tokens(spent.total)} of {tokens(int(view.run_cap.limit))} tokens "
                 f"{bar(view.run_cap.used, view.run_cap.limit)}, {cost(_spent(view))}",
                 f"{counted(len(view.findings), 'finding')}, {len(opened)} still open",

@@ -1,0 +1,90 @@
+"""What came of a run, derived from what happened: all texts about its end say this, and no more than this."""
+
+from app.domain.frozen import Frozen
+from app.domain.run_end import next_part
+from app.domain.states import PhaseState
+from app.domain.status_view import RunView
+from app.domain.strategy import Engine
+
+
+class Outcome(Frozen):
+    """Counts of phases, and what can be said of those that are complete."""
+
+    phases: int
+    complete: int
+    failed: int
+    skipped: int
+    not_audited: tuple[str, ...]
+    """Complete phases that no audit saw."""
+    judged: bool
+    """Whether CI judged every commit that it was asked about."""
+
+    @property
+    def progress(self) -> str:
+        """How far the plan is carried out; empty before there is one."""
+        if not self.phases:
+            return ""
+        others = ((self.failed, "failed"), (self.skipped, "skipped"))
+        counts = [f"{self.complete} of {self.phases} phases complete"]
+        return ", ".join(counts + [f"{count} {what}" for count, what in others if count])
+
+
+def outcome_of(view: RunView) -> Outcome:
+    phases = [phase for tier in view.tiers for phase in tier.phases]
+    states = [phase.state for phase in phases]
+    complete = [phase for phase in phases if phase.state is PhaseState.COMPLETE]
+    return Outcome(
+        phases=len(phases),
+        complete=len(complete),
+        failed=states.count(PhaseState.FAILED),
+        skipped=states.count(PhaseState.SKIPPED) if view.state.terminal else 0,
+        not_audited=tuple(phase.phase_id for phase in complete if not phase.auditor_attempts),
+        judged=view.ci_judged,
+    )
+
+
+def why_success(view: RunView) -> str:
+    """Why the run ended well."""
+    if view.plan_only:
+        return "the plan is posted, and nothing is built"
+    outcome = outcome_of(view)
+    green = "every phase is green" if outcome.judged else "every phase is complete, and CI did not judge every commit"
+    if not outcome.not_audited:
+        return f"{green} and audited" if outcome.judged else f"{green}; every phase is audited"
+    return f"{green}; not audited: {', '.join(outcome.not_audited)}"
+
+
+def after_success(view: RunView) -> str:
+    """What a person does next with a run that ended well."""
+    if view.plan_only:
+        return "Comment `/autopack run` to have the issue built; that run makes its own plan."
+    if view.promoted:
+        return "Nothing is left to do: the pull request is merged."
+    if view.promotion_blockers:
+        action = "Settle what keeps the pull request from being merged: the reasons are below."
+    else:
+        action = "Review and merge the pull request; Autopack never merges."
+    return action + (next_part(view.part, view.parts) if view.after is not None else "")
+
+
+def how_it_was_made(view: RunView) -> str:
+    """What the pull request's commits have passed."""
+    outcome = outcome_of(view)
+    if not outcome.complete:
+        return "Written by Autopack, phase by phase. No phase is complete."
+    passed = ["their gate", *(["CI"] if outcome.judged else [])]
+    if len(outcome.not_audited) < outcome.complete:
+        passed.append(_audit(view))
+    listed = f"{', '.join(passed[:-1])} and {passed[-1]}" if len(passed) > 1 else passed[0]
+    said = f"Written by Autopack, phase by phase. {outcome.progress.capitalize()}; the complete ones passed {listed}."
+    missing = [] if outcome.judged else ["CI did not judge every commit."]
+    if outcome.not_audited:
+        missing.append(f"Not audited: {', '.join(outcome.not_audited)}.")
+    return " ".join([said, *missing])
+
+
+def _audit(view: RunView) -> str:
+    if view.strategy is None or view.strategy.engine is Engine.EXTERNAL:
+        return "an audit"
+    vendor = "another vendor" if view.strategy.cross_vendor else "the Builder's own vendor"
+    return f"an audit by a model of {vendor}"
