@@ -64,6 +64,7 @@ class RunRow(NewRun):
     stop_state: RunState | None
     stop_reason: str
     last_log: str
+    ci_absent: bool = False
     objections: tuple[Objection, ...] = ()
     promoted_at: datetime | None
     active_seconds: float

@@ -15,6 +15,7 @@ class CommandName(StrEnum):
     PLAN = "plan"
     STATUS = "status"
     CANCEL = "cancel"
+    PROMOTE = "promote"
     HELP = "help"
 
 
@@ -25,6 +26,7 @@ MEANINGS: Mapping[CommandName, str] = {
     CommandName.PLAN: "post the plan and build nothing",
     CommandName.STATUS: "show the run's status",
     CommandName.CANCEL: "end the run; its branch stays",
+    CommandName.PROMOTE: "look again whether the run may be promoted, and say what prevents it; merging is yours",
     CommandName.HELP: "this list",
 }
 OPTIONS = ("--safety", "--scope", "--tokens", "--model")

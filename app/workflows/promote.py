@@ -197,6 +197,26 @@ async def _set_draft(context: RunContext, draft: bool) -> None:
         await (pulls.mark_draft if draft else pulls.mark_ready)(repo, pull)
 
 
+async def note_late_verdict(run_id: str) -> None:
+    """Where no CI judged the branch by the run's end, take note of a CI that has since."""
+    run = await call_db(run_rows.get, run_id)
+    view = await github_status.read_view(run_id)
+    if view.strategy is None or view.head_sha is None or not run.ci_absent:
+        return
+    repo = await repo_of_run(run_id)
+    facts = await ci_facts.read_ci(repo, view.head_sha, await ci_facts.required_checks(repo, run.base_branch))
+    wait = CiWait(waited_seconds=1, grace_seconds=0, deadline_seconds=2, workflows_present=True)
+    if decide(facts, wait, view.strategy.ci.policy).state is CiState.GREEN:
+        await call_db(run_rows.set_ci_absent, run_id, absent=False)
+
+
+async def foreign_head(run_id: str) -> str:
+    """The commit that the branch is at, where somebody else has moved it since the end; empty where nobody has."""
+    run = await call_db(run_rows.get, run_id)
+    actual = await commits.branch_head(await repo_of_run(run_id), run.branch)
+    return actual if actual is not None and run.head_sha is not None and actual != run.head_sha else ""
+
+
 @Telling
 async def reconsider(run_id: str) -> list[object]:
     """After the end: the promotion check says what is known now; a pull request that may not be merged is a draft."""

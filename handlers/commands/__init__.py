@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from app.domain.commands import CommandName
-from handlers.commands import cancel_command, help_command, plan_command, run_command, status_command
+from handlers.commands import cancel_command, help_command, plan_command, promote_command, run_command, status_command
 from handlers.commands.parser import Command, CommandRequest, UnknownCommand, parse_comment, parse_comments
 from handlers.outcomes import Action
 
@@ -12,6 +12,7 @@ COMMANDS: Mapping[CommandName, Callable[[CommandRequest], Awaitable[list[Action]
     CommandName.PLAN: plan_command.handle,
     CommandName.STATUS: status_command.handle,
     CommandName.CANCEL: cancel_command.handle,
+    CommandName.PROMOTE: promote_command.handle,
     CommandName.HELP: help_command.handle,
 }
 

@@ -79,3 +79,50 @@ def test_reviews_that_decide_nothing(story: Story) -> None:
     story.expect_success()
     story.expect_review("P1")
     assert "requested changes" not in story.status()
+
+
+def test_promote_says_what_prevents_it(story: Story) -> None:
+    """Also where the review's event was lost: it is read again. A foreign commit is not called audited."""
+    story.comment("/autopack promote")
+    story.expect_comment("There is no run for this issue.")
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.label()
+    head = story.expect_success()
+    story.expect_review("P1")
+    story.hub.webhooks.pause()
+    requested = story.review("REQUEST_CHANGES", "Not like this.")
+    story.hub.webhooks.lose()
+    story.hub.webhooks.resume()
+    story.comment("/autopack promote", on=story.pull_number())
+    story.expect_comment("The run may not be promoted", "requested changes", on=story.pull_number())
+    _expect_closed(story, f"{PERSON} requested changes")
+    story.hub.webhooks.pause()
+    story.dismiss(requested)
+    story.hub.webhooks.lose()
+    story.hub.webhooks.resume()
+    story.comment("/autopack promote")
+    story.expect_comment("Nothing prevents promotion: every phase is green and audited.")
+    story.expect_check("autopack/promotion", "success", head)
+    assert story.pull()["draft"] is False
+    theirs = story.push(story.branch, {"mine.txt": "mine\n"})
+    story.comment("/autopack promote")
+    story.expect_comment(f"`{theirs[:7]}` now, which Autopack neither wrote nor audited")
+
+
+def test_late_ci_opens_promotion(story: Story) -> None:
+    """A run that no CI judged is promotable once one has, and somebody says so."""
+    story.files.pop(".github/workflows/ci.yml")
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.label()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    head = story.head()
+    story.expect_review("P1")
+    _expect_closed(story, "no CI judged the commits")
+    story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
+    story.hub.report_check(story.full_name, head, "nightly", app_slug="other-ci", conclusion="success")
+    story.comment("/autopack promote")
+    story.expect_comment("Nothing prevents promotion")
+    story.expect_check("autopack/promotion", "success", head)
+    story.expect_check("autopack", "success", head)
+    assert story.pull()["draft"] is False
+    story.expect_ref(f"refs/heads/{story.branch}", head)

@@ -11,6 +11,7 @@ from app.github.text.comment_text import (
     only_the_first,
     permission_refusal,
     plan_comment,
+    promotion_answer,
     review_answered,
     status_answer,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "only_the_first",
     "permission_refusal",
     "plan_comment",
+    "promotion_answer",
     "promotion_check",
     "pull_body",
     "pull_title",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from app.domain.commands import MEANINGS
 from app.domain.numbers import tokens
+from app.domain.outcome import why_success
 from app.domain.plan import Plan
 from app.domain.promotion import Objection
 from app.domain.status_view import RunView
@@ -78,6 +79,24 @@ def review_answered(objection: Objection) -> str:
         f"The changes that {name} requested in {objection.url} are in {objection.answered_by[:7]}. "
         f"Promotion stays closed until {name} approves, or the review is dismissed."
     )
+
+
+def promotion_answer(view: RunView, moved_to: str = "") -> str:
+    """What keeps a run from being promoted now, or that nothing does; `moved_to` is a commit of someone else's."""
+    if not view.state.terminal:
+        return sections("The run has not ended: it is offered by itself once nothing prevents it.", links(view))
+    if view.promoted:
+        return sections("The pull request is merged.", links(view))
+    if view.promotion_blockers:
+        return sections(
+            "The run may not be promoted:", bullets((inline(one, 500) for one in view.promotion_blockers), 20_000)
+        )
+    if moved_to:
+        return (
+            f"Nothing prevents promotion up to {code((view.head_sha or '')[:7])}. The branch is at "
+            f"{code(moved_to[:7])} now, which Autopack neither wrote nor audited: judge that yourself."
+        )
+    return sections(f"Nothing prevents promotion: {why_success(view)}. Merging is yours.", links(view))
 
 
 def already_running(view: RunView) -> str:
