@@ -16,36 +16,11 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-from app.hub import (
-    actions,
-    apps,
-    checks_api,
-    gitdata,
-    issues_api,
-    pulls_api,
-    reactions_api,
-    recent_api,
-    repos_api,
-    reviews_api,
-    webhook_sender,
-)
+from app.hub.server import ROUTED
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "github-app.md"
 BEGIN, END = "<!-- calls: begin -->\n", "<!-- calls: end -->"
-HUB = (
-    apps,
-    webhook_sender,
-    recent_api,
-    issues_api,
-    reactions_api,
-    gitdata,
-    actions,
-    checks_api,
-    reviews_api,
-    pulls_api,
-    repos_api,
-)
 TELLING = "left out, with a notice"
 WORK = "ends the run, with the reason"
 REFUSED = {
@@ -172,7 +147,7 @@ def permission(method: str, path: str) -> str:
     if path == "/graphql":
         return "pull_requests:write, contents:write"
     wanted = _shape(path)
-    for module in HUB:
+    for module in ROUTED:
         for route in module.routes:
             if route.method == method and _shape(route.path) == wanted:
                 return "the App's key" if route.needs == "app" else route.needs.replace("|", " or ")

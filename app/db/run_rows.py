@@ -22,9 +22,6 @@ from app.domain.strategy import Engine, RunOptions, Strategy
 class NewRun(Frozen):
     """What is known when a run is requested."""
 
-    notices: tuple[str, ...] = ()
-    """What is said of its start, where that was no ordinary one."""
-
     run_id: str
     repository: str
     """Empty for a run without one; then there is no installation either."""
@@ -40,6 +37,8 @@ class NewRun(Frozen):
     options: RunOptions = RunOptions()
     base_branch: str
     token_cap: int
+    notices: tuple[str, ...] = ()
+    """Remarks on its start, such as a delivery that was missed."""
 
 
 class RunRow(NewRun):

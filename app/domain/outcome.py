@@ -1,4 +1,4 @@
-"""What came of a run, derived from what happened: all texts about its end say this, and no more than this."""
+"""The outcome of a run, derived from what happened: the texts about its end state this and no more."""
 
 from app.domain.frozen import Frozen
 from app.domain.run_end import next_part

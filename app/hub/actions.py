@@ -89,7 +89,7 @@ def _take_turns(hub: HubState, repo: Row, run: Row, workflow: Workflow) -> None:
 
 
 def cancel(hub: HubState, repo: Row, run: Row) -> None:
-    """End a run that has not begun."""
+    """Cancel a run that has not started."""
     done: Json = {"status": "completed", "conclusion": "cancelled"}
     for job in latest_jobs(hub, run["id"]):
         if job["status"] != "completed":

@@ -48,25 +48,28 @@ STOP_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays open. uvicorn's five seconds end while a busy client is about to use it again."""
 
+# `actions` and `checks` come before `repos`: their paths are longer forms of `commits/{ref}`.
+ROUTED = (
+    apps,
+    webhook_sender,
+    graphql,
+    recent_api,
+    issues_api,
+    reactions_api,
+    gitdata,
+    actions,
+    checks_api,
+    reviews_api,
+    pulls_api,
+    repos_api,
+)
+"""The modules with routes of the API, in the order in which paths are matched."""
+
 
 def build_app(hub: HubState) -> FastAPI:
     """The web application over one hub's state."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    # `actions` and `checks` come before `repos`: their paths are longer forms of `commits/{ref}`.
-    for module in (
-        apps,
-        webhook_sender,
-        graphql,
-        recent_api,
-        issues_api,
-        reactions_api,
-        gitdata,
-        actions,
-        checks_api,
-        reviews_api,
-        pulls_api,
-        repos_api,
-    ):
+    for module in ROUTED:
         mount(app, hub, module.routes)
     githttp.mount(app, hub)
 

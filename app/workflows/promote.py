@@ -3,13 +3,14 @@
 from app.agents.tasks import Feedback
 from app.db import run_rows
 from app.domain.budget import MAX_MERGES
-from app.domain.ci import CiState, CiVerdict, CiWait, decide
+from app.domain.ci import CiState, CiVerdict, CiWait, RequiredCheck, decide
 from app.domain.outcome import after_success
 from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import ci_facts, commits, pulls, text
+from app.github.client import Repo
 from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_workflow
 from app.workflows import ci_reading, ci_wait, db_steps, github_status
@@ -183,9 +184,13 @@ async def _is_skipped_in_draft(context: RunContext, strategy: Strategy, head_sha
     repo = await repo_of_run(context.run_id)
     if not (await pulls.read_pull(repo, view.pull_number)).draft:
         return False
-    facts = await ci_facts.read_ci(repo, head_sha, ())
+    return (await _verdict_now(repo, head_sha, (), strategy)).all_skipped
+
+
+async def _verdict_now(repo: Repo, head_sha: str, required: tuple[RequiredCheck, ...], strategy: Strategy) -> CiVerdict:
+    """What CI says of a commit now, without waiting for more."""
     wait = CiWait(waited_seconds=1, grace_seconds=0, deadline_seconds=2, workflows_present=True)
-    return decide(facts, wait, strategy.ci.policy).all_skipped
+    return decide(await ci_facts.read_ci(repo, head_sha, required), wait, strategy.ci.policy)
 
 
 @effect
@@ -204,14 +209,13 @@ async def note_late_verdict(run_id: str) -> None:
     if view.strategy is None or view.head_sha is None or not run.ci_absent:
         return
     repo = await repo_of_run(run_id)
-    facts = await ci_facts.read_ci(repo, view.head_sha, await ci_facts.required_checks(repo, run.base_branch))
-    wait = CiWait(waited_seconds=1, grace_seconds=0, deadline_seconds=2, workflows_present=True)
-    if decide(facts, wait, view.strategy.ci.policy).state is CiState.GREEN:
+    required = await ci_facts.required_checks(repo, run.base_branch)
+    if (await _verdict_now(repo, view.head_sha, required, view.strategy)).state is CiState.GREEN:
         await call_db(run_rows.set_ci_absent, run_id, absent=False)
 
 
 async def foreign_head(run_id: str) -> str:
-    """The commit that the branch is at, where somebody else has moved it since the end; empty where nobody has."""
+    """The branch's commit, where someone else has moved it since the run's end; else empty."""
     run = await call_db(run_rows.get, run_id)
     actual = await commits.branch_head(await repo_of_run(run_id), run.branch)
     return actual if actual is not None and run.head_sha is not None and actual != run.head_sha else ""

@@ -33,7 +33,7 @@ async def settle(context: RunContext, plan: Plan, strategy: Strategy, head_sha: 
         if unanswered and strategy.engine is not Engine.EXTERNAL:
             phase = _review_phase(context, plan, unanswered)
             start = AttemptStart(head_sha=head_sha, feedback=tuple(map(_feedback, unanswered)))
-            cause = f"{phase.phase_id} does what {_names(unanswered)} asked for in a review"
+            cause = f"{phase.phase_id} makes the changes that {_names(unanswered)} requested in a review"
             plan, strategy, head_sha = await run_extra_phase(context, plan, _REVIEW, phase, start, cause)
             await answer(context.run_id, [one.review_id for one in unanswered], head_sha)
         plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
@@ -93,7 +93,7 @@ def _review_phase(context: RunContext, plan: Plan, unanswered: list[Objection]) 
         phase_id=f"REVIEW-{1 + len(plan.phases_of(_REVIEW.tier_id))}",
         tier_id=_REVIEW.tier_id,
         phase_index=len(plan.phases),
-        name=f"Do what {_names(unanswered)} asked for in a review",
+        name=f"Make the changes that {_names(unanswered)} requested in a review",
         description="A person with write access reviewed the pull request: make the requested changes, no others.",
         acceptance_criteria=("Each change that the review requests is made.", "All tests pass."),
         task_category=category,

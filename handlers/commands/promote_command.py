@@ -1,20 +1,16 @@
 """`/autopack promote`: look again whether an ended run may be promoted, and say what prevents it. A person merges."""
 
-from app.db import run_rows
-from app.github import issues, text
+from app.github import text
 from app.workflows import github_status, promote, requested_changes
-from app.workflows.services import call_db
 from handlers.answering import reply
+from handlers.commands.asked_run import find_run
 from handlers.commands.parser import CommandRequest
 from handlers.outcomes import Action, WakeRun
 
 
 async def handle(asked: CommandRequest) -> list[Action]:
-    event = asked.event
-    run = await call_db(run_rows.find_latest_run, event.repository.full_name, event.issue.number)
-    await issues.react_to_comment(asked.repo, event.comment.id)
+    event, run = asked.event, await find_run(asked)
     if run is None:
-        await reply(asked.repo, event.issue.number, f"no-run:{event.comment.id}", text.no_run())
         return []
     moved_to = ""
     if run.completed_at is not None:

@@ -88,7 +88,7 @@ async def test_a_refusal_is_not_tried_again(repo: Repo, github: respx.MockRouter
 
 
 async def test_what_exists_is_asked_for_again(repo: Repo, github: respx.MockRouter) -> None:
-    """For some seconds GitHub does not know what its event has told of (kubernetes/test-infra#2262)."""
+    """For some seconds GitHub does not know what its event has reported (kubernetes/test-infra#2262)."""
     unknown = httpx.Response(404, json={"message": "Not Found"})
     route = github.get("/repos/acme/widgets/issues/1").mock(
         side_effect=[unknown, unknown, httpx.Response(200, json=ISSUE)]

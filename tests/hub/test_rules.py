@@ -90,5 +90,5 @@ def test_missing_permission_is_named(world: World) -> None:
     refused = world.bot().post(REFS, json={"ref": f"refs/{WORK}", "sha": main_of(world)})
     assert (refused.status_code, refused.json()["message"]) == (403, "Resource not accessible by integration")
     assert refused.headers["x-accepted-github-permissions"] == "contents=write"
-    told = world.hub.webhooks.deliveries("installation", "new_permissions_accepted")
-    assert len(told) == 1
+    sent = world.hub.webhooks.deliveries("installation", "new_permissions_accepted")
+    assert len(sent) == 1
