@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from app import collection
+from app import collection, steer_cli
 
 cli = typer.Typer(
     help="Autopack: a self-hosted GitHub App that turns a labeled issue into a promotable pull request.",
@@ -15,6 +15,7 @@ cli = typer.Typer(
     add_completion=False,
 )
 
+steer_cli.install(cli)
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
 
 

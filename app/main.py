@@ -27,6 +27,7 @@ from app.web import (
     report_routes,
     result_routes,
     run_routes,
+    steer_routes,
     webhooks,
 )
 from app.web.access import require_access
@@ -47,7 +48,7 @@ ENGINE_POLLING_SECONDS = 0.2
 OWNER_ONLY = 0o077
 """No other user of the machine reads what the service writes: code, prompts, the database."""
 
-WORKFLOWS_VERSION = "6"
+WORKFLOWS_VERSION = "7"
 """Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
 
 
@@ -144,6 +145,7 @@ def _assemble() -> FastAPI:
         api.include_router(router)
     for router in (
         run_routes.router,
+        steer_routes.router,
         finding_routes.router,
         result_routes.router,
         metric_routes.router,

@@ -3,6 +3,7 @@
 from app.github import text
 from app.github.events import IssueCommentEvent
 from app.workflows.services import services
+from handlers import ticked_boxes
 from handlers.answering import reply
 from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comments
 from handlers.outcomes import Action
@@ -10,12 +11,18 @@ from handlers.permission_and_start import check_permission, repo_of_event
 
 
 def is_relevant(event: IssueCommentEvent) -> bool:
-    """Whether it is a person's new comment that may hold a command: each names Autopack, or calls someone."""
-    by_person = event.sender is not None and not event.sender.bot and not event.comment.performed_via_github_app
+    """Whether a person's new comment may hold a command (each names Autopack, or calls someone), or a box is ticked."""
+    if event.sender is None or event.sender.bot:
+        return False
+    if ticked_boxes.is_relevant(event):
+        return True
+    by_person = not event.comment.performed_via_github_app
     return event.action == "created" and by_person and any(mark in (event.comment.body or "") for mark in "/@&")
 
 
 async def handle(event: IssueCommentEvent) -> list[Action]:
+    if event.action == "edited":
+        return await ticked_boxes.handle(event)
     body = event.comment.body or ""
     parsed, *more = parse_comments(body, await _own_name(body)) or [None]
     if parsed is None or event.sender is None:

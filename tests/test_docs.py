@@ -21,7 +21,7 @@ from app.domain.ruleset import Ruleset
 from app.settings import Settings
 from handlers.commands import COMMANDS
 from handlers.dispatch import HANDLERS
-from tests import github_calls
+from tests import commands_page, github_calls
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -126,12 +126,19 @@ def test_every_option_of_a_slash_command_is_documented(option: str) -> None:
 
 def test_command_line_is_documented() -> None:
     commands: Mapping[str, Any] = getattr(typer.main.get_command(cli), "commands")  # noqa: B009  of a click group
-    assert set(commands) == {"demo", "serve", "try"} | set(re.findall(r"\| `autopack ([a-z]+)", README))
+    table = [line for line in README.splitlines() if line.startswith("| `autopack ")]
+    shown = {name: row for row in table for name in re.findall(r"`autopack ([a-z]+)", row.split(" | ")[0])}
+    assert set(commands) == {"demo", "serve", "try"} | set(shown)
     for name, command in commands.items():
-        row = next((line for line in README.splitlines() if line.startswith(f"| `autopack {name}")), None)
-        assert row is not None, f"the README has no row for `autopack {name}`"
-        for option in (one for parameter in command.params for one in parameter.opts):
-            assert option in row, f"the README's row for `autopack {name}` lacks {option}"
+        assert name in shown, f"the README has no row for `autopack {name}`"
+        for option in (one for parameter in command.params for one in parameter.opts if one.startswith("--")):
+            assert option in shown[name], f"the README's row for `autopack {name}` lacks {option}"
+
+
+def test_command_tables_are_those_of_the_registry() -> None:
+    text = page("commands.md")
+    assert commands_page.with_table(text, commands_page.page_table()) == text
+    assert commands_page.with_table(README, commands_page.readme_table()) == README
 
 
 def test_every_event_and_permission_is_explained() -> None:

@@ -104,6 +104,9 @@ async def converse(
             try:
                 return await _run(agent, system, request, replace(deps, plan=deps.plan.without(tried)), said, usage)
             except ModelFailed as failed:
+                if failed.failure is ModelFailure.PAUSED:
+                    said = usable_part(messages, failed.failure) or said
+                    raise ConversationFailed(failed, ModelMessagesTypeAdapter.dump_json(said).decode()) from failed
                 if deps.record_failure is not None:
                     await deps.record_failure(deps.role, failed)
                 said = usable_part(messages, failed.failure) or said

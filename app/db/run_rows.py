@@ -1,6 +1,6 @@
 """Runs, tiers and phases: created all or nothing, moved only by the machines of `app.domain.states`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.frozen import Frozen
 from app.domain.plan import Plan, PlannedPhase, PlannedTier
-from app.domain.promotion import Objection
+from app.domain.requested_change import RequestedChange
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy
@@ -62,9 +62,18 @@ class RunRow(NewRun):
     pull_number: int | None
     stop_state: RunState | None
     stop_reason: str
+    reason: str = ""
+    """Why it waits, or how it ended."""
     last_log: str
     ci_absent: bool = False
-    objections: tuple[Objection, ...] = ()
+    objections: tuple[RequestedChange, ...] = ()
+    paused_since: datetime | None = None
+    paused_by: str = ""
+    continues: str | None = None
+    """The ended run with whose plan, branch and pull request this one goes on."""
+    continued_by: str | None = None
+    branch_of: str | None = None
+    start_sha: str | None = None
     promoted_at: datetime | None
     active_seconds: float
     active_since: datetime | None
@@ -91,7 +100,7 @@ class RunRow(NewRun):
 
     @property
     def branch(self) -> str:
-        return f"autonomous/{self.run_id}"
+        return f"autonomous/{self.branch_of or self.run_id}"
 
 
 def create(db: Database, new: NewRun, now: datetime) -> str:
@@ -187,8 +196,14 @@ def find_newest_run(db: Database, repository_id: int | None, issue_number: int) 
 
 
 def find_run_by_branch(db: Database, repository: str, branch: str) -> RunRow | None:
-    """The run that owns an `autonomous/…` branch."""
-    return _first_run(db, Run.repository == repository, Run.run_id == branch.removeprefix("autonomous/"))
+    """The run that writes to an `autonomous/…` branch, or was the last that did."""
+    owner = branch.removeprefix("autonomous/")
+    return _first_run(db, Run.repository == repository, sa.or_(Run.run_id == owner, Run.branch_of == owner))
+
+
+def find_run(db: Database, repository: str, run_id: str) -> RunRow | None:
+    """The repository's run of this id."""
+    return _first_run(db, Run.repository == repository, Run.run_id == run_id)
 
 
 def find_run_by_head(db: Database, repository: str, head_sha: str, repository_id: int | None = None) -> RunRow | None:
@@ -313,16 +328,6 @@ def add_notice(db: Database, run_id: str, text: str) -> bool:
 def set_ci_absent(db: Database, run_id: str, *, absent: bool) -> None:
     """Record whether promotion stays closed because no CI judged the newest commit."""
     update(db, run_id, {"ci_absent": absent})
-
-
-def store_objections(db: Database, run_id: str, read: Sequence[Objection]) -> list[Objection]:
-    """Store people's requests for changes as they were read now; an answer stays with its review. What is stored."""
-    with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        answers = {one.review_id: one.answered_by for one in run.objections or ()}
-        stored = [one.model_copy(update={"answered_by": answers.get(one.review_id, "")}) for one in read]
-        run.objections = tuple(stored)
-        return stored
 
 
 def object_to_promotion(db: Database, run_id: str, reason: str) -> None:

@@ -2,18 +2,19 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import BigInteger, Float, ForeignKey, Index, Numeric, String, Text, UniqueConstraint, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.column_types import EnumText, PlainText, PydanticJson, UtcTime
+from app.db.column_types import EnumText, PlainText, PydanticJson
+from app.db.model_base import Base
 from app.domain.aging import BacklogStatus
 from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Exhausted, Role
 from app.domain.findings import Finding, Severity
 from app.domain.plan import Plan, PlannedPhase
-from app.domain.promotion import Objection
+from app.domain.requested_change import RequestedChange
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
@@ -21,18 +22,9 @@ from app.domain.strategy import Engine, RunOptions, Strategy
 
 T = TypeVar("T")
 
+EMPTY = text("''")
 DEFAULT_PROJECT = "autopack"
 """The project of runs that name no repository."""
-
-
-class Base(DeclarativeBase):
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        datetime: UtcTime,
-        dict[str, Any]: PydanticJson(dict[str, Any]),
-        list[str]: PydanticJson(list[str]),
-        float: Float,
-        Decimal: Numeric(18, 8),
-    }
 
 
 class DeliveryRow(Base):
@@ -108,8 +100,19 @@ class Run(Base):
     last_log: Mapped[str] = mapped_column(PlainText, default="")
     late_objection: Mapped[str] = mapped_column(PlainText, default="")
     """Why an audit that came after the end speaks against promotion; empty while none does."""
-    objections: Mapped[tuple[Objection, ...] | None] = mapped_column(PydanticJson(tuple[Objection, ...]))
-    """People's reviews that request changes, as they were last read."""
+    objections: Mapped[tuple[RequestedChange, ...] | None] = mapped_column(PydanticJson(tuple[RequestedChange, ...]))
+    """The changes that people asked for, with what came of them."""
+    paused_since: Mapped[datetime | None]
+    resumed_at: Mapped[datetime | None]
+    paused_by: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
+    continues: Mapped[str | None] = mapped_column(String(100))
+    """The ended run with whose plan, branch and pull request this one goes on."""
+    continued_by: Mapped[str | None] = mapped_column(String(100))
+    """The run that goes on with this one's branch."""
+    branch_of: Mapped[str | None] = mapped_column(String(100), index=True)
+    """The run whose branch this one writes to; None for its own."""
+    start_sha: Mapped[str | None] = mapped_column(String(64))
+    """The commit of that branch on which it builds."""
     promoted_at: Mapped[datetime | None]
     failure_reason: Mapped[str | None] = mapped_column(PlainText)
     exhausted: Mapped[Exhausted | None] = mapped_column(PydanticJson(Exhausted))
@@ -139,7 +142,7 @@ class Run(Base):
 
     @property
     def branch(self) -> str:
-        return f"autonomous/{self.run_id}"
+        return f"autonomous/{self.branch_of or self.run_id}"
 
     @property
     def frozen_strategy(self) -> Strategy:
@@ -183,6 +186,10 @@ class Phase(Base):
     reported_major: Mapped[int] = mapped_column(default=0)
     changed_paths: Mapped[list[str]] = mapped_column(default=list)
     """The files that its pushed commits changed."""
+    summary: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
+    """What the Builder says that its newest commit changes."""
+    skip_by: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
+    """The person who asked to have it left out."""
 
 
 class Transition(Base):

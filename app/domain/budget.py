@@ -218,6 +218,8 @@ class ModelFailure(StrEnum):
     UNAVAILABLE = "unavailable"
     REJECTED = "rejected"
     """The provider would not take the request: key, model name, context length."""
+    PAUSED = "paused"
+    """No model was asked: a person paused the run."""
 
 
 class ModelFailed(Exception):
@@ -230,6 +232,10 @@ class ModelFailed(Exception):
 
     def __str__(self) -> str:
         return f"model {self.failure}: {self.reason}"
+
+
+class PhaseSkipped(Exception):
+    """A person had the phase left out while it was at work."""
 
 
 class RunStopped(Exception):

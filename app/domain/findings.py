@@ -135,6 +135,10 @@ class SuggestedIssue(Frozen):
         )
 
 
+DECLINED = "declined"
+"""The category of a suggested issue by which the Builder leaves a person's request undone."""
+
+
 class BuilderAnswer(Frozen):
     """The Builder's structured answer; the patch itself is what it did in the worktree."""
 
@@ -143,6 +147,21 @@ class BuilderAnswer(Frozen):
         max_length=4_000, description="What was changed and why, for the commit message and the PR"
     )
     suggested_issues: list[SuggestedIssue] = Field(default_factory=list[SuggestedIssue])
+
+    @property
+    def declined(self) -> dict[int, str]:
+        """Why it leaves people's requests undone, by their numbers; the task says how it tells."""
+        numbers = {issue: re.search(r"[0-9]{1,4}", issue.component) for issue in self.suggested_issues}
+        return {
+            int(number[0]): issue.description
+            for issue, number in numbers.items()
+            if number is not None and issue.category.strip().lower() == DECLINED
+        }
+
+    @property
+    def doubts(self) -> list[SuggestedIssue]:
+        """What it doubts or noticed."""
+        return [issue for issue in self.suggested_issues if issue.category.strip().lower() != DECLINED]
 
 
 def slug(text: str) -> str:

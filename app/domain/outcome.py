@@ -14,6 +14,8 @@ class Outcome(Frozen):
     complete: int
     failed: int
     skipped: int
+    left_out: tuple[str, ...]
+    """Phases that a person had skipped."""
     not_audited: tuple[str, ...]
     """Complete phases that no audit saw."""
     judged: bool
@@ -38,6 +40,7 @@ def outcome_of(view: RunView) -> Outcome:
         complete=len(complete),
         failed=states.count(PhaseState.FAILED),
         skipped=states.count(PhaseState.SKIPPED) if view.state.terminal else 0,
+        left_out=tuple(phase.phase_id for phase in phases if phase.state is PhaseState.SKIPPED and phase.skipped_by),
         not_audited=tuple(phase.phase_id for phase in complete if not phase.auditor_attempts),
         judged=view.ci_judged,
     )
@@ -48,10 +51,15 @@ def why_success(view: RunView) -> str:
     if view.plan_only:
         return "the plan is posted, and nothing is built"
     outcome = outcome_of(view)
-    green = "every phase is green" if outcome.judged else "every phase is complete, and CI did not judge every commit"
-    if not outcome.not_audited:
-        return f"{green} and audited" if outcome.judged else f"{green}; every phase is audited"
-    return f"{green}; not audited: {', '.join(outcome.not_audited)}"
+    if outcome.phases and not outcome.complete:
+        return f"no phase is complete: {', '.join(outcome.left_out)} skipped"
+    which = "every other phase" if outcome.left_out else "every phase"
+    green = f"{which} is green" if outcome.judged else f"{which} is complete, and CI did not judge every commit"
+    if outcome.not_audited:
+        said = f"{green}; not audited: {', '.join(outcome.not_audited)}"
+    else:
+        said = f"{green} and audited" if outcome.judged else f"{green}; {which} is audited"
+    return f"skipped: {', '.join(outcome.left_out)}; {said}" if outcome.left_out else said
 
 
 def after_success(view: RunView) -> str:
@@ -65,6 +73,22 @@ def after_success(view: RunView) -> str:
     else:
         action = "Review and merge the pull request; Autopack never merges."
     return action + (next_part(view.part, view.parts) if view.after is not None else "")
+
+
+def promotion_answer(view: RunView, moved_to: str = "") -> str:
+    """What keeps a run from being promoted now, or that nothing does; `moved_to` is a commit of someone else's."""
+    if not view.state.terminal:
+        return f"The run {view.run_id} has not ended: it is offered by itself once nothing prevents it."
+    if view.promoted:
+        return "The pull request is merged."
+    if view.promotion_blockers:
+        return f"The run may not be promoted: {'; '.join(view.promotion_blockers)}."
+    if moved_to:
+        return (
+            f"Nothing prevents promotion up to {(view.head_sha or '')[:7]}. The branch is at {moved_to[:7]} now, "
+            "which Autopack neither wrote nor audited: judge that yourself."
+        )
+    return f"Nothing prevents promotion: {why_success(view)}. Merging is yours."
 
 
 def how_it_was_made(view: RunView) -> str:

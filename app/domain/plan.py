@@ -28,6 +28,10 @@ def is_identifier(value: str) -> bool:
 Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 
+EXTRA_TIERS = ("FRESH-BASE", "REVIEW")
+"""How the ids of tiers begin that come up during a run: for the newest base, and for what people ask for."""
+
+
 class TaskCategory(StrEnum):
     CROSS_CUTTING_REFACTOR = "cross_cutting_refactor"
     INDEX_REGISTRY_CHANGE = "index_registry_change"

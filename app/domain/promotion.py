@@ -4,32 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.budget import Cap
-from app.domain.frozen import Frozen
+from app.domain.requested_change import RequestedChange
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import PhaseView, TierView
 from app.domain.strategy import Strategy
-
-
-class Objection(Frozen):
-    """A person's review that requests changes, and that they have neither taken back nor followed by an approval."""
-
-    login: str
-    review_id: int
-    url: str = ""
-    text: str = ""
-    """What it says, its comments on lines included."""
-    answered_by: str = ""
-    """The commit in which Autopack did what it asks for; empty while it did not."""
-
-    @property
-    def words(self) -> str:
-        """What it means for promotion, and what a person does next."""
-        if self.answered_by:
-            return (
-                f"{self.login} requested changes in a review, and they are in {self.answered_by[:7]}: "
-                f"an approval by {self.login} settles it, or a dismissal of the review"
-            )
-        return f"{self.login} requested changes in a review, which are not made: make them, or dismiss the review"
 
 
 def blockers(
@@ -40,12 +18,12 @@ def blockers(
     ci_absent: bool = False,
     minor_issues: int = 0,
     late_objection: str = "",
-    objections: Sequence[Objection] = (),
+    requested: Sequence[RequestedChange] = (),
 ) -> tuple[str, ...]:
     """Return every reason why the run may not be promoted; empty when it may.
 
     `minor_issues` are the distinct ones that are open in the run, `late_objection` is what an audit after its end
-    says against it, `objections` what people's reviews do. Without a strategy the run was never planned.
+    says against it, `requested` are the changes that people asked for. Without a strategy the run was never planned.
     """
     reasons: list[str] = []
     if state is not RunState.DONE_SUCCESS:
@@ -60,7 +38,7 @@ def blockers(
         reasons.append("Builder and Auditor are of the same vendor")
     if late_objection:
         reasons.append(late_objection)
-    reasons += [one.words for one in objections]
+    reasons += [one.words for one in requested if one.closes_promotion]
     return tuple(reasons)
 
 
@@ -102,7 +80,8 @@ def _of_tier(tier: TierView, strategy: Strategy | None) -> list[str]:
     elif strategy is not None:
         reasons += _late_issues(tier, strategy)
     if strategy is None or not strategy.promotion.allow_skipped:
-        reasons += _listed("skipped", [phase for phase in tier.phases if phase.state is PhaseState.SKIPPED])
+        skipped = [one for one in tier.phases if one.state is PhaseState.SKIPPED]
+        reasons += _listed("skipped", [one for one in skipped if not one.skipped_by])
     if strategy is not None and strategy.promotion.require_audit:
         done = [phase for phase in tier.phases if phase.state is PhaseState.COMPLETE]
         reasons += _listed("not audited", [phase for phase in done if phase.auditor_attempts == 0])

@@ -19,6 +19,7 @@ class Headline(StrEnum):
     AUDITING = "auditing"
     WAITING_FOR_CI = "waiting for CI"
     WAITING_FOR_YOU = "waiting for you"
+    PAUSED = "paused"
     BUDGET = "budget"
     PROVIDER_DOWN = "provider down"
     DONE = "done"
@@ -44,6 +45,8 @@ class PhaseView(Frozen):
     major_issues: int = 0
     note: str = ""
     """The reason for its state in one line, such as the failed job's name."""
+    skipped_by: str = ""
+    """The person who had it left out."""
 
 
 class TierView(Frozen):
@@ -123,6 +126,8 @@ class RunView(Frozen):
     promotion_blockers: tuple[str, ...] = ()
     """Why the run may not be promoted; empty when it may."""
     promoted: bool = False
+    continued_by: str | None = None
+    """The run that goes on with this one's branch and pull request."""
     server_url: str
     """GitHub's web address, for links."""
     notices: tuple[str, ...] = ()

@@ -49,6 +49,9 @@ class CommentRef(ApiModel):
     id: int
     body: str | None = None
     created_at: datetime | None = None
+    updated_at: str = ""
+    html_url: str = ""
+    user: Account | None = None
     performed_via_github_app: Ref | None = None
 
 

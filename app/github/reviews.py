@@ -183,6 +183,12 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
     return resolved
 
 
+async def resolved_roots(repo: Repo, number: int) -> frozenset[int]:
+    """The first comments of the threads that are resolved."""
+    ended = [thread for thread in await _threads(repo, number) if thread.is_resolved]
+    return frozenset(one.number for thread in ended for one in thread.comments.nodes if one.number is not None)
+
+
 def _raise_if_owed(result: object) -> None:
     """An answer or thread that is owed makes the whole owed: a thread is not resolved before it is answered."""
     if isinstance(result, Untold) and result.for_now:

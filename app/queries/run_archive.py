@@ -90,6 +90,13 @@ def read_project_rules(db: Database, project_id: str, ruleset: Ruleset) -> Proje
     )
 
 
+def read_history(db: Database, run_id: str) -> tuple[TransitionEntry, ...]:
+    """Every step of the run, oldest first. Raises `sqlalchemy.exc.NoResultFound`."""
+    with db.reading() as session:
+        session.get_one(Run, run_id)
+        return _history(session, run_id)
+
+
 def _history(session: Session, run_id: str) -> tuple[TransitionEntry, ...]:
     found = session.scalars(sa.select(Transition).where(Transition.run_id == run_id).order_by(Transition.id))
     return tuple(TransitionEntry.model_validate(row) for row in found)

@@ -1,13 +1,16 @@
 """What the status comment, check run and summaries show of a run: pure functions of its tree."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 from app.db.engine import Database
 from app.db.tables import Run
 from app.domain import promotion
 from app.domain.budget import Cap, Scope
 from app.domain.states import PhaseState, TierState
-from app.domain.status_view import PhaseView, RunView, TierView
+from app.domain.status_view import Headline, PhaseView, RunView, TierView
+from app.domain.steer_request import PAUSED_AT_MOST
 from app.queries.run_tree import PhaseNode, RunTree, read_run_tree
 
 _DONE = {PhaseState.COMPLETE, PhaseState.SKIPPED}
@@ -21,7 +24,7 @@ def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
 
 def run_view(tree: RunTree, server_url: str) -> RunView:
     run, tiers = tree.run, _tier_views(tree)
-    return RunView(
+    view = RunView(
         run_id=run.run_id,
         repository=run.repository or "",
         issue_number=run.issue_number or 0,
@@ -54,7 +57,18 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
         promoted=run.promoted_at is not None,
         server_url=server_url,
         notices=tuple(run.notices),
+        continued_by=run.continued_by,
     )
+    return view if run.paused_since is None or run.state.terminal else _paused(view, run.paused_since, run.paused_by)
+
+
+def _paused(view: RunView, since: datetime, by: str) -> RunView:
+    """The view while a person has the run paused: what it did before is told as what it goes on with."""
+    until = since + PAUSED_AT_MOST
+    before = f"It was {view.headline} before, and goes on there"
+    next_action = f"Comment `/autopack resume`. {before}; not resumed for {PAUSED_AT_MOST.days} days, it is cancelled."
+    changed: dict[str, Any] = {"headline": Headline.PAUSED, "reason": f"paused by {by}", "since": since}
+    return view.model_copy(update=changed | {"deadline": until, "next_action": next_action})
 
 
 def promotion_blockers(tree: RunTree) -> tuple[str, ...]:
@@ -66,7 +80,7 @@ def promotion_blockers(tree: RunTree) -> tuple[str, ...]:
         ci_absent=tree.run.ci_absent,
         minor_issues=tree.issues.minor,
         late_objection=tree.run.late_objection,
-        objections=tree.run.objections or (),
+        requested=tree.run.objections or (),
     )
 
 
@@ -113,4 +127,5 @@ def _phase_view(phase: PhaseNode) -> PhaseView:
         minor_issues=phase.issues.minor,
         major_issues=phase.issues.major,
         note=row.note,
+        skipped_by=row.skip_by,
     )

@@ -208,6 +208,7 @@ def _require_step(session: Session, run: Run, phase: Phase, target: PhaseState) 
         raise Conflict(f"The run {run.run_id} is built by Autopack itself; its phases are not moved from outside")
     if run.state.terminal:
         raise Conflict(f"The run {run.run_id} has ended ({run.state})")
+    phase_moves.require_not_paused(run)
     try:
         states.advance_phase(phase.state, target)
     except IllegalTransition as error:

@@ -81,7 +81,7 @@ def read_pending(db: Database, run_id: str) -> PendingPhases:
             phase_id=next((phase_id for phase_id, status in statuses.items() if status.in_work), None),
             awaited=_awaited(statuses),
             over=bool(statuses) and all(status is PhaseStatus.ENDED for status in statuses.values()),
-            last=max(at for at in (run.created_at, moved, posted) if at is not None),
+            last=max(at for at in (run.created_at, run.resumed_at, moved, posted) if at is not None),
         )
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.db import budget_usage, linked_runs
 from app.db.tables import ModelCallRow, Phase, Run, Tier
 from app.domain import budget, states
-from app.domain.api_errors import NotFound, Unprocessable
+from app.domain.api_errors import Conflict, NotFound, Unprocessable
 from app.domain.budget import Kind, Purpose, Role, Scope
 from app.domain.findings import Recommendation
 from app.domain.gate import GateRules, Move, NextStep, PhaseStatus
@@ -59,7 +59,16 @@ def lock_run_and_phase(
             f"The body speaks of {said_run}/{said_phase}, the address of {run_id}/{phase_id}: let them agree"
         )
     run = lock_run(session, run_id)
-    return run, get_phase(session, run, phase_id)
+    phase = get_phase(session, run, phase_id)
+    require_not_paused(run)
+    return run, phase
+
+
+def require_not_paused(run: Run) -> None:
+    """Raise `Conflict` while a person has the run paused."""
+    if run.paused_since is not None and not run.state.terminal:
+        since = f"{run.paused_since:%Y-%m-%d %H:%M} UTC"
+        raise Conflict(f"The run {run.run_id} is paused by {run.paused_by} since {since}: resume it, then post again")
 
 
 def strategy_of(run: Run) -> Strategy:

@@ -17,6 +17,7 @@ from app.domain.plan import Plan
 from app.domain.run_end import final_headline, next_action_without_repository, next_part
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
+from app.runs.kept_phases import keep_complete
 
 _RESUMED_PREFIX = "Resumed after a crash or restart"
 
@@ -41,13 +42,14 @@ def store_strategy(
 def store_plan_and_strategy(session: Session, run: Run, plan: Plan, strategy: Strategy, at: datetime) -> None:
     """Give the run plan and strategy, and so its state RUN_CREATED, in the caller's transaction."""
     run_rows.store_plan(session, run, plan, strategy)
+    keep_complete(session, run, at)
     step_run(session, run, RunState.RUN_CREATED, "plan and strategy stored", at)
 
 
 def stop_clock(db: Database, run_id: str, at: datetime) -> None:
     """Add the time since `active_since` to the active time; a stopped clock stays stopped."""
     with db.writing() as session:
-        _stop_clock(session.get_one(Run, run_id, with_for_update=LOCK), at)
+        stop_clock_in(session.get_one(Run, run_id, with_for_update=LOCK), at)
 
 
 def mark_open_runs_resumed(db: Database, at: datetime) -> None:
@@ -65,7 +67,7 @@ def update_clock(db: Database, run_id: str, at: datetime) -> RunRow:
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         if run.active_since is not None:
-            _stop_clock(run, at)
+            stop_clock_in(run, at)
             run.active_since = at
         return RunRow.model_validate(run)
 
@@ -91,7 +93,7 @@ def end_run_in(
         return run.state, run.reason
     if state is RunState.DONE_SUCCESS and run.stop_state is not None:
         state, reason = run.stop_state, run.stop_reason
-    _stop_clock(run, at)
+    stop_clock_in(run, at)
     for phase in session.scalars(sa.select(Phase).where(Phase.run_id == run_id).order_by(Phase.phase_index)):
         old = phase.state
         if not old.ended:
@@ -198,7 +200,8 @@ def step_phase(session: Session, phase: Phase, target: PhaseState, cause: str, a
     record_transition(session, phase.run_id, "phase", phase.phase_id, old, target, cause, at)
 
 
-def _stop_clock(run: Run, at: datetime) -> None:
+def stop_clock_in(run: Run, at: datetime) -> None:
+    """`stop_clock` within a transaction that holds the run."""
     if run.active_since is not None:
         run.active_seconds += (at - run.active_since).total_seconds()
         run.active_since = None

@@ -3,6 +3,7 @@
 Everything that a client may read back at once (states, counts, findings) is in the database when the answer is sent.
 """
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from typing import TypeVar
@@ -13,14 +14,17 @@ from app.config.loader import parse_settings
 from app.config.yaml_errors import SettingsError
 from app.db import backlog, run_rows
 from app.db.engine import Database
+from app.db.run_rows import RunRow
 from app.domain.aging import BacklogEntry
-from app.domain.api_errors import Unavailable, Unprocessable
+from app.domain.api_errors import Conflict, Unavailable, Unprocessable
 from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, IssueReport, RunStart, StatusUpdate
 from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderReceipt
 from app.domain.api_run import PhaseCard, RunCard
+from app.domain.commands import REGISTRY, Argument, CommandName
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
 from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
+from app.domain.steer_request import SteerRequest
 from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, max_phases_of, scope_of
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
@@ -36,6 +40,7 @@ from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at
 from app.workflows.run import start_workflow
 from app.workflows.services import call_db, repo_of_run, services
+from app.workflows.steer import steer
 from app.workflows.steps import utcnow
 from app.workflows.waiting import notify_run, wake
 from app.workspace.patch_apply import check_diffs
@@ -114,6 +119,36 @@ async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> Au
     begun = await on_demand_audit.start_audit(run_id, phase_id, request)
     how = "Autopack's own Auditor is at work" if begun else "post its result to auditor_result"
     return receipt.model_copy(update={"message": f"An audit of {phase_id} is requested: {how}"})
+
+
+async def steer_run(
+    run_id: str, command: CommandName, *, by: str, phase_id: str, text: str, options: RunOptions, request_id: str | None
+) -> tuple[str, RunRow]:
+    """Do what a command asks of a run; the answer, and the run that goes on.
+
+    Raises `NotFound`, `Unprocessable` for what the command lacks, `Conflict` where the run is not in a state for it.
+    """
+    run = await call_db(run_details.get_run_location, run_id)
+    if REGISTRY[command].argument is Argument.PHASE and not phase_id:
+        raise Unprocessable(f"{command} needs phase_id: the phase that it is about")
+    if REGISTRY[command].argument is Argument.TEXT and not text.strip():
+        raise Unprocessable(f"{command} needs text: what to change")
+    seed = request_id or secrets.token_hex(16)
+    source_id = int(hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:12], 16)
+    asked = SteerRequest(
+        command=command, by=by, phase_id=phase_id, text=text.strip(), options=options, source_id=source_id
+    )
+    try:
+        answer = await steer(run_id, asked)
+    except (GitHubUnavailable, GitHubRefused) as trouble:
+        raise Unavailable(f"{run.repository} cannot be read now: {trouble}") from trouble
+    if not answer.done:
+        raise Conflict(answer.message)
+    if answer.starts:
+        await start_workflow(answer.starts)
+    elif run.repository is not None and not run.over:
+        await wake(run_id)
+    return answer.message, await call_db(run_rows.get, answer.starts or run_id)
 
 
 def _strategy_without_repository(rules: EffectiveRules, plan: Plan, options: RunOptions) -> Strategy:

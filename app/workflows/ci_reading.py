@@ -108,6 +108,8 @@ async def read_ci(context: RunContext, head_sha: str, rules: CiRules, watch: CiW
         return _unread(watch, spent.reason, spent.retry_after or 0.0)
     facts = what_ci_waits_for(read, watch.attempts)
     now, seen = utcnow(), fingerprint(facts)
+    if run.paused_since is not None:  # nothing is late while the run waits for a person
+        watch = watch.model_copy(update={"since": now, "progress_at": now})
     if seen != watch.progress:
         watch = watch.model_copy(update={"progress": seen, "progress_at": now})
     waited = (now - watch.since).total_seconds()

@@ -9,7 +9,7 @@ from app.domain.states import RunState
 from app.domain.status_view import RunView
 from app.domain.strategy import Strategy
 from app.queries import run_view
-from app.runs import continuation, own_phases, tier_outcome, transitions
+from app.runs import continuation, kept_phases, own_phases, run_requests, steering, tier_outcome, transitions
 from app.workflows.services import services
 from app.workflows.steps import blocking_step, db_step, utcnow
 
@@ -21,6 +21,15 @@ add_notice = db_step(run_rows.add_notice)
 object_to_promotion = db_step(run_rows.object_to_promotion)
 set_ci_absent = db_step(run_rows.set_ci_absent)
 get_stop_request = db_step(run_rows.get_stop_request)
+read_standing = db_step(steering.read_standing)
+cancel_overdue = db_step(steering.cancel_overdue)
+leave_out = db_step(steering.leave_out)
+get_skip = db_step(run_requests.get_skip)
+has_ended = db_step(run_requests.has_ended)
+read_head = db_step(run_requests.read_head)
+is_complete_at = db_step(run_requests.is_complete_at)
+answer_requested = db_step(run_requests.answer_requested)
+last_kept_sha = db_step(kept_phases.last_kept_sha)
 create_next = db_step(continuation.create_next)
 mark_announced = db_step(run_rows.mark_announced)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from dbos import DBOS
 
 from app.db import run_rows
+from app.db.run_rows import RunRow
 from app.domain.status_view import Headline, RunView
 from app.github import checks, comments, pulls, text
 from app.github.client import Repo
@@ -47,18 +48,22 @@ async def show_run(run_id: str) -> list[object]:
         return []
     repo = await repo_of_run(run.run_id)
     async with write_lock(repo, "run", run_id):
-        came_to = await _show(repo, run_id)
-        return await _show(repo, run_id) if await note_refusals(run_id, came_to) else came_to
+        came_to = await _show(repo, run)
+        return await _show(repo, run) if await note_refusals(run_id, came_to) else came_to
 
 
-async def _show(repo: Repo, run_id: str) -> list[object]:
+async def _show(repo: Repo, run: RunRow) -> list[object]:
+    run_id = run.run_id
     view = await read_view(run_id)
     came_to: list[object] = []
     if view.issue_number:
         came_to.append(await comments.upsert(repo, view.issue_number, f"status:{run_id}", text.status_comment(view)))
-    if view.head_sha is not None:
+    if view.continued_by is not None:  # the other run has check and pull request
+        return came_to
+    untouched = view.head_sha == run.start_sha and not view.state.terminal
+    if view.head_sha is not None and not untouched:  # until its first commit, the check is the run's before
         output = text.check_output(view)
-        came_to.append(await checks.upsert_check(repo, checks.RUN_CHECK, view.head_sha, run_id, output))
+        came_to.append(await checks.upsert_check(repo, checks.RUN_CHECK, view.head_sha, _check_id(run), output))
     if view.pull_number is not None:
         title, body = text.pull_title(view), text.pull_body(view)
         known_open = not view.state.terminal  # to close it ends the run
@@ -78,9 +83,9 @@ async def answer_rerun(run_id: str) -> list[object]:
         return []
     repo = await repo_of_run(run.run_id)
     view = await read_view(run_id)
-    said = {checks.RUN_CHECK: (run_id, text.check_output(view))}
+    said = {checks.RUN_CHECK: (_check_id(run), text.check_output(view))}
     if view.state.terminal:
-        said[checks.PROMOTION_CHECK] = (f"{run_id}:promotion", text.promotion_check(view))
+        said[checks.PROMOTION_CHECK] = (f"{_check_id(run)}:promotion", text.promotion_check(view))
     return [
         await checks.upsert_check(repo, name, run.head_sha, external_id, output, again=True)
         for name, (external_id, output) in said.items()
@@ -95,7 +100,7 @@ async def supersede_check(run_id: str, older_sha: str, newer_sha: str) -> list[o
         return []
     repo = await repo_of_run(run.run_id)
     output = text.superseded_check(newer_sha)
-    return [await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, run_id, output)]
+    return [await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, _check_id(run), output)]
 
 
 async def read_view(run_id: str) -> RunView:
@@ -112,4 +117,10 @@ async def show_promotion(run_id: str) -> list[object]:
     repo = await repo_of_run(run.run_id)
     async with write_lock(repo, "promotion", run_id):
         said = text.promotion_check(await read_view(run_id))
-        return [await checks.upsert_check(repo, checks.PROMOTION_CHECK, run.head_sha, f"{run_id}:promotion", said)]
+        key = f"{_check_id(run)}:promotion"
+        return [await checks.upsert_check(repo, checks.PROMOTION_CHECK, run.head_sha, key, said)]
+
+
+def _check_id(run: RunRow) -> str:
+    """By which a check is known again: the same for runs that go on with each other's branch."""
+    return run.branch_of or run.run_id

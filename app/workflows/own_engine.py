@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from app.agents.tasks import Feedback
 from app.domain import patch_policy
-from app.domain.budget import ModelFailed, ModelFailure
+from app.domain.budget import ModelFailed, ModelFailure, PhaseSkipped
 from app.domain.ci import CiState
 from app.domain.findings import BuilderAnswer, Finding, Severity, Source, issue_key
 from app.domain.frozen import Frozen
@@ -18,8 +18,8 @@ from app.workflows import ci_reading, db_steps, github_status, publish
 from app.workflows.audit import Audit, audit
 from app.workflows.build import AttemptResult, AttemptStart, build_attempt, fetch_start
 from app.workflows.phase_engine import Attempt, AttemptOutcome
-from app.workflows.run_context import PhaseContext, RunEnded
-from app.workflows.waiting import with_provider_pauses
+from app.workflows.run_context import PhaseContext, PhaseDeclined, RunEnded
+from app.workflows.waiting import raise_if_stopped, with_provider_pauses
 
 _COSTS_AN_ATTEMPT = frozenset({ModelFailure.MALFORMED, ModelFailure.REFUSED})
 """Failures of models that may do better in another attempt."""
@@ -85,11 +85,14 @@ class OwnEngine:
     in_conflict: bool = False
     """Whether no CI judged it, since the branch conflicts with its base."""
     last_diff: str = ""
+    answer: BuilderAnswer | None = None
+    """The Builder's, of the newest attempt."""
 
     async def attempts(self) -> AsyncIterator[Attempt]:
         """Attempts until one passes. Raises `RunEnded` when no try is left."""
         phase, rules = self.phase, self.phase.rules
         for number in range(1, rules.builder_tries + 1):
+            await self._hold()
             await db_steps.check_ci_budget(phase.run_id, phase.phase_id)
             await db_steps.start_attempt(phase.run_id, phase.phase_id, number)
             headline = f"The Builder works on {phase.phase_id} ({phase.phase.name}), attempt {number}"
@@ -114,6 +117,9 @@ class OwnEngine:
         phase = attempt.phase
         await fetch_start(phase.context, attempt.start)
         built = await self._build(attempt)
+        self.answer = built.answer
+        if built.answer.declined and built.patch.empty and not built.conflicts:
+            raise PhaseDeclined
         await db_steps.move_to_gate(phase.run_id, phase.phase_id, f"attempt {attempt.number} built")
         if built.answer.status == "cannot" and not built.refused:
             return built.model_copy(
@@ -123,7 +129,16 @@ class OwnEngine:
                     )
                 }
             )
+        if built.patch.empty and not built.conflicts and not built.refused and attempt.start.unread_since is not None:
+            return await self._as_it_is(attempt, built)
         return built
+
+    async def _as_it_is(self, attempt: Attempt, built: AttemptResult) -> AttemptResult:
+        """The Builder has nothing to add to work on the branch that no audit saw: that is audited and judged by CI."""
+        phase, head_sha = attempt.phase, attempt.start.head_sha
+        await db_steps.record_push(phase.run_id, phase.phase_id, head_sha)
+        await db_steps.move_to_ci(phase.run_id, phase.phase_id)
+        return built.model_copy(update={"pushed_sha": head_sha})
 
     async def _build(self, attempt: Attempt) -> AttemptResult:
         """Ask until there is an answer: after a pause the conversation goes on where it stood.
@@ -156,7 +171,7 @@ class OwnEngine:
     async def record_gate(self, attempt: Attempt, built: AttemptResult, refused: tuple[Finding, ...]) -> None:
         """Record what the gate found and what the Builder itself doubts; a gate that is passed closes its findings."""
         phase = attempt.phase
-        doubts = tuple(issue.as_finding(phase.rules.default_severity) for issue in built.answer.suggested_issues)
+        doubts = tuple(issue.as_finding(phase.rules.default_severity) for issue in built.answer.doubts)
         await db_steps.record_findings(phase.run_id, phase.phase_id, doubts + refused, f"gate {attempt.number}")
         if not refused:
             await self._close(Source.STATIC_CHECK, f"gone in attempt {attempt.number}")
@@ -185,13 +200,14 @@ class OwnEngine:
         await self._close_fixed(done, head_sha[:7])
         return done
 
-    async def superseded(self, attempt: Attempt) -> bool:  # noqa: ARG002
-        """Nothing takes the place of the Builder's attempt."""
-        return False
+    async def superseded(self, attempt: Attempt) -> bool:
+        """Whether a person had the phase left out."""
+        return bool(await db_steps.get_skip(attempt.phase.run_id, attempt.phase.phase_id))
 
     async def send_back(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
-        """Give the next attempt what this one came to."""
+        """Give the next attempt what this one came to. Raises `PhaseSkipped`."""
         phase = attempt.phase
+        await self._hold()
         if outcome.ci is not None and outcome.head_sha is not None:
             if outcome.red:
                 failed = ci_reading.as_findings(outcome.ci.failed)
@@ -207,6 +223,12 @@ class OwnEngine:
         await self._close(Source.CI, f"green in {self.head_sha[:7]}")
         await db_steps.complete_phase(attempt.phase.run_id, attempt.phase.phase_id, cause)
         return True
+
+    async def _hold(self) -> None:
+        """Go on unless the run is paused. Raises `RunStopped`, and `PhaseSkipped` where a person skips the phase."""
+        await raise_if_stopped(self.phase.run_id)
+        if await db_steps.get_skip(self.phase.run_id, self.phase.phase_id):
+            raise PhaseSkipped(self.phase.phase_id)
 
     async def _advise(self) -> None:
         """Before its last try, a Builder that repeats itself is given the Auditor's minimal patch."""

@@ -5,7 +5,7 @@ from app.db import run_rows
 from app.domain.budget import MAX_MERGES
 from app.domain.ci import CiState, CiVerdict, CiWait, RequiredCheck, decide
 from app.domain.outcome import after_success
-from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
+from app.domain.plan import BuilderMode, Plan, PlannedPhase, TaskCategory
 from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
@@ -15,7 +15,7 @@ from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_workflow
 from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
-from app.workflows.extra_phase import run_extra_phase
+from app.workflows.extra_phase import next_extra_id, run_extra_phase
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_telling import Telling
@@ -24,7 +24,7 @@ from app.workflows.start_run import read_base_commit, rules_of
 from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
 
-_FRESH_BASE = PlannedTier(tier_id="FRESH-BASE", tier_index=0, name="Up to date with the base")
+_FRESH_BASE = "FRESH-BASE"
 
 
 async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> tuple[Plan, Strategy, str]:
@@ -63,7 +63,8 @@ async def merge_base(context: RunContext, plan: Plan, strategy: Strategy, head_s
             )
         phase = _fresh_base_phase(context, plan)
         cause = f"{phase.phase_id} came up while merging the base"
-        plan, strategy, head_sha = await run_extra_phase(context, plan, _FRESH_BASE, phase, start, cause)
+        extra = await run_extra_phase(context, plan, "Up to date with the base", phase, start, cause)
+        plan, strategy, head_sha = extra.plan, extra.strategy, extra.head_sha
     raise RunEnded(
         RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW,
         f"{context.base_branch} moved {MAX_MERGES} times while the run was ending",
@@ -91,7 +92,7 @@ async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
     """
     repo = await repo_of_run(context.run_id)
     message = text.merge_message(context.run_id, f"{context.base_branch} ({base_sha[:7]})")
-    merge = await commits.merge_base_into(repo, WorkBranch.of_run(context.run_id), base_sha, message)
+    merge = await commits.merge_base_into(repo, WorkBranch(context.branch), base_sha, message)
     if merge.state is MergeState.MERGED and merge.sha is not None and merge.sha != head_sha:
         built_on: str | None = (await commits.read_commit(repo, merge.sha)).parents[0]
     else:
@@ -139,9 +140,10 @@ def _conflict(context: RunContext) -> Feedback:
 
 
 def _fresh_base_phase(context: RunContext, plan: Plan) -> PlannedPhase:
+    phase_id = next_extra_id(plan, _FRESH_BASE)
     return PlannedPhase(
-        phase_id=f"FRESH-BASE-{1 + len(plan.phases_of(_FRESH_BASE.tier_id))}",
-        tier_id=_FRESH_BASE.tier_id,
+        phase_id=phase_id,
+        tier_id=phase_id,
         phase_index=len(plan.phases),
         name=f"Make the branch work with the newest {context.base_branch}",
         description=f"{context.base_branch} moved while the run was working, and the two do not fit together.",
@@ -225,7 +227,7 @@ async def foreign_head(run_id: str) -> str:
 async def reconsider(run_id: str) -> list[object]:
     """After the end: the promotion check says what is known now; a pull request that may not be merged is a draft."""
     view = await github_status.read_view(run_id)
-    if view.promoted or view.state is not RunState.DONE_SUCCESS:
+    if view.promoted or view.state is not RunState.DONE_SUCCESS or view.continued_by is not None:
         return []
     await call_db(run_rows.update, run_id, {"next_action": after_success(view)})
     if not view.promotion_blockers:

@@ -59,7 +59,7 @@ async def push(
         summary=summary,
         server_url=services().server_url,
     )
-    branch, changes = WorkBranch.of_run(context.run_id), await _changes(context, start, gated.patch)
+    branch, changes = WorkBranch(context.branch), await _changes(context, start, gated.patch)
     changed = start.merging or start.head_sha
     tree = await (await mirror_at(context.run_id, changed)).tree_of(changed)
     try:
@@ -77,6 +77,26 @@ async def push(
             raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, _forbidden(branch, refusal)) from refusal
         raise
     return commit.sha
+
+
+@effect
+async def take_back(phase: PhaseContext, start_sha: str, head_sha: str) -> str:
+    """Undo in a commit what was pushed for a phase since `start_sha`; the commit's sha.
+
+    Raises `RunEnded` when someone else wrote to the branch.
+    """
+    context = phase.context
+    repo = await repo_of_run(context.run_id)
+    mirror = await mirror_at(context.run_id, start_sha, head_sha)
+    changes = await mirror.changes(head_sha, start_sha)
+    message = text.take_back_message(context.run_id, phase.phase_id)
+    branch, tree = WorkBranch(context.branch), await mirror.tree_of(head_sha)
+    try:
+        return (await commits.push_commit(repo, branch, head_sha, changes, message, base_tree=tree)).sha
+    except BranchMoved as moved:
+        raise RunEnded(
+            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
+        ) from moved
 
 
 def _forbidden(branch: WorkBranch, refusal: GitHubRefused) -> str:
@@ -109,9 +129,7 @@ async def ensure_pull(context: RunContext) -> int:
     view = await read_view(context.run_id)
     linked = context.base_branch != context.target_branch
     base = (await read_base_commit(repo, run)).branch if linked else run.base_branch
-    pull = await pulls.ensure_pull(
-        repo, WorkBranch.of_run(context.run_id), base, text.pull_title(view), text.pull_body(view)
-    )
+    pull = await pulls.ensure_pull(repo, WorkBranch(context.branch), base, text.pull_title(view), text.pull_body(view))
     return pull.number
 
 

@@ -19,7 +19,7 @@ from app.domain.states import RunState
 from app.github import redelivery
 from app.github.client import GitHubApp
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
-from app.runs import pending_work, transitions
+from app.runs import pending_work, steering, transitions
 from app.workflows.finish_run import end_orphaned_run
 from app.workflows.missed_events import MissedEvents
 from app.workflows.run import RUNS_QUEUE, run
@@ -122,7 +122,9 @@ async def start_lost_runs() -> None:
 async def end_overdue_runs() -> None:
     """End runs without a repository for which nothing was posted in time: no workflow waits for them."""
     for overdue in await call_db(run_rows.list_open_runs):
-        if overdue.repository or await call_db(pending_work.get_deadline, overdue.run_id) >= utcnow():
+        if overdue.repository or await call_db(steering.cancel_overdue, overdue.run_id, utcnow()):
+            continue
+        if overdue.paused_since is not None or await call_db(pending_work.get_deadline, overdue.run_id) >= utcnow():
             continue
         log.warning("run %s ends: %s", overdue.run_id, pending_work.NOTHING_POSTED)
         state, reason = RunState.DONE_FAILED_ENVIRONMENT, pending_work.NOTHING_POSTED

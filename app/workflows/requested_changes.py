@@ -1,18 +1,24 @@
-"""People's reviews that request changes: each becomes a phase of the run, is answered, and keeps promotion closed.
+"""What people request: each becomes part of a phase, is answered, and keeps promotion closed until then.
 
-Level-triggered, like CI: an event only has the reviews read again. GitHub's own rule says who still objects.
+Level-triggered, like CI: an event only has reviews and comments read again. GitHub's own rule says who still objects.
 """
+
+from collections.abc import Mapping, Sequence
 
 from app.agents.tasks import Feedback
 from app.db import run_rows
-from app.domain.plan import BuilderMode, Plan, PlannedPhase, PlannedTier, TaskCategory
-from app.domain.promotion import Objection
+from app.domain.ci import CiState
+from app.domain.findings import DECLINED, BuilderAnswer
+from app.domain.plan import BuilderMode, Plan, PlannedPhase, TaskCategory
+from app.domain.requested_change import RequestedChange, RequestKind
+from app.domain.states import RunState
 from app.domain.strategy import Engine, Strategy
 from app.github import comments, people_reviews, text
-from app.workflows import promote
-from app.workflows.build import AttemptStart
-from app.workflows.extra_phase import run_extra_phase
-from app.workflows.run_context import RunContext
+from app.runs import run_requests
+from app.workflows import ci_wait, db_steps, promote
+from app.workflows.extra_phase import ExtraPhase, next_extra_id, run_extra_phase
+from app.workflows.own_phase import start_on
+from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run
 from app.workflows.start_run import rules_of
@@ -20,82 +26,121 @@ from app.workflows.steps import effect
 from app.workflows.waiting import raise_if_stopped
 
 MAX_ROUNDS = 5
-"""Of reviews that are answered by one run; later ones keep promotion closed."""
-_REVIEW = PlannedTier(tier_id="REVIEW", tier_index=0, name="What people's reviews ask for")
+"""Of requests that are answered by one run; later ones keep promotion closed."""
+_REVIEW = "REVIEW"
+_TIER = "What people request"
 
 
 async def settle(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> tuple[Plan, Strategy, str]:
-    """Do what reviews ask for and bring the branch up to date with its base, until neither leaves anything to do."""
+    """Do what people ask for and bring the branch up to date with its base, until neither leaves anything to do."""
     for _ in range(MAX_ROUNDS):
         await raise_if_stopped(context.run_id)
-        requested = await read_requested(context.run_id)
-        unanswered = [one for one in requested if not one.answered_by]
+        unanswered = [one for one in await read_requested(context.run_id) if not one.answered]
         if unanswered and strategy.engine is not Engine.EXTERNAL:
-            phase = _review_phase(context, plan, unanswered)
-            start = AttemptStart(head_sha=head_sha, feedback=tuple(map(_feedback, unanswered)))
-            cause = f"{phase.phase_id} makes the changes that {_names(unanswered)} requested in a review"
-            plan, strategy, head_sha = await run_extra_phase(context, plan, _REVIEW, phase, start, cause)
-            await answer(context.run_id, [one.review_id for one in unanswered], head_sha)
+            extra = await _make(context, plan, head_sha, unanswered)
+            plan, strategy, head_sha = extra.plan, extra.strategy, extra.head_sha
+            answered = await db_steps.answer_requested(context.run_id, _answers(unanswered, extra.answer, head_sha))
+            await answer(context.run_id, [one.key for one in answered])
         plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
-        if all(one.answered_by for one in await read_requested(context.run_id)):
+        if all(one.answered for one in await read_requested(context.run_id)) or strategy.engine is Engine.EXTERNAL:
             break
-        if strategy.engine is Engine.EXTERNAL:
-            break
+    earlier_work = head_sha == context.start_sha != context.base_sha
+    if earlier_work and not await db_steps.is_complete_at(context.run_id, head_sha):
+        await _judge_earlier_work(context, strategy, head_sha)
     return plan, strategy, head_sha
 
 
-async def note_requested(run_id: str) -> list[Objection]:
-    """Read whose review requests changes now, and store that."""
+async def _make(context: RunContext, plan: Plan, head_sha: str, unanswered: Sequence[RequestedChange]) -> ExtraPhase:
+    """Have the changes made in a phase of their own."""
+    phase = _review_phase(context, plan, unanswered)
+    feedback = tuple(_feedback(number, one) for number, one in enumerate(unanswered, start=1))
+    begun = start_on(context, head_sha)
+    start = begun.model_copy(update={"feedback": (*begun.feedback, *feedback)})
+    cause = f"{phase.phase_id} makes the changes that {_names(unanswered)} requested"
+    return await run_extra_phase(context, plan, _TIER, phase, start, cause)
+
+
+def _answers(
+    unanswered: Sequence[RequestedChange], given: BuilderAnswer | None, head_sha: str
+) -> dict[str, dict[str, str]]:
+    """The answer to each request: the commit, or the Builder's reason for leaving it undone."""
+    declined = given.declined if given is not None else {}
+    return {
+        one.key: {"declined": declined[number]} if number in declined else {"answered_by": head_sha}
+        for number, one in enumerate(unanswered, start=1)
+    }
+
+
+async def _judge_earlier_work(context: RunContext, strategy: Strategy, head_sha: str) -> None:
+    """Where nothing was left to build: CI judges what the branch holds, and what no audit saw closes promotion."""
+    await db_steps.move_run(context.run_id, RunState.CI_RUNNING, "nothing is left to build")
+    verdict = await ci_wait.require_verdict(context, strategy, head_sha)
+    if verdict.state is CiState.RED:
+        reason = f"CI is red on {head_sha[:7]} ({verdict.reason}), and no phase is left to build"
+        raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+    if context.unread_since is not None:
+        unseen = f"no audit saw the commits after {context.unread_since[:7]}: `/autopack fix` has them audited"
+        await db_steps.object_to_promotion(context.run_id, unseen)
+
+
+async def note_requested(run_id: str) -> list[RequestedChange]:
+    """Read whose review or comment asks for a change now, and store that."""
     run = await call_db(run_rows.get, run_id)
     if run.pull_number is None:
-        return []
+        return list(run.objections)
     read = await people_reviews.requested_changes(await repo_of_run(run_id), run.pull_number)
     if not read and not run.objections:
         return []
-    return await call_db(run_rows.store_objections, run_id, read)
+    return await call_db(run_requests.store_requested, run_id, read)
 
 
 read_requested = effect(note_requested)
 
 
 @Telling
-async def answer(run_id: str, review_ids: list[int], head_sha: str) -> list[object]:
-    """Say on the pull request, and in each thread of the reviews, which commit does what they ask for."""
+async def answer(run_id: str, keys: list[str]) -> list[object]:
+    """Say where it was asked which commit does it, or why it is left undone."""
     run = await call_db(run_rows.get, run_id)
     if run.pull_number is None:
         return []
-    answered = [one for one in run.objections if one.review_id in review_ids]
-    others = [one for one in run.objections if one.review_id not in review_ids]
-    done = [one.model_copy(update={"answered_by": head_sha}) for one in answered]
-    await call_db(run_rows.update, run_id, {"objections": (*others, *done)})
     repo = await repo_of_run(run_id)
     came_to: list[object] = []
-    for one in done:
-        came_to.append(
-            await people_reviews.answer_review(repo, run.pull_number, one.review_id, f"Done in {head_sha[:7]}.")
-        )
-        key, said = f"answered:{one.review_id}", text.review_answered(one)
-        came_to.append(await comments.post_once(repo, run.pull_number, key, said))
+    for one in [one for one in run.objections if one.key in keys]:
+        said = text.request_answered(one)
+        if one.kind is RequestKind.REVIEW:
+            came_to.append(await people_reviews.answer_review(repo, run.pull_number, one.id, text.short_answer(one)))
+        if one.kind is RequestKind.THREAD:
+            came_to.append(await people_reviews.answer_thread(repo, run.pull_number, one.id, text.short_answer(one)))
+        else:
+            came_to.append(await comments.post_once(repo, run.pull_number, f"answered:{one.key}", said))
     return came_to
 
 
-def _feedback(one: Objection) -> Feedback:
-    return Feedback(title=f"{one.login} reviewed the pull request and requests changes", text=one.text)
+def new_among(before: Sequence[RequestedChange], now: Sequence[RequestedChange]) -> list[RequestedChange]:
+    """Those that were not known before."""
+    known: Mapping[str, RequestedChange] = {one.key: one for one in before}
+    return [one for one in now if one.key not in known]
 
 
-def _names(objections: list[Objection]) -> str:
-    return ", ".join(dict.fromkeys(one.login for one in objections))
+def _feedback(number: int, one: RequestedChange) -> Feedback:
+    return Feedback(title=f"Request {number}: {one.asked}", text=one.text)
 
 
-def _review_phase(context: RunContext, plan: Plan, unanswered: list[Objection]) -> PlannedPhase:
-    category = TaskCategory.FEATURE_SCAFFOLDING
+def _names(requested: Sequence[RequestedChange]) -> str:
+    return ", ".join(dict.fromkeys(one.login for one in requested))
+
+
+def _review_phase(context: RunContext, plan: Plan, unanswered: Sequence[RequestedChange]) -> PlannedPhase:
+    category, phase_id = TaskCategory.FEATURE_SCAFFOLDING, next_extra_id(plan, _REVIEW)
     return PlannedPhase(
-        phase_id=f"REVIEW-{1 + len(plan.phases_of(_REVIEW.tier_id))}",
-        tier_id=_REVIEW.tier_id,
+        phase_id=phase_id,
+        tier_id=phase_id,
         phase_index=len(plan.phases),
-        name=f"Make the changes that {_names(unanswered)} requested in a review",
-        description="A person with write access reviewed the pull request: make the requested changes, no others.",
-        acceptance_criteria=("Each change that the review requests is made.", "All tests pass."),
+        name=f"Make the changes that {_names(unanswered)} requested",
+        description="People with write access ask for changes in numbered requests: make these, and no others. "
+        "One that is wrong, or asks for no change, you leave undone: tell so by a suggested issue of category "
+        f"'{DECLINED}', with the request's number as component and the reason as description.",
+        acceptance_criteria=("Each numbered request is carried out, or declined with a reason.", "All tests pass."),
         task_category=category,
         complexity=rules_of(context).complexities[category],
         builder_mode=BuilderMode.COMPOSE,

@@ -12,8 +12,8 @@ from app.domain.strategy import Engine, Strategy
 from app.github import comments, text
 from app.github.github_errors import OUT_OF_REACH, BranchMoved, GitHubRefused, GitHubUnavailable
 from app.workflows import db_steps, finish_run, github_status, promote, requested_changes, start_run
-from app.workflows.build import AttemptStart
 from app.workflows.own_engine import OwnEngine, PhaseProgress
+from app.workflows.own_phase import run_phase, start_on
 from app.workflows.phase import run_phases
 from app.workflows.posted_engine import PostedEngine
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
@@ -31,6 +31,7 @@ async def run(run_id: str) -> None:
     context: RunContext | None = None
     try:
         await start_run.acknowledge(run_id)
+        await start_run.take_over_pull(run_id)
         governed = await start_run.stored_plan_and_strategy(run_id)
         if governed is None:
             await github_status.set_headline(
@@ -108,7 +109,7 @@ async def _playbook(context: RunContext, governed: tuple[Plan, Strategy] | None)
         await db_steps.add_notice(
             context.run_id, "Builder and Auditor are of the same vendor: no key of a second one is configured."
         )
-    head_sha = context.base_sha
+    head_sha = context.start_sha
     if strategy.engine is Engine.EXTERNAL:
         posted = PostedEngine(context, plan, strategy, head_sha)
         await run_phases(posted)
@@ -140,11 +141,14 @@ async def _run_tier(
     """Run the tier's phases; return the branch's head, and the plan with its rules as repairs have added to them."""
     await db_steps.move_tier(context.run_id, tier.tier_id, TierState.RUNNING, "its turn has come")
     for phase in plan.phases_of(tier.tier_id):
+        if await db_steps.has_ended(context.run_id, phase.phase_id):
+            # skipped by a person, or kept from the run with which this one goes on
+            await db_steps.move_run(context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} has ended already")
+            continue
         await db_steps.move_run(context.run_id, RunState.PHASE_QUEUEING, f"{phase.phase_id} is next")
-        start = PhaseProgress(start=AttemptStart(head_sha=head_sha))
+        start = PhaseProgress(start=start_on(context, head_sha))
         own = OwnEngine(PhaseContext(context=context, strategy=strategy, phase=phase), start)
-        await run_phases(own)
-        head_sha = own.head_sha
+        head_sha = await run_phase(own)
         if own.in_conflict:  # no workflow starts until the base is merged
             plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
     outcome = await db_steps.tier_outcome_of(context.run_id, tier.tier_id)

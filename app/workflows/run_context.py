@@ -24,6 +24,12 @@ class RunContext(Frozen):
     target_branch: str
     """The branch that the work will be merged into: the base, also of the run that this one builds on."""
     base_sha: str
+    branch: str
+    """The branch that the run writes to."""
+    start_sha: str
+    """The commit on which its first phase builds: the base, or the head of the branch with which it goes on."""
+    unread_since: str | None = None
+    """The commit after which that branch holds something that no audit saw."""
     settings: RepositorySettings
     notes: str
     """The repository's own instructions, untrusted."""
@@ -33,9 +39,8 @@ class RunContext(Frozen):
     commands_refused: str | None
     """Why the Builder may not run commands, or None when it may."""
 
-    @property
-    def branch(self) -> str:
-        return f"autonomous/{self.run_id}"
+    earlier: str = ""
+    """Why the run ended with which this one goes on; empty for others."""
 
     @property
     def issue_number(self) -> int:
@@ -60,6 +65,10 @@ class PhaseContext(Frozen):
     @property
     def rules(self) -> PhaseStrategy:
         return self.strategy.of_phase(self.phase_id)
+
+
+class PhaseDeclined(Exception):
+    """The Builder leaves everything undone that people requested in the phase, and gives its reasons."""
 
 
 class RunEnded(Exception):

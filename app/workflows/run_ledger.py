@@ -9,8 +9,20 @@ from app.agents.guard import PendingRequest
 from app.db import model_calls
 from app.db.budget_usage import EarlyCaps
 from app.db.run_rows import RunRow
-from app.domain.budget import Cap, Kind, ModelFailed, Purpose, Role, RunStopped, Scope, Usage, exhausted
-from app.runs import transitions
+from app.domain.budget import (
+    Cap,
+    Kind,
+    ModelFailed,
+    ModelFailure,
+    PhaseSkipped,
+    Purpose,
+    Role,
+    RunStopped,
+    Scope,
+    Usage,
+    exhausted,
+)
+from app.runs import run_requests, transitions
 from app.workflows import db_steps
 from app.workflows.services import services
 from app.workflows.steps import blocking_step, db_step, utcnow
@@ -51,6 +63,10 @@ def _reserve(run_id: str, phase_id: str | None, call: PendingRequest, early: Ear
     run = transitions.update_clock(db, run_id, utcnow())
     if run.stop_state is not None:
         raise RunStopped(run.stop_reason)
+    if phase_id is not None and run_requests.get_skip(db, run_id, phase_id):
+        raise PhaseSkipped(phase_id)
+    if run.paused_since is not None:
+        raise ModelFailed(ModelFailure.PAUSED, f"paused by {run.paused_by}")
     request = model_calls.Reservation(call_id, run_id, phase_id, call.role, call.model, call.tokens, call.cost_usd)
     _check_clock(run, request, utcnow())
     model_calls.reserve(db, request, utcnow(), early=early)

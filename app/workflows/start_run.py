@@ -13,7 +13,7 @@ from app.config.yaml_errors import SettingsError
 from app.db import backlog, run_rows
 from app.db.budget_usage import EarlyCaps
 from app.domain.budget import Role
-from app.domain.plan import Plan
+from app.domain.plan import EXTRA_TIERS, Plan
 from app.domain.plan_splitting import parts_of, with_debt_cleanup
 from app.domain.repository_rules import EffectiveRules, effective_rules
 from app.domain.states import RunState
@@ -27,15 +27,18 @@ from app.domain.strategy import (
     max_phases_of,
     planner_model,
 )
-from app.github import commits, issues, settings_files
+from app.github import commits, issues, pulls, settings_files
 from app.github.client import Repo
 from app.github.telling import Untold
+from app.runs import kept_phases
+from app.workflows import github_status
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_ledger import RunLedger
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steps import blocking_step, effect
+from app.workspace.mirror import Mirror
 from app.workspace.sandbox import sandbox_available
 
 MAX_COMMENTS = 20
@@ -57,6 +60,19 @@ async def acknowledge(run_id: str) -> list[object]:
     return [reacted] if isinstance(reacted, Untold) and reacted.for_now else []
 
 
+@Telling
+async def take_over_pull(run_id: str) -> list[object]:
+    """A run that goes on with another's pull request has it in draft while it works, and the other one says so."""
+    run = await call_db(run_rows.get, run_id)
+    if run.continues is None:
+        return []
+    await github_status.show_run.at_once(run.continues)
+    if run.pull_number is None:
+        return []
+    repo = await repo_of_run(run_id)
+    return [await pulls.mark_draft(repo, await pulls.read_pull(repo, run.pull_number))]
+
+
 @effect
 async def read_context(run_id: str) -> RunContext:
     """Read issue, base commit, settings and instructions. Raises `RunEnded` when the settings file does not fit."""
@@ -72,6 +88,7 @@ async def read_context(run_id: str) -> RunContext:
             RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"{settings_files.SETTINGS} does not fit: {error}"
         ) from error
     mirror = await mirror_at(run.run_id, base.sha)
+    unread_since = await _unread_since(run, mirror, base.sha)
     paths = [entry.path for entry in await mirror.list_files(base.sha)]
     rules = effective_rules(services().ruleset, settings)
     token_cap = run.options.tokens or rules.run.tokens
@@ -90,12 +107,26 @@ async def read_context(run_id: str) -> RunContext:
         base_branch=base.branch,
         target_branch=run.target_branch,
         base_sha=base.sha,
+        branch=run.branch,
+        start_sha=run.start_sha or base.sha,
+        unread_since=unread_since,
+        earlier=(await call_db(run_rows.get, run.continues)).reason if run.continues else "",
         settings=settings,
         notes="\n\n".join(f"{path}:\n{text}" for path, text in files.instructions.items()),
         outline=_outline(paths),
         provider_pauses_minutes=rules.provider_pauses_minutes,
         commands_refused=refused,
     )
+
+
+async def _unread_since(run: run_rows.RunRow, mirror: Mirror, base_sha: str) -> str | None:
+    """The last commit of the branch that an audit saw, where the run goes on with one that holds later ones."""
+    if run.start_sha is None:
+        return None
+    await mirror_at(run.run_id, run.start_sha)
+    kept = await call_db(kept_phases.last_kept_sha, run.run_id)
+    seen = kept or await mirror.merge_base(base_sha, run.start_sha) or base_sha
+    return seen if seen != run.start_sha else None
 
 
 async def _read_issue(repo: Repo, run: run_rows.RunRow) -> IssueText:
@@ -198,6 +229,8 @@ def split_plan(context: RunContext, plan: Plan) -> tuple[Plan, ...]:
     """The plan as the runs that it takes: with clean-ups of what has aged, and cut where it is too large for one."""
     db = services().db
     run = run_rows.get(db, context.run_id)
+    if run.continues is not None:
+        return (plan,)  # it was divided when it was first made
     if run.follows is None and run.engine is Engine.AUTOPACK:
         with db.reading() as session:
             plan = with_debt_cleanup(plan, backlog.list_entries(session, run.project_id), rules_of(context))
@@ -205,13 +238,14 @@ def split_plan(context: RunContext, plan: Plan) -> tuple[Plan, ...]:
 
 
 @blocking_step
-def compile_run_strategy(context: RunContext, plan: Plan, extra: int = 0) -> Strategy:
+def compile_run_strategy(context: RunContext, plan: Plan) -> Strategy:
     """Compile the strategy; recorded, so that a restart with other keys or rules changes nothing for an open run.
 
-    `extra` phases at most came up during the run: the cap on a plan's phases does not count them.
+    Phases that came up during a run are not counted against the cap on a plan's phases.
     Raises `RunEnded` when the plan or the models do not fit the rules.
     """
     rules, options, engine = rules_of(context), context.options, run_rows.get(services().db, context.run_id).engine
+    extra = sum(phase.tier_id.startswith(EXTRA_TIERS) for phase in plan.phases)
     if extra:
         options = options.model_copy(update={"phases": max_phases_of(rules, options) + extra})
     try:

@@ -54,18 +54,26 @@ async def wait_for_wake(seconds: float, gather_seconds: float = 0.0) -> bool:
 async def with_provider_pauses(context: RunContext, ask: Callable[[], Awaitable[R]]) -> R:
     """Ask a model; while none of its list, or GitHub, can be reached, wait and ask again as often as there are pauses.
 
-    Raises what the last one raised, and `RunStopped` when the run is asked to end meanwhile.
+    A run that a person paused waits until it is resumed, however often. Raises what the last one raised, and
+    `RunStopped` when the run is asked to end meanwhile.
     """
-    for minutes in context.provider_pauses_minutes:
+    pauses = iter(context.provider_pauses_minutes)
+    while True:
         try:
             return await ask()
         except ModelFailed as failed:
-            if failed.failure not in _TRANSIENT:
+            if failed.failure is ModelFailure.PAUSED:
+                await raise_if_stopped(context.run_id)
+                continue
+            minutes = next(pauses, None) if failed.failure in _TRANSIENT else None
+            if minutes is None:
                 raise
             await _wait(context, minutes, str(failed))
         except GitHubUnavailable as trouble:
+            minutes = next(pauses, None)
+            if minutes is None:
+                raise
             await _wait(context, minutes, str(trouble))
-    return await ask()
 
 
 async def _wait(context: RunContext, minutes: float, why: str) -> None:
@@ -78,7 +86,16 @@ async def _wait(context: RunContext, minutes: float, why: str) -> None:
 
 
 async def raise_if_stopped(run_id: str) -> None:
-    """Raise `RunStopped` when the run is asked to end."""
-    asked = await db_steps.get_stop_request(run_id)
-    if asked is not None:
-        raise RunStopped(asked[1])
+    """Go on, once the run is not paused. Raises `RunStopped` when it is asked to end, or was paused for too long."""
+    while True:
+        asked = await db_steps.read_standing(run_id)
+        if asked.stop_reason is not None:
+            raise RunStopped(asked.stop_reason)
+        if asked.paused_until is None:
+            return
+        left = (asked.paused_until - await now()).total_seconds()
+        if left <= 0:
+            await db_steps.cancel_overdue(run_id)
+        else:
+            await github_status.show_run(run_id)
+            await wait_for_wake(left)

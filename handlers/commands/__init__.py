@@ -2,8 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from app.domain.commands import CommandName
-from handlers.commands import cancel_command, help_command, plan_command, promote_command, run_command, status_command
+from app.domain.commands import REGISTRY, CommandName
+from handlers.commands import help_command, plan_command, run_command, status_command, steer_command
 from handlers.commands.parser import Command, CommandRequest, UnknownCommand, parse_comment, parse_comments
 from handlers.outcomes import Action
 
@@ -11,9 +11,7 @@ COMMANDS: Mapping[CommandName, Callable[[CommandRequest], Awaitable[list[Action]
     CommandName.RUN: run_command.handle,
     CommandName.PLAN: plan_command.handle,
     CommandName.STATUS: status_command.handle,
-    CommandName.CANCEL: cancel_command.handle,
-    CommandName.PROMOTE: promote_command.handle,
     CommandName.HELP: help_command.handle,
-}
+} | {name: steer_command.handle for name, spec in REGISTRY.items() if spec.of_run}
 
 __all__ = ["COMMANDS", "Command", "CommandRequest", "UnknownCommand", "help_command", "parse_comment", "parse_comments"]

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from app.domain.commands import OPTIONS, BadOption, CommandName, parse_options
+from app.domain.commands import OPTIONS, REGISTRY, Argument, BadOption, CommandName, parse_options
+from app.domain.plan import is_identifier
 from app.domain.strategy import RunOptions
 from app.github.client import Repo
 from app.github.events import Account, IssueCommentEvent
 
 _PREFIX = "/autopack"
+MAX_TEXT = 10_000
+"""Characters of a command's text that are read."""
 _HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp|strike)\b", re.IGNORECASE)
 """HTML whose text is code, a link, a quote or struck out."""
 _MAIL_TAIL = re.compile(
@@ -31,6 +34,8 @@ _MAIL_TAIL = re.compile(
 class Command:
     name: CommandName
     options: RunOptions = field(default_factory=RunOptions)
+    argument: str = ""
+    """The phase, or the text, that it is about."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +69,55 @@ def parse_comments(body: str, mention: str = "") -> list[Command | UnknownComman
     """The commands of a comment in order."""
     above_mail = _MAIL_TAIL.split(body.replace("\r\n", "\n").replace("\u00a0", " "), maxsplit=1)[0]
     prefixes = {_PREFIX, f"@{mention}".lower()} - {"@"}
-    lines = ("".join(char for char in line if unicodedata.category(char) != "Cf") for line in _plain_lines(above_mail))
-    return [
-        _command(line.split()[1:]) for line in lines if line.lower().split()[:1] and line.lower().split()[0] in prefixes
-    ]
+    calls: list[tuple[list[str], int]] = []
+    for line, number in _plain_lines(above_mail):
+        words = "".join(char for char in line if unicodedata.category(char) != "Cf").split()
+        if words and words[0].lower() in prefixes:
+            calls.append((words[1:], number))
+    written = above_mail.split("\n")
+    ends = [*[number for _, number in calls], len(written)][1:]
+    return [_command(words, "\n".join(written[number:end])) for (words, number), end in zip(calls, ends, strict=True)]
 
 
-def _command(words: list[str]) -> Command | UnknownCommand:
+def _command(words: list[str], written: str) -> Command | UnknownCommand:
+    """The command in these words; `written` is its line as typed, and all that follows it."""
     if not words:
         return Command(CommandName.HELP)
     name = words[0].lower()
     if name not in tuple(CommandName):
         return UnknownCommand(words[0], nearest=_nearest(name, tuple(CommandName)))
     try:
-        return Command(CommandName(name), _options(words[1:]))
+        return _known(CommandName(name), words[1:], written)
     except BadOption as error:
         return UnknownCommand(" ".join(words), str(error))
 
 
-def _plain_lines(body: str) -> Iterator[str]:
-    """The lines of top-level paragraphs and lists that are plain text from their first word on."""
+def _known(name: CommandName, words: list[str], written: str) -> Command:
+    spec, argument = REGISTRY[name], ""
+    if spec.argument is Argument.TEXT:
+        argument = _after_name(name, written)
+        if not argument:
+            raise BadOption(f"{name} needs a text: say what to change")
+        return Command(name, argument=argument)
+    if spec.argument in {Argument.PHASE, Argument.MAYBE_PHASE} and words and not words[0].startswith(("-", "\u2014")):
+        argument = words.pop(0)
+        if not is_identifier(argument):
+            raise BadOption(f"{argument} is not the name of a phase")
+    if spec.argument is Argument.PHASE and not argument:
+        raise BadOption(f"{name} needs the name of a phase, such as P2")
+    if words and not spec.options:
+        raise BadOption(f"{words[0]}: {name} takes no {'more than a phase' if argument else 'options'}")
+    return Command(name, _options(words), argument)
+
+
+def _after_name(name: CommandName, written: str) -> str:
+    """What is written after the command's name, with the lines below it."""
+    found = re.search(rf"\b{name}\b(.*)", written, re.IGNORECASE | re.DOTALL)
+    return found[1].strip()[:MAX_TEXT] if found else ""
+
+
+def _plain_lines(body: str) -> Iterator[tuple[str, int]]:
+    """The lines of top-level paragraphs and lists that are plain text from their first word on, with their numbers."""
     depth = in_html = 0
     for token in MarkdownIt("commonmark").parse(body):
         if token.type in {"blockquote_open", "blockquote_close"}:
@@ -92,7 +126,8 @@ def _plain_lines(body: str) -> Iterator[str]:
             for tag in _HTML_QUOTE.finditer(token.content):
                 in_html = max(0, in_html + (-1 if tag[1] else 1))
         if token.type == "inline" and depth == 0 and in_html == 0:
-            yield from _inline_lines(token.children or [])
+            first = token.map[0] if token.map else 0
+            yield from ((line, first + number) for number, line in enumerate(_inline_lines(token.children or [])))
 
 
 def _inline_lines(children: list[Token]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import httpx
 import jsonschema_rs
 import pytest
 
+from app.domain.commands import REGISTRY
 from tests.support.service import Service
 
 ENDPOINTS = (
@@ -15,6 +16,8 @@ ENDPOINTS = (
     "GET /health",
     "POST /runs/start",
     "GET /runs/{run_id}",
+    "GET /runs/{run_id}/log",
+    *(f"POST /runs/{{run_id}}/{name}" for name, spec in REGISTRY.items() if spec.of_run),
     "POST /runs/{run_id}/phases/{phase_id}/update_status",
     "POST /runs/{run_id}/phases/{phase_id}/record_issue",
     "GET /runs/{run_id}/issues/index",

@@ -15,7 +15,7 @@ from tests.api.support import HIGH_RISK, Api, serving
 TOKEN = "open-sesame"
 RUNS = 16
 """So many that some are open to the end, however much is posted to them."""
-OPERATIONS = 19
+OPERATIONS = 27
 EXAMPLES = 8
 EVERY = 2
 """Every second case at bounds is sent: all of them take twice as long and found nothing else."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.db.engine import Database
-from app.db.tables import Base
+from app.db.model_base import Base
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
 
 PLAIN = {"test_backlog", "test_picture"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.domain.commands import CommandName
+from app.domain.commands import REGISTRY, Argument, CommandName
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.strategy import RunOptions
 from handlers.commands import COMMANDS
@@ -17,8 +17,42 @@ def test_every_name_has_its_module() -> None:
 
 @pytest.mark.parametrize("name", CommandName)
 def test_command_begins_a_line(name: CommandName) -> None:
-    assert parse_comment(f"/autopack {name}") == Command(name)
-    assert parse_comment(f"Thank you!\n\n/autopack {name}\n\nBye") == Command(name)
+    takes = {Argument.PHASE: "P2", Argument.TEXT: "Say bye."}.get(REGISTRY[name].argument, "")
+    assert parse_comment(f"/autopack {name} {takes}") == Command(name, argument=takes)
+    above = parse_comment(f"Thank you!\n\n/autopack {name} {takes}\n")
+    assert above == Command(name, argument=takes)
+
+
+def test_text_is_the_rest_of_the_comment() -> None:
+    """With code, lists and blank lines as they are typed; up to the next command, or what a mail program repeats."""
+    body = "Hi\n\n/autopack fix Say bye.\n\n```\nbye\n```\n- and mean it"
+    assert parse_comment(body) == Command(CommandName.FIX, argument="Say bye.\n\n```\nbye\n```\n- and mean it")
+    first, second = parse_comments("/autopack fix One.\nTwo.\n\n/autopack status")
+    assert (first, second) == (Command(CommandName.FIX, argument="One.\nTwo."), Command(CommandName.STATUS))
+    assert parse_comment("@bot fix It\n\nOn Monday, Bob wrote:\n> x", "bot") == Command(CommandName.FIX, argument="It")
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("/autopack fix", "needs a text"),
+        ("/autopack skip", "needs the name of a phase"),
+        ("/autopack skip ../x", "is not the name of a phase"),
+        ("/autopack skip P1 P2", "takes no more than a phase"),
+        ("/autopack pause now", "takes no options"),
+        ("/autopack retry P1 --tokens much", "give a number"),
+    ],
+)
+def test_arguments_that_do_not_fit(body: str, problem: str) -> None:
+    parsed = parse_comment(body)
+    assert isinstance(parsed, UnknownCommand)
+    assert problem in parsed.problem
+
+
+def test_phase_and_options_together() -> None:
+    expected = Command(CommandName.RETRY, RunOptions(tokens=2_000_000), "P2")
+    assert parse_comment("/autopack retry P2 --tokens 2M") == expected
+    assert parse_comment("/autopack retry --tokens=2M") == Command(CommandName.RETRY, RunOptions(tokens=2_000_000))
 
 
 @pytest.mark.parametrize(

@@ -107,10 +107,18 @@ def edits(
     summary: str = "Did what the phase asks.",
     status: Literal["done", "cannot"] = "done",
     doubts: Sequence[dict[str, Any]] = (),
+    declined: Mapping[int, str] | None = None,
     tokens: int | None = None,
 ) -> Attempt:
-    """The Builder uses these tools, all in one reply of `tokens` input tokens, and says that it is done."""
-    answer = Turn(answer={"status": status, "summary": summary, "suggested_issues": list(doubts)})
+    """The Builder uses these tools, all in one reply of `tokens` input tokens, and says that it is done.
+
+    `declined` are the reasons why it leaves requests undone, by their numbers.
+    """
+    refused = [
+        {"category": "declined", "component": str(number), "slug": "declined", "description": reason}
+        for number, reason in (declined or {}).items()
+    ]
+    answer = Turn(answer={"status": status, "summary": summary, "suggested_issues": [*doubts, *refused]})
     usage = TokenUsage(input=tokens, output=1) if tokens else None
     return Attempt([Turn(tool_calls=list(calls), usage=usage), answer] if calls else [answer])
 

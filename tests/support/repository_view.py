@@ -14,6 +14,7 @@ from tests.support.world import WAIT_SECONDS, World
 
 PERSON = "maintainer"
 BOT = "autopack[bot]"
+_BRANCH = re.compile(r"/tree/(autonomous/[\w.-]+)\)")
 _STATE = re.compile(r"`([A-Z_]+)`</sub>")
 _STATUS_KEY = re.compile(r"<!-- autopack:status:(\S+) -->\s*$")
 
@@ -102,7 +103,9 @@ class Reader:
 
     @property
     def branch(self) -> str:
-        return f"autonomous/{self.run_id}"
+        """The run's branch, which may be that of the run with which it goes on."""
+        shown = _BRANCH.search(self._last_status()) if not self._run_id else None
+        return shown[1] if shown else f"autonomous/{self.run_id}"
 
     def comments_of_app(self, number: int) -> list[dict[str, Any]]:
         """The App's comments on an issue or pull request, not counted as read."""
@@ -154,6 +157,11 @@ class Reader:
         """The App's reactions to the issue, or to a comment."""
         path = f"issues/comments/{comment_id}" if comment_id else f"issues/{self.number}"
         listed = self._get(f"{path}/reactions")
+        return [one["content"] for one in listed if one["user"]["login"] == BOT]
+
+    def line_reactions(self, comment_id: int) -> list[str]:
+        """The App's reactions to a comment on a line of the pull request."""
+        listed = self._get(f"pulls/comments/{comment_id}/reactions")
         return [one["content"] for one in listed if one["user"]["login"] == BOT]
 
     def checks(self, sha: str) -> dict[str, dict[str, Any]]:

@@ -123,6 +123,18 @@ class Story(Expectations):
         sent = {"event": event, "body": body, "comments": lines}
         return int(self._as(by, "POST", f"pulls/{self.pull_number()}/reviews", sent)["id"])
 
+    def tick(self, box: str, by: str = PERSON) -> None:
+        """Tick a box of the newest status comment, as the browser does: the whole comment is edited."""
+        key = f"<!-- autopack:status:{self.run_id} -->"
+        [comment] = [one for one in self.comments_of_app(self.number) if key in one["body"]]
+        assert f"- [ ] {box}" in comment["body"], comment["body"]
+        body = comment["body"].replace(f"- [ ] {box}", f"- [x] {box}")
+        self._as(by, "PATCH", f"issues/comments/{comment['id']}", {"body": body})
+
+    def line_comment(self, path: str, line: int, text: str, by: str = PERSON) -> None:
+        """Comment on a line of the pull request, outside of a review."""
+        self.review("COMMENT", "", (path, line, text), by=by)
+
     def dismiss(self, review_id: int, by: str = PERSON) -> None:
         """Take a review back."""
         self._as(by, "PUT", f"pulls/{self.pull_number()}/reviews/{review_id}/dismissals", {"message": "Settled."})

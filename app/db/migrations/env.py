@@ -4,8 +4,9 @@ from typing import Literal
 
 from alembic import context
 
+from app.db import tables
 from app.db.column_types import EnumText, PlainText, PydanticJson, UtcTime
-from app.db.tables import Base
+from app.db.model_base import Base
 
 _PLAIN = {UtcTime: "sa.DateTime(timezone=True)", PlainText: "sa.Text()", PydanticJson: "sa.JSON()"}
 
@@ -20,6 +21,7 @@ def _render(item: object) -> str | Literal[False]:
     return False
 
 
+assert tables.Base is Base  # its import defines the tables
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,

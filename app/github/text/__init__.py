@@ -11,11 +11,12 @@ from app.github.text.comment_text import (
     only_the_first,
     permission_refusal,
     plan_comment,
-    promotion_answer,
-    review_answered,
+    request_answered,
+    short_answer,
     status_answer,
+    steer_answer,
 )
-from app.github.text.commit_message import commit_message, merge_message
+from app.github.text.commit_message import commit_message, merge_message, take_back_message
 from app.github.text.escape import marker
 from app.github.text.review_text import leftover_section, review_body, review_comment
 from app.github.text.status_text import final_summary, pull_body, pull_title, status_comment
@@ -37,14 +38,16 @@ __all__ = [
     "only_the_first",
     "permission_refusal",
     "plan_comment",
-    "promotion_answer",
     "promotion_check",
     "pull_body",
     "pull_title",
-    "review_answered",
+    "request_answered",
     "review_body",
     "review_comment",
+    "short_answer",
     "status_answer",
     "status_comment",
+    "steer_answer",
     "superseded_check",
+    "take_back_message",
 ]

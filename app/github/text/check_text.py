@@ -7,7 +7,7 @@ from app.domain.outcome import why_success
 from app.domain.states import RunState
 from app.domain.status_view import Headline, RunView
 from app.github.text.budget_text import budget_section
-from app.github.text.escape import inline
+from app.github.text.escape import advice, inline
 from app.github.text.markdown import bullets, links, sections
 from app.github.text.status_text import (
     HEADLINES,
@@ -62,7 +62,7 @@ def check_output(view: RunView) -> CheckText:
 def promotion_check(view: RunView) -> CheckText:
     """The check `autopack/promotion`: green only when the run ended well and nothing prevents merging it."""
     if view.promotion_blockers and view.state.terminal:
-        reasons = bullets((inline(reason, 500) for reason in view.promotion_blockers), 20_000)
+        reasons = bullets((advice(reason, 500) for reason in view.promotion_blockers), 20_000)
         return CheckText("completed", "failure", "Not eligible", sections("The run may not be promoted:", reasons))
     if view.state is RunState.DONE_SUCCESS:
         summary = f"Nothing keeps it from being merged: {why_success(view)}."

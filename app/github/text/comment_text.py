@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from app.domain.commands import MEANINGS
+from app.domain.commands import REGISTRY, usage
 from app.domain.numbers import tokens
-from app.domain.outcome import why_success
 from app.domain.plan import Plan
-from app.domain.promotion import Objection
+from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.status_view import RunView
+from app.domain.steer_request import SteerAnswer
 from app.domain.strategy import Strategy
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import advice, code, fence, inline
@@ -62,7 +62,7 @@ def help_text(unknown: str | None = None, nearest: str | None = None, *, problem
         before = f"I do not know the command {code(unknown, 80)}."
         if nearest is not None:
             before += f" Did you mean {code(f'/autopack {nearest}', 80)}?"
-    rows = [[f"`/autopack {command}`", meaning] for command, meaning in MEANINGS.items()]
+    rows = [[f"`{usage(command)}`", spec.meaning] for command, spec in REGISTRY.items()]
     return sections(before, table(["Command", "What it does"], rows, 8_000))
 
 
@@ -72,31 +72,29 @@ def only_the_first(command: str) -> str:
     return f"One comment gives one command: I take {taken}. Write the others in comments of their own."
 
 
-def review_answered(objection: Objection) -> str:
-    """The answer to a review that requested changes, once a commit makes them."""
-    name = code(objection.login, 80)
-    return (
-        f"The changes that {name} requested in {objection.url} are in {objection.answered_by[:7]}. "
-        f"Promotion stays closed until {name} approves, or the review is dismissed."
-    )
+def short_answer(request: RequestedChange) -> str:
+    """The answer in a thread: the commit that does what is requested, or the reason why nothing does."""
+    if request.declined:
+        return f"Not done: {inline(request.declined, 2_000)}"
+    return f"Done in {request.answered_by[:7]}."
 
 
-def promotion_answer(view: RunView, moved_to: str = "") -> str:
-    """What keeps a run from being promoted now, or that nothing does; `moved_to` is a commit of someone else's."""
-    if not view.state.terminal:
-        return sections("The run has not ended: it is offered by itself once nothing prevents it.", links(view))
-    if view.promoted:
-        return sections("The pull request is merged.", links(view))
-    if view.promotion_blockers:
-        return sections(
-            "The run may not be promoted:", bullets((inline(one, 500) for one in view.promotion_blockers), 20_000)
-        )
-    if moved_to:
-        return (
-            f"Nothing prevents promotion up to {code((view.head_sha or '')[:7])}. The branch is at "
-            f"{code(moved_to[:7])} now, which Autopack neither wrote nor audited: judge that yourself."
-        )
-    return sections(f"Nothing prevents promotion: {why_success(view)}. Merging is yours.", links(view))
+def request_answered(request: RequestedChange) -> str:
+    """The answer to a review that requests changes, or to `fix`, once it is settled or declined."""
+    name = code(request.login, 80)
+    where = f" in {request.url}" if request.url else ""
+    if request.declined:
+        said = f"What {name} requested{where} is not done: {inline(request.declined, 2_000)}"
+    else:
+        said = f"What {name} requested{where} is done in {request.answered_by[:7]}."
+    if request.kind is RequestKind.REVIEW:
+        said += f" Promotion stays closed until {name} approves, or the review is dismissed."
+    return said
+
+
+def steer_answer(answer: SteerAnswer) -> str:
+    """The answer to a command about a run."""
+    return advice(answer.message, 10_000)
 
 
 def already_running(view: RunView) -> str:

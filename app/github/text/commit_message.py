@@ -50,6 +50,11 @@ def commit_message(
     return "\n\n".join([*paragraphs, "\n".join(trailers)]) + "\n"
 
 
+def take_back_message(run_id: str, phase_id: str) -> str:
+    """The message of the commit that takes back what was pushed for a phase that is left out."""
+    return f"Take {phase_id} back\n\nThe phase is left out.\n\nAutopack-Run: {run_id}\nAutopack-Phase: {phase_id}\n"
+
+
 def merge_message(run_id: str, base: str) -> str:
     """The message of the merge of the base into the run's branch, by which the merge is known again."""
     return f"Merge {shorten(plain(' '.join(base.split())), 100)} into the run's branch\n\nAutopack-Run: {run_id}\n"

@@ -1,7 +1,7 @@
 """The status comment, the pull request's title and body, and the summary at the end: what a run shows of itself."""
 
 from app.domain.budget import Usage
-from app.domain.commands import CommandName
+from app.domain.commands import CommandName, box
 from app.domain.findings import Severity
 from app.domain.numbers import tokens
 from app.domain.outcome import how_it_was_made, outcome_of, why_success
@@ -31,6 +31,7 @@ HEADLINES = {
     Headline.AUDITING: ("🔍", "Auditing"),
     Headline.WAITING_FOR_CI: ("⏳", "Waiting for CI"),
     Headline.WAITING_FOR_YOU: ("🙋", "Waiting for you"),
+    Headline.PAUSED: ("⏸️", "Paused"),
     Headline.BUDGET: ("💸", "Budget"),
     Headline.PROVIDER_DOWN: ("🔌", "Provider down"),
     Headline.DONE: ("✅", "Done"),
@@ -55,8 +56,19 @@ def status_comment(view: RunView) -> str:
         models_and_tokens(view),
         strategy_section(view.strategy),
         ledger(view, 20_000),
+        boxes(view),
         f"<sub>Commands: {COMMANDS}</sub>",
     )
+
+
+def boxes(view: RunView) -> str:
+    """What can be done with a tick, as task-list boxes."""
+    if view.continued_by is not None:
+        return ""
+    if not view.state.terminal:
+        first = CommandName.RESUME if view.headline is Headline.PAUSED else CommandName.PAUSE
+        return "\n".join(map(box, (first, CommandName.CANCEL)))
+    return "" if view.state is RunState.DONE_SUCCESS else box(CommandName.RETRY)
 
 
 def headline(view: RunView) -> str:
@@ -123,7 +135,7 @@ def promotion_line(view: RunView) -> str:
         return ""
     if not view.promotion_blockers:
         return "**Promotion** ✅ the run is clean; merging the pull request is yours."
-    return "**Promotion** ❌ not eligible:\n\n" + bullets((inline(one, 300) for one in view.promotion_blockers), 4_000)
+    return "**Promotion** ❌ not eligible:\n\n" + bullets((advice(one, 300) for one in view.promotion_blockers), 4_000)
 
 
 def parts_line(view: RunView) -> str:

@@ -1,0 +1,63 @@
+"""What people asked of a run, and what of its phases has ended: read and stored beside the run's other rows."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from app.db.engine import LOCK, Database
+from app.db.tables import Phase, Run
+from app.domain.requested_change import RequestedChange, RequestKind
+from app.domain.states import PhaseState
+
+
+def store_requested(db: Database, run_id: str, read: Sequence[RequestedChange]) -> list[RequestedChange]:
+    """Store what people ask for on the pull request as it was read now; what is stored.
+
+    An answer stays with what it answers. What a command asked for is not read again, and stays.
+    """
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        known = {one.key: one for one in run.objections or ()}
+        commands = [one for one in known.values() if one.kind is RequestKind.FIX]
+        stored = [*commands, *[_with_answer(one, known.get(one.key)) for one in read]]
+        run.objections = tuple(stored)
+        return stored
+
+
+def _with_answer(read: RequestedChange, known: RequestedChange | None) -> RequestedChange:
+    answer = {"answered_by": known.answered_by, "declined": known.declined} if known is not None else {}
+    return read.model_copy(update=answer)
+
+
+def answer_requested(db: Database, run_id: str, answers: Mapping[str, Mapping[str, str]]) -> list[RequestedChange]:
+    """Store what came of requested changes, by their keys: `answered_by` or `declined`; those that are answered now."""
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        stored = [one.model_copy(update=answers.get(one.key, {})) for one in run.objections or ()]
+        run.objections = tuple(stored)
+        return [one for one in stored if one.key in answers]
+
+
+def get_skip(db: Database, run_id: str, phase_id: str) -> str:
+    """The person who asked to have the phase left out; empty where nobody did."""
+    with db.reading() as session:
+        return session.get_one(Phase, (run_id, phase_id)).skip_by
+
+
+def read_head(db: Database, run_id: str) -> str | None:
+    """The newest commit of the run's branch; None while it has none."""
+    with db.reading() as session:
+        return session.get_one(Run, run_id).head_sha
+
+
+def is_complete_at(db: Database, run_id: str, sha: str) -> bool:
+    """Whether a phase of the run is complete with this commit: it is audited, and not red."""
+    with db.reading() as session:
+        complete = (Phase.run_id == run_id, Phase.state == PhaseState.COMPLETE, Phase.head_sha == sha)
+        return session.scalar(sa.select(Phase.phase_id).where(*complete).limit(1)) is not None
+
+
+def has_ended(db: Database, run_id: str, phase_id: str) -> bool:
+    """Whether the phase is complete, skipped or failed."""
+    with db.reading() as session:
+        return session.get_one(Phase, (run_id, phase_id)).state.ended
