@@ -3,7 +3,7 @@
 from app.github import text
 from app.github.events import IssueCommentEvent
 from app.workflows.services import services
-from handlers import ticked_boxes
+from handlers import plan_edits, ticked_boxes
 from handlers.answering import reply
 from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comments
 from handlers.outcomes import Action
@@ -14,13 +14,15 @@ def is_relevant(event: IssueCommentEvent) -> bool:
     """Whether a person's new comment may hold a command (each names Autopack, or calls someone), or a box is ticked."""
     if event.sender is None or event.sender.bot:
         return False
-    if ticked_boxes.is_relevant(event):
+    if ticked_boxes.is_relevant(event) or plan_edits.is_relevant(event):
         return True
     by_person = not event.comment.performed_via_github_app
     return event.action == "created" and by_person and any(mark in (event.comment.body or "") for mark in "/@&")
 
 
 async def handle(event: IssueCommentEvent) -> list[Action]:
+    if plan_edits.is_relevant(event):
+        return await plan_edits.handle(event)
     if event.action == "edited":
         return await ticked_boxes.handle(event)
     body = event.comment.body or ""

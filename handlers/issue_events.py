@@ -58,7 +58,8 @@ async def _labeled(event: IssuesEvent) -> list[Action]:
         return []
     missed = missed_since(event, event.issue.updated_at)
     branch = event.repository.default_branch
-    return [await create_run(repo, event.issue, event.sender, base_branch=branch, missed=missed)]
+    started = await create_run(repo, event.issue, event.sender, base_branch=branch, missed=missed)
+    return [started] if started is not None else []
 
 
 async def _cancel(event: IssuesEvent, why: str) -> list[Action]:

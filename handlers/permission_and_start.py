@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from app.db import run_rows
 from app.db.run_rows import NewRun
+from app.domain.plan_edit import PlanUnreadable
 from app.domain.strategy import RunOptions
 from app.github import text
 from app.github.client import Repo
 from app.github.events import Account, IssueRef, RepositoryEvent
 from app.github.permissions import may_steer
+from app.workflows.posted_plan import plan_of_issue
 from app.workflows.services import call_db, repo_of, services
 from app.workflows.steps import utcnow
 from handlers.answering import reply
@@ -55,9 +57,24 @@ async def create_run(
     intent: str = "build",
     options: RunOptions | None = None,
     comment_id: int | None = None,
-) -> StartRun:
-    """Store the run, unless one is open on the issue for the same purpose: then that one is named."""
-    options = options or RunOptions()
+) -> StartRun | None:
+    """Store the run, unless one is open on the issue for the same purpose: then that one is named.
+
+    A run that builds carries out the plan that is posted on the issue, as it is now. None, and the person is answered,
+    where that plan cannot be read.
+    """
+    options, posted = options or RunOptions(), None
+    if intent == "build":
+        try:
+            posted = await plan_of_issue(repo, issue.number)
+        except PlanUnreadable as problem:
+            await reply(
+                repo, issue.number, f"plan-unreadable:{comment_id or who.login}", text.plan_unreadable(str(problem))
+            )
+            return None
+    notices = [missed] if missed else []
+    if posted is not None:
+        notices.append(posted.notice)
     run_id = await call_db(
         run_rows.create,
         NewRun(
@@ -73,7 +90,8 @@ async def create_run(
             trigger_comment_id=comment_id,
             options=options,
             base_branch=base_branch,
-            notices=(missed,) if missed else (),
+            notices=tuple(notices),
+            plan=posted.plan if posted is not None else None,
             token_cap=options.tokens or services().ruleset.run.tokens,
         ),
         utcnow(),

@@ -287,6 +287,7 @@ WITNESSES: Mapping[str, Witness | str] = {
     "commands.allowed": "test_policy.py",
     "commands.timeout_seconds": "test_figures.py",
     "model_timeout_seconds": "test_models.py",
+    "approval": "test_plans.py",
 }
 """What shows that a figure acts: a function of the rules, or the file of a story in `tests/story` that changes it."""
 

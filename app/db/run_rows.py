@@ -39,6 +39,8 @@ class NewRun(Frozen):
     token_cap: int
     notices: tuple[str, ...] = ()
     """Remarks on its start, such as a delivery that was missed."""
+    plan: Plan | None = None
+    """That it carries out; None where the Planner makes it."""
 
 
 class RunRow(NewRun):
@@ -50,7 +52,6 @@ class RunRow(NewRun):
     part: int
     """Which of `parts` runs this is, from 1; all do one plan."""
     parts: int
-    plan: Plan | None
     strategy: Strategy | None
     rest: tuple[Plan, ...]
     """The plans of the runs that follow this one."""
@@ -106,7 +107,8 @@ class RunRow(NewRun):
 def create(db: Database, new: NewRun, now: datetime) -> str:
     """Create the run, or return the id of the open run that the same repository, issue and intent already have."""
     row = Run(
-        **new.model_dump(mode="json", exclude={"options"}),
+        **new.model_dump(mode="json", exclude={"options", "plan"}),
+        plan=new.plan,
         project_id=project_of(db, new.repository, new.repository_id),
         target_branch=new.base_branch,
         options=new.options,
@@ -183,6 +185,12 @@ def find_open_run(db: Database, repository: str, issue_number: int, intent: str 
         Run.intent == intent,
         Run.completed_at.is_(None),
     )
+
+
+def find_plan_run(db: Database, repository: str, issue_number: int) -> RunRow | None:
+    """The newest run that posted a plan on this issue."""
+    here = (Run.repository == repository, Run.issue_number == issue_number, Run.intent == "plan")
+    return _first_run(db, *here, Run.state == RunState.DONE_SUCCESS, Run.strategy.is_not(None))
 
 
 def find_latest_run(db: Database, repository: str, number: int) -> RunRow | None:

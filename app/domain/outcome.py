@@ -65,7 +65,7 @@ def why_success(view: RunView) -> str:
 def after_success(view: RunView) -> str:
     """What a person does next with a run that ended well."""
     if view.plan_only:
-        return "Comment `/autopack run` to have the issue built; that run makes its own plan."
+        return "Comment `/autopack run`: it builds the plan as it is in its comment then, which you can edit before."
     if view.promoted:
         return "Nothing is left to do: the pull request is merged."
     if view.promotion_blockers:

@@ -1,7 +1,7 @@
 """What a repository changes of the rules, in `.github/autopack.yml`, and the rules that then govern a run."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import AfterValidator, ConfigDict, Field, create_model
 
@@ -97,6 +97,8 @@ class RepositorySettings(Rules):
     safety: SafetyProfile = SafetyProfile.NORMAL
     scope: RunScope | None = None
     commands: CommandRules = CommandRules()
+    approval: Literal["none", "required"] = "none"
+    """With `required`, a run posts its plan and builds nothing: a person's `/autopack run` then has it built."""
     model_timeout_seconds: float = Field(default=300, gt=0, le=1800)
     """How long a model may send nothing; then the next model of the list is tried."""
     provider_pauses_minutes: tuple[Minutes, ...] | None = None

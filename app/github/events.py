@@ -129,12 +129,23 @@ class IssuesEvent(RepositoryEvent):
     label: LabelRef | None = None
 
 
+class _Before(ApiModel):
+    text: str = Field(default="", alias="from")
+
+
+class CommentChanges(ApiModel):
+    """What an edit changed."""
+
+    body: _Before = _Before()
+
+
 class IssueCommentEvent(RepositoryEvent):
     """A comment on an issue or, where `issue.is_pull`, on a pull request."""
 
     name: ClassVar[str] = "issue_comment"
     issue: IssueRef
     comment: CommentRef
+    changes: CommentChanges = CommentChanges()
 
     @property
     def subject(self) -> str | None:

@@ -11,6 +11,7 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy
 from app.github import comments, text
 from app.github.github_errors import OUT_OF_REACH, BranchMoved, GitHubRefused, GitHubUnavailable
+from app.queries import phase_costs
 from app.workflows import db_steps, finish_run, github_status, promote, requested_changes, start_run
 from app.workflows.own_engine import OwnEngine, PhaseProgress
 from app.workflows.own_phase import run_phase, start_on
@@ -168,5 +169,6 @@ async def _post_plan(run_id: str) -> list[object]:
     if run.plan is None or run.strategy is None:
         return []
     repo = await repo_of_run(run.run_id)
-    body = text.plan_comment(run.plan, run.strategy, run.rest, run_id=run_id)
+    costs = await call_db(phase_costs.read_phase_costs, run.project_id)
+    body = text.plan_comment(run.plan, run.strategy, run.rest, run_id=run_id, costs=costs)
     return [await comments.post_once(repo, run.issue_number, f"plan:{run_id}", body)]

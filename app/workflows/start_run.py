@@ -15,7 +15,7 @@ from app.db.budget_usage import EarlyCaps
 from app.domain.budget import Role
 from app.domain.plan import EXTRA_TIERS, Plan
 from app.domain.plan_splitting import parts_of, with_debt_cleanup
-from app.domain.repository_rules import EffectiveRules, effective_rules
+from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
 from app.domain.states import RunState
 from app.domain.strategy import (
     Engine,
@@ -92,14 +92,21 @@ async def read_context(run_id: str) -> RunContext:
     paths = [entry.path for entry in await mirror.list_files(base.sha)]
     rules = effective_rules(services().ruleset, settings)
     token_cap = run.options.tokens or rules.run.tokens
-    known = {"base_branch": base.branch, "base_sha": base.sha, "issue_title": issue.title, "token_cap": token_cap}
+    intent = _intent(run, settings)
+    known = {
+        "intent": intent,
+        "base_branch": base.branch,
+        "base_sha": base.sha,
+        "issue_title": issue.title,
+        "token_cap": token_cap,
+    }
     await call_db(run_rows.update, run_id, known)
     refused = sandbox_available() if settings.commands.allowed else "the repository's settings forbid commands"
     return RunContext(
         run_id=run_id,
         repository=run.repository,
         installation_id=run.installation_id,
-        intent=run.intent,
+        intent=intent,
         issue=issue,
         requester=run.requester,
         requester_id=run.requester_id,
@@ -117,6 +124,12 @@ async def read_context(run_id: str) -> RunContext:
         provider_pauses_minutes=rules.provider_pauses_minutes,
         commands_refused=refused,
     )
+
+
+def _intent(run: run_rows.RunRow, settings: RepositorySettings) -> str:
+    """Whether the run builds, or only plans because nobody has approved of a plan yet."""
+    approved = run.plan is not None or run.follows is not None or run.continues is not None
+    return "plan" if settings.approval == "required" and not approved else run.intent
 
 
 async def _unread_since(run: run_rows.RunRow, mirror: Mirror, base_sha: str) -> str | None:
@@ -231,7 +244,7 @@ def split_plan(context: RunContext, plan: Plan) -> tuple[Plan, ...]:
     run = run_rows.get(db, context.run_id)
     if run.continues is not None:
         return (plan,)  # it was divided when it was first made
-    if run.follows is None and run.engine is Engine.AUTOPACK:
+    if run.follows is None and run.plan is None and run.engine is Engine.AUTOPACK:
         with db.reading() as session:
             plan = with_debt_cleanup(plan, backlog.list_entries(session, run.project_id), rules_of(context))
     return parts_of(plan, rules_of(context), context.options)

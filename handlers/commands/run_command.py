@@ -33,6 +33,9 @@ async def start_from_comment(asked: CommandRequest, *, intent: str) -> list[Acti
         missed=missed_since(event, event.comment.created_at),
         comment_id=event.comment.id,
     )
+    if action is None:
+        await issues.react_to_comment(asked.repo, event.comment.id)
+        return []
     await _reply_if_running(asked, action.run_id)
     return [action]
 

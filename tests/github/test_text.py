@@ -324,8 +324,9 @@ def test_plan_shows_caps_and_tasks() -> None:
     vendor = default_ruleset().models.standard[0].partition(":")[0]
     shown = plan_comment("Leap days | are kept", vendor)
     assert shown.startswith("### 🗺️ Autopack's plan: 1 phase in 1 tier")
-    assert "| `P2` Test the parser | tests, low | 300k | normal CI, audited while CI runs |" in shown
-    assert "- `P2`: Leap days &#124; are kept" in shown
+    assert "- [x] `P2` Test the parser <sub>tests, low · at most 300k tokens, its cap</sub>" in shown
+    assert "  - Leap days &#124; are kept" in shown
+    assert "| `P2` | 300k | normal CI, audited while CI runs |" in shown
     assert "same vendor" in shown
     assert_harmless(shown)
 

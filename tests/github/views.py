@@ -7,6 +7,7 @@ from typing import Any
 from app.config.loader import default_ruleset
 from app.domain.budget import Cap, ModelUse, Role, Scope, Usage
 from app.domain.findings import Finding, Severity, Source
+from app.domain.phase_cost import PhaseCost
 from app.domain.plan import Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.repository_rules import RepositorySettings, effective_rules
 from app.domain.states import PhaseState, RunState, TierState
@@ -31,7 +32,15 @@ def plan_comment(criterion: str, *vendors: str, parts: int = 1) -> str:
     plan = Plan(tiers=(PlannedTier(tier_id="T1", tier_index=0, name="Dates"),), phases=phases)
     rules = effective_rules(default_ruleset(), RepositorySettings())
     strategy = compile_strategy(rules, plan, RunOptions(), frozenset(vendors))
-    return text.plan_comment(plan, strategy, [plan] * (parts - 1), run_id="r1")
+    later = [
+        Plan(
+            tiers=(PlannedTier(tier_id=f"T{number}", tier_index=0, name="Later"),),
+            phases=(phases[0].model_copy(update={"phase_id": f"P{number + 1}", "tier_id": f"T{number}"}),),
+        )
+        for number in range(2, parts + 1)
+    ]
+    costs = {("tests", "low"): PhaseCost(phases=4, tokens=31_000, usd=0.12)}
+    return text.plan_comment(plan, strategy, later, run_id="r1", costs=costs if parts > 1 else {})
 
 
 def message(summary: str, **other: Any) -> str:

@@ -1,7 +1,7 @@
 """A story: one repository on the hub, what people do there, and what the App is expected to write."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -130,6 +130,18 @@ class Story(Expectations):
         assert f"- [ ] {box}" in comment["body"], comment["body"]
         body = comment["body"].replace(f"- [ ] {box}", f"- [x] {box}")
         self._as(by, "PATCH", f"issues/comments/{comment['id']}", {"body": body})
+
+    def edit_comment(self, containing: str, change: Callable[[str], str], by: str = PERSON) -> None:
+        """Edit the App's comment on the issue that says this, as people with write access may."""
+        [comment] = [one for one in self.comments_of_app(self.number) if containing in one["body"]]
+        body = change(str(comment["body"]))
+        assert body != comment["body"]
+        self._as(by, "PATCH", f"issues/comments/{comment['id']}", {"body": body})
+
+    def delete_comment(self, containing: str, by: str = PERSON) -> None:
+        """Delete the App's comment on the issue that says this."""
+        [comment] = [one for one in self.comments_of_app(self.number) if containing in one["body"]]
+        self._as(by, "DELETE", f"issues/comments/{comment['id']}")
 
     def line_comment(self, path: str, line: int, text: str, by: str = PERSON) -> None:
         """Comment on a line of the pull request, outside of a review."""

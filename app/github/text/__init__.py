@@ -10,7 +10,7 @@ from app.github.text.comment_text import (
     no_run_on_pull,
     only_the_first,
     permission_refusal,
-    plan_comment,
+    plan_unreadable,
     request_answered,
     short_answer,
     status_answer,
@@ -18,6 +18,7 @@ from app.github.text.comment_text import (
 )
 from app.github.text.commit_message import commit_message, merge_message, take_back_message
 from app.github.text.escape import marker
+from app.github.text.plan_text import plan_comment, read_plan
 from app.github.text.review_text import leftover_section, review_body, review_comment
 from app.github.text.status_text import final_summary, pull_body, pull_title, status_comment
 
@@ -38,9 +39,11 @@ __all__ = [
     "only_the_first",
     "permission_refusal",
     "plan_comment",
+    "plan_unreadable",
     "promotion_check",
     "pull_body",
     "pull_title",
+    "read_plan",
     "request_answered",
     "review_body",
     "review_comment",

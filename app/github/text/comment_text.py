@@ -1,47 +1,13 @@
 """Short answers and the one-off comments: plan, refusal, help, incident."""
 
-from collections.abc import Sequence
-
 from app.domain.commands import REGISTRY, usage
-from app.domain.numbers import tokens
-from app.domain.plan import Plan
 from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.status_view import RunView
 from app.domain.steer_request import SteerAnswer
-from app.domain.strategy import Strategy
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import advice, code, fence, inline
-from app.github.text.markdown import bullets, counted, details, links, named, sections, table
+from app.github.text.markdown import details, links, sections, table
 from app.github.text.status_text import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
-from app.github.text.strategy_text import judged, limits, models
-
-
-def plan_comment(plan: Plan, strategy: Strategy, rest: Sequence[Plan] = (), *, run_id: str) -> str:
-    """The plan as a table, with what each phase may spend and how it is judged.
-
-    `rest` are the parts that runs of their own would do after the first one's.
-    """
-    rows: list[list[str]] = []
-    for tier in sorted(plan.tiers, key=lambda one: one.tier_index):
-        rows.append([f"**{named(tier.tier_id, tier.name)}**", "", "", "", ""])
-        for phase in plan.phases_of(tier.tier_id):
-            rules = strategy.of_phase(phase.phase_id)
-            risk = f"{phase.task_category.value.replace('_', ' ')}, {phase.complexity.value}"
-            about = [named(phase.phase_id, phase.name), risk, tokens(rules.token_cap)]
-            rows.append([*about, judged(rules), models(rules)])
-    heading = f"### 🗺️ Autopack's plan: {counted(len(plan.phases), 'phase')} in {counted(len(plan.tiers), 'tier')}"
-    vendor = (
-        "" if strategy.cross_vendor else "⚠️ Builder and Auditor are of the same vendor: only one key is configured."
-    )
-    return sections(
-        heading,
-        limits(strategy),
-        vendor,
-        table(["Phase", "Category", "Tokens", "Judged by", "Builder / Auditor"], rows, 26_000),
-        _later_parts(rest),
-        details("Acceptance criteria", bullets(_criteria(plan), 26_000)),
-        f"<sub>Run {code(run_id)}. `/autopack run` has the issue built, by a plan of its own.</sub>",
-    )
 
 
 def permission_refusal(login: str, needed: str = "write, maintain or admin") -> str:
@@ -64,6 +30,14 @@ def help_text(unknown: str | None = None, nearest: str | None = None, *, problem
             before += f" Did you mean {code(f'/autopack {nearest}', 80)}?"
     rows = [[f"`{usage(command)}`", spec.meaning] for command, spec in REGISTRY.items()]
     return sections(before, table(["Command", "What it does"], rows, 8_000))
+
+
+def plan_unreadable(problem: str) -> str:
+    """The answer to an edited plan, or to `run`, where the plan's comment cannot be read."""
+    return (
+        f"The plan cannot be read as it is now: {advice(problem, 500)}. Nothing is built until it is corrected. "
+        "Without that comment, `/autopack run` makes a plan of its own."
+    )
 
 
 def only_the_first(command: str) -> str:
@@ -136,25 +110,3 @@ def incident(view: RunView, excerpt: str, last_diff_stat: str) -> str:
         details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
         ledger(view, 14_000),
     )
-
-
-def _later_parts(rest: Sequence[Plan]) -> str:
-    """What the runs after the first one would do."""
-    if not rest:
-        return ""
-    lines = [
-        f"Part {number}: " + ", ".join(named(phase.phase_id, phase.name) for phase in part.phases)
-        for number, part in enumerate(rest, 2)
-    ]
-    return sections(
-        f"This is part 1 of {len(rest) + 1}; each part is a run of its own, on top of the one before:",
-        bullets(lines, 12_000),
-    )
-
-
-def _criteria(plan: Plan) -> list[str]:
-    return [
-        f"{code(phase.phase_id, 100)}: {inline(criterion, 400)}"
-        for phase in plan.phases
-        for criterion in phase.acceptance_criteria
-    ] or ["none stated"]

@@ -10,6 +10,8 @@ from app.domain.states import PhaseState, TierState
 from app.domain.status_view import RunView
 from app.github.text.escape import code, inline
 
+NAME_ROOM = 120
+"""Characters of a name that are shown."""
 LIMIT = 65_000
 """Characters of any text; GitHub takes 65,536 in a comment."""
 
@@ -99,7 +101,7 @@ def sections(*parts: str) -> str:
 
 
 def named(identifier: str, name: str) -> str:
-    return f"{code(identifier, 100)} {inline(name, 120)}"
+    return f"{code(identifier, 100)} {inline(name, NAME_ROOM)}"
 
 
 def _fit(lines: list[str], more: list[str], room: int, what: str) -> str:
