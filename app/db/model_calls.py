@@ -1,7 +1,7 @@
 """The ledger of model calls: room is reserved before a request is sent and settled with what it really used."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -133,22 +133,30 @@ def list_model_uses(session: Session, run_id: str) -> tuple[ModelUse, ...]:
     return tuple(ModelUse(role=role, model=model, usage=sums.usage) for (role, model), sums in listed)
 
 
-def models_of_phase(db: Database, run_id: str, phase_id: str) -> dict[Role, tuple[str, ...]]:
+def models_of_phase(db: Database, run_id: str, phase_id: str) -> Mapping[Role, tuple[str, ...]]:
     """The models that answered for a phase in each role, in the order of their first answers."""
+    with db.reading() as session:
+        return list_models(session, run_id).get(phase_id, {})
+
+
+def list_models(session: Session, run_id: str) -> Mapping[str, Mapping[Role, tuple[str, ...]]]:
+    """`models_of_phase` of every phase of the run."""
     reported = sa.func.max(sa.case((ModelCallRow.estimated, 0), else_=1))
     answered = (
-        sa.select(ModelCallRow.role, ModelCallRow.model, reported)
-        .where(ModelCallRow.run_id == run_id, ModelCallRow.phase_id == phase_id)
+        sa.select(ModelCallRow.phase_id, ModelCallRow.role, ModelCallRow.model, reported)
+        .where(ModelCallRow.run_id == run_id, ModelCallRow.phase_id.is_not(None))
         .where(ModelCallRow.settled, ModelCallRow.output > 0)
-        .group_by(ModelCallRow.role, ModelCallRow.model)
+        .group_by(ModelCallRow.phase_id, ModelCallRow.role, ModelCallRow.model)
         .order_by(sa.func.min(ModelCallRow.at))
     )
-    models: defaultdict[tuple[Role, bool], tuple[str, ...]] = defaultdict(tuple)
-    with db.reading() as session:
-        for role, model, has_reported in session.execute(answered):
-            models[role, bool(has_reported)] += (model,)
+    models: defaultdict[tuple[str, Role, bool], tuple[str, ...]] = defaultdict(tuple)
+    for phase_id, role, model, has_reported in session.execute(answered):
+        models[str(phase_id), role, bool(has_reported)] += (model,)
     # Without a report it may be a server that makes none, or one whose reply was none.
-    return {role: models.get((role, True), models[role, False]) for role in {role for role, _ in models}}
+    found: defaultdict[str, dict[Role, tuple[str, ...]]] = defaultdict(dict)
+    for phase_id, role, _ in models:
+        found[phase_id][role] = models.get((phase_id, role, True)) or models.get((phase_id, role, False), ())
+    return found
 
 
 def _lock_run(session: Session, run_id: str) -> Run:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.frozen import Frozen
+from app.domain.phase_account import PhaseAccount
 from app.domain.plan import Plan, PlannedPhase, PlannedTier
 from app.domain.requested_change import RequestedChange
 from app.domain.states import PhaseState, RunState, TierState
@@ -304,11 +305,15 @@ def update_phase(db: Database, run_id: str, phase_id: str, values: Mapping[str, 
         session.execute(sa.update(Phase).where(Phase.run_id == run_id, Phase.phase_id == phase_id).values(**values))
 
 
-def record_push(db: Database, run_id: str, phase_id: str, head_sha: str, paths: Iterable[str]) -> None:
+def record_push(
+    db: Database, run_id: str, phase_id: str, head_sha: str, paths: Iterable[str], summary: str = ""
+) -> None:
     """The phase has a new commit, which changed these files."""
     with db.writing() as session:
         phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
         phase.head_sha = head_sha
+        if summary:
+            phase.account = (phase.account or PhaseAccount()).model_copy(update={"summary": summary[:4_000]})
         phase.changed_paths = list(dict.fromkeys([*phase.changed_paths, *paths]))
 
 

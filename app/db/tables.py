@@ -13,6 +13,7 @@ from app.domain.aging import BacklogStatus
 from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Exhausted, Role
 from app.domain.findings import Finding, Severity
+from app.domain.phase_account import PhaseAccount
 from app.domain.plan import Plan, PlannedPhase
 from app.domain.requested_change import RequestedChange
 from app.domain.ruleset import RunScope, SafetyProfile
@@ -54,15 +55,13 @@ class Run(Base):
     __tablename__ = "runs"
     run_id: Mapped[str] = mapped_column(String(100), primary_key=True)
     project_id: Mapped[str] = mapped_column(String(200), default=DEFAULT_PROJECT, index=True)
-    """Whose backlog its issues belong to: the repository, or the service's own project for runs without one."""
+    """Whose backlog its issues belong to."""
     engine: Mapped[Engine] = mapped_column(EnumText(Engine, 20), default=Engine.AUTOPACK)
     """Who builds: Autopack's own Builder, or an external one that posts its results."""
     follows: Mapped[str | None] = mapped_column(String(100))
-    """The run before this one, where a plan was split into several."""
     part: Mapped[int] = mapped_column(default=1)
     parts: Mapped[int] = mapped_column(default=1)
     rest: Mapped[list[Plan]] = mapped_column(PydanticJson(list[Plan]), default=list)
-    """The plans of the runs that follow this one, in order."""
     rest_strategies: Mapped[list[Strategy]] = mapped_column(PydanticJson(list[Strategy]), default=list)
     """Their strategies, where they are frozen already: for runs without a repository, until the next one has them."""
     repository: Mapped[str | None] = mapped_column(String(200))
@@ -98,6 +97,7 @@ class Run(Base):
     stop_state: Mapped[RunState | None] = mapped_column(EnumText(RunState, 50))
     stop_reason: Mapped[str] = mapped_column(PlainText, default="")
     last_log: Mapped[str] = mapped_column(PlainText, default="")
+    failed_job_url: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
     late_objection: Mapped[str] = mapped_column(PlainText, default="")
     """Why an audit that came after the end speaks against promotion; empty while none does."""
     objections: Mapped[tuple[RequestedChange, ...] | None] = mapped_column(PydanticJson(tuple[RequestedChange, ...]))
@@ -173,7 +173,6 @@ class Phase(Base):
     phase_index: Mapped[int]
     task_category: Mapped[str] = mapped_column(String(50), default="")
     complexity: Mapped[str] = mapped_column(String(10), default="")
-    """Both as in the plan; here, reports can group by them."""
     state: Mapped[PhaseState] = mapped_column(EnumText(PhaseState, 20))
     builder_attempts: Mapped[int] = mapped_column(default=0)
     auditor_attempts: Mapped[int] = mapped_column(default=0)
@@ -186,8 +185,7 @@ class Phase(Base):
     reported_major: Mapped[int] = mapped_column(default=0)
     changed_paths: Mapped[list[str]] = mapped_column(default=list)
     """The files that its pushed commits changed."""
-    summary: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
-    """What the Builder says that its newest commit changes."""
+    account: Mapped[PhaseAccount | None] = mapped_column(PydanticJson(PhaseAccount))
     skip_by: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
     """The person who asked to have it left out."""
 

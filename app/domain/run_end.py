@@ -18,12 +18,14 @@ NEXT_ACTIONS = {
         "Change what the issue asks for, or do the protected part by hand, then comment `/autopack run`."
     ),
     RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW: (
-        "Read the findings, make the issue clearer or fix the branch by hand, then comment `/autopack run`."
+        "Read the findings, make the issue clearer or fix the branch by hand, then comment `/autopack retry`; "
+        "`/autopack run` starts again."
     ),
     RunState.DONE_FAILED_ENVIRONMENT: (
-        "Repair the environment (CI, model provider, GitHub), then comment `/autopack run`."
+        "Repair the environment (CI, model provider, GitHub), then comment `/autopack retry`; "
+        "`/autopack run` starts again."
     ),
-    RunState.DONE_CANCELLED: "Comment `/autopack run` to start again.",
+    RunState.DONE_CANCELLED: "Comment `/autopack retry` to go on, or `/autopack run` to start again.",
 }
 """By the state in which a run for an issue failed or was cancelled."""
 

@@ -6,6 +6,7 @@ from enum import StrEnum
 from app.domain.budget import Cap, Exhausted, ModelUse, Role, Usage
 from app.domain.findings import Finding
 from app.domain.frozen import Frozen
+from app.domain.phase_account import PhaseAccount
 from app.domain.plan import Complexity, TaskCategory
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.strategy import Strategy
@@ -45,6 +46,13 @@ class PhaseView(Frozen):
     major_issues: int = 0
     note: str = ""
     """The reason for its state in one line, such as the failed job's name."""
+    account: PhaseAccount = PhaseAccount()
+    criteria: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    """The files that its commits changed."""
+    builders: tuple[str, ...] = ()
+    auditors: tuple[str, ...] = ()
+    """The models that answered for it."""
     skipped_by: str = ""
     """The person who had it left out."""
 
@@ -112,6 +120,8 @@ class RunView(Frozen):
     run_cap: Cap
     caps: tuple[Cap, ...] = ()
     """Every cap: the run's, its issue's, those of its tiers and phases that have not ended well."""
+    failed_job_url: str = ""
+    """Of the job that failed last."""
     exhausted: Exhausted | None = None
     """The cap that ended the run."""
     part: int = 1

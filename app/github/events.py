@@ -207,6 +207,7 @@ class PushEvent(RepositoryEvent):
     ref: str
     after: str
     deleted: bool = False
+    forced: bool = False
 
     @property
     def branch(self) -> str | None:

@@ -160,14 +160,14 @@ async def shown_findings(repo: Repo, number: int) -> frozenset[str]:
 
 
 @telling("the end of review threads")
-async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], reply: str) -> int:
-    """Resolve the App's open threads about these findings, after answering each with `reply` once; return how many.
+async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], note: str) -> int:
+    """Resolve the App's open threads about these findings, each with `note` at the end of its comment; return how many.
 
-    `reply` is Autopack's own Markdown, such as ``Fixed in abc1234.``
+    An edit notifies nobody, as an answer would. `note` is Autopack's own Markdown, such as ``Fixed in abc1234.``
     """
     wanted = set(fingerprints)
     roots = {
-        comment.id: found[-1]
+        comment.id: comment
         for comment in await _own_comments(repo, number)
         if comment.in_reply_to_id is None and (found := _FINDING.findall(comment.body)) and found[-1] in wanted
     }
@@ -176,7 +176,7 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
         root = next((one.number for one in thread.comments.nodes), None)
         if thread.is_resolved or root is None or root not in roots:
             continue
-        _raise_if_owed(await reply_once(repo, number, root, f"fixed:{roots[root]}", reply))
+        _raise_if_owed(await _add_note(repo, roots[root], note))
         ended = await _resolve(repo, thread.id)
         _raise_if_owed(ended)
         resolved += not isinstance(ended, Untold)
@@ -193,6 +193,17 @@ def _raise_if_owed(result: object) -> None:
     """An answer or thread that is owed makes the whole owed: a thread is not resolved before it is answered."""
     if isinstance(result, Untold) and result.for_now:
         raise result.cause
+
+
+@telling("the end of a review comment")
+async def _add_note(repo: Repo, comment: _RawReviewComment, note: str) -> None:
+    """Add the note above the comment's marker, once."""
+    text, _, marker = comment.body.rpartition("\n\n<!--")
+    if note not in text:
+        body = f"{text}\n\n{note}\n\n<!--{marker}"
+        await repo.call(
+            lambda: repo.rest.pulls.async_update_review_comment(repo.owner, repo.name, comment.id, body=body)
+        )
 
 
 @telling("the end of a review thread")

@@ -2,13 +2,12 @@
 
 from githubkit_schemas.v2026_03_10 import models as m
 
-from app.hub.github_problems import Refusal
 from app.hub.issues_api import EITHER_READ, EITHER_WRITE, REPO, find_comment, find_issue
 from app.hub.journal import record
+from app.hub.reviews_api import find_line_comment
 from app.hub.routing import Call, Routes
 from app.hub.serializers import reaction
 from app.hub.state import Json, now
-from app.hub.store import Row
 
 routes = Routes()
 
@@ -60,20 +59,11 @@ def comment_reactions(call: Call) -> list[Json]:
 @routes.add("POST", f"{REPO}/pulls/comments/{{comment_id}}/reactions", "pull_requests:write")
 def react_to_line_comment(call: Call) -> tuple[int, Json]:
     """React to a comment on a line: 201, or 200 when this reaction was there."""
-    row = _line_comment(call)
+    row = find_line_comment(call)
     return _react(call, row["id"], row["number"], call.body(m.ReposOwnerRepoPullsCommentsCommentIdReactionsPostBody))
 
 
 @routes.add("GET", f"{REPO}/pulls/comments/{{comment_id}}/reactions", "pull_requests:read")
 def line_comment_reactions(call: Call) -> list[Json]:
     """The reactions to a comment on a line."""
-    return _reactions(call, _line_comment(call)["id"])
-
-
-def _line_comment(call: Call) -> Row:
-    sql = """SELECT c.id, i.number FROM review_comments c JOIN pulls p ON p.id = c.pull_id
-      JOIN issues i ON i.id = p.issue_id WHERE c.id = ? AND i.repo_id = ?"""
-    row = call.hub.store.row(sql, call.number("comment_id"), call.repo["id"])
-    if row is None:
-        raise Refusal(404, "Not Found")
-    return row
+    return _reactions(call, find_line_comment(call)["id"])

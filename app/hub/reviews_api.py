@@ -228,3 +228,27 @@ def reply(call: Call) -> tuple[int, Json]:
     row = _insert(call, pull, values | {"review_id": review_id, "user_id": who})
     _tell_comment(call, pull, row)
     return 201, _comment(call, pull, row)
+
+
+def find_line_comment(call: Call) -> Row:
+    """The comment on a line that the path names, with its pull request's `number`."""
+    sql = """SELECT c.*, i.number FROM review_comments c JOIN pulls p ON p.id = c.pull_id
+      JOIN issues i ON i.id = p.issue_id WHERE c.id = ? AND i.repo_id = ?"""
+    row = call.hub.store.row(sql, call.number("comment_id"), call.repo["id"])
+    if row is None:
+        raise Refusal(404, "Not Found")
+    return row
+
+
+@routes.add("PATCH", "/repos/{owner}/{repo}/pulls/comments/{comment_id}", "pull_requests:write")
+def update_comment(call: Call) -> Json:
+    """Edit a comment on a line: its author may, and people who may write."""
+    row, body = find_line_comment(call), call.body(m.ReposOwnerRepoPullsCommentsCommentIdPatchBody)
+    if call.actor.kind == "installation" and row["user_id"] != call.actor.user["id"]:
+        raise Refusal(403, "Resource not accessible by integration")
+    check_body(body["body"], "PullRequestReviewComment")
+    call.hub.store.update("review_comments", row["id"], body=body["body"], updated_at=now())
+    where = {"number": row["number"], "sha": row["commit_id"], "name": f"{row['path']}:{row['line']}"}
+    record(call.hub, call.actor, call.repo, "review_comment.edited", body["body"], **where)
+    pull = call.hub.store.get("pulls", row["pull_id"]) | {"number": row["number"]}
+    return _comment(call, pull, call.hub.store.get("review_comments", row["id"]))

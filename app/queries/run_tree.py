@@ -29,6 +29,8 @@ class PhaseNode:
     rules: PhaseStrategy | None
     issues: Counts
     tokens: int
+    models: Mapping[Role, tuple[str, ...]]
+    """The models that answered for it."""
     status: PhaseStatus | None
     """What it waits for; None where Autopack's own agents build."""
 
@@ -94,7 +96,8 @@ def read_run_tree(session: Session, run: Run) -> RunTree:
     counts = finding_counts.count(records, reports)
     sums = read_sums(session, ModelCallRow.phase_id, ModelCallRow.run_id == run_id)
     specs = {spec.phase_id: spec for spec in run.plan.phases} if run.plan else {}
-    phases = tuple(_phase_node(session, run, row, specs.get(row.phase_id), counts, sums) for row in rows)
+    models = model_calls.list_models(session, run_id)
+    phases = tuple(_phase_node(session, run, row, specs.get(row.phase_id), counts, sums, models) for row in rows)
     before, after = linked_runs.linked_neighbors(session, run)
     return RunTree(
         run=run,
@@ -119,6 +122,7 @@ def _phase_node(
     spec: PlannedPhase | None,
     counts: IssueCounts,
     sums: Mapping[str | None, TokenSums],
+    models: Mapping[str, Mapping[Role, tuple[str, ...]]],
 ) -> PhaseNode:
     return PhaseNode(
         row=row,
@@ -126,6 +130,7 @@ def _phase_node(
         rules=run.strategy.of_phase(row.phase_id) if run.strategy else None,
         issues=counts.of_phase(row.phase_id),
         tokens=sums.get(row.phase_id, TokenSums()).usage.against_caps,
+        models=models.get(row.phase_id, {}),
         status=phase_status.read_status(session, run, row, run.strategy) if run.strategy else None,
     )
 

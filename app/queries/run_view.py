@@ -7,7 +7,8 @@ from typing import Any
 from app.db.engine import Database
 from app.db.tables import Run
 from app.domain import promotion
-from app.domain.budget import Cap, Scope
+from app.domain.budget import Cap, Role, Scope
+from app.domain.phase_account import PhaseAccount
 from app.domain.states import PhaseState, TierState
 from app.domain.status_view import Headline, PhaseView, RunView, TierView
 from app.domain.steer_request import PAUSED_AT_MOST
@@ -45,6 +46,7 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
         strategy=run.strategy,
         run_cap=tree.caps[0],
         caps=_open_caps(tree.caps, tiers),
+        failed_job_url=run.failed_job_url,
         exhausted=run.exhausted,
         part=run.part,
         parts=run.parts,
@@ -127,5 +129,10 @@ def _phase_view(phase: PhaseNode) -> PhaseView:
         minor_issues=phase.issues.minor,
         major_issues=phase.issues.major,
         note=row.note,
+        account=row.account or PhaseAccount(),
+        criteria=spec.acceptance_criteria,
+        paths=tuple(row.changed_paths),
+        builders=phase.models.get(Role.BUILDER, ()),
+        auditors=phase.models.get(Role.AUDITOR, ()),
         skipped_by=row.skip_by,
     )

@@ -24,7 +24,7 @@ def keep_complete(session: Session, run: Run, at: datetime) -> None:
         phase.state, phase.head_sha, phase.snapshot = kept.state, kept.head_sha, kept.snapshot
         phase.auditor_attempts, phase.changed_paths = kept.auditor_attempts, kept.changed_paths
         phase.skip_by, phase.note = kept.skip_by, kept.note or f"kept from {run.continues}"
-        phase.summary = kept.summary
+        phase.account = kept.account
         cause = f"kept from {run.continues}"
         record_transition(session, run.run_id, "phase", phase.phase_id, "", kept.state, cause, at)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from app.db import run_rows
 from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run
+from app.domain.phase_account import PhaseAccount
 from app.domain.states import PhaseState, RunState
 from app.runs import transitions
 
@@ -33,11 +34,20 @@ def start_audit(db: Database, run_id: str, phase_id: str, audits: int) -> None:
     run_rows.update_phase(db, run_id, phase_id, {"auditor_attempts": audits})
 
 
-def record_push(db: Database, run_id: str, phase_id: str | None, head_sha: str, paths: Sequence[str] = ()) -> None:
-    """The branch has a new commit, the phase's or a merge; the phase's changed the files `paths`."""
+def record_push(
+    db: Database, run_id: str, phase_id: str | None, head_sha: str, paths: Sequence[str] = (), summary: str = ""
+) -> None:
+    """The branch has a new commit, the phase's or a merge; the phase's changed the files `paths`, says its builder."""
     run_rows.update(db, run_id, {"head_sha": head_sha})
     if phase_id is not None:
-        run_rows.record_push(db, run_id, phase_id, head_sha, paths)
+        run_rows.record_push(db, run_id, phase_id, head_sha, paths, summary)
+
+
+def record_audit(db: Database, run_id: str, phase_id: str, summary: str) -> None:
+    """What the newest audit of the phase says."""
+    with db.writing() as session:
+        phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
+        phase.account = (phase.account or PhaseAccount()).model_copy(update={"audit": summary[:2_000]})
 
 
 def record_pull(db: Database, run_id: str, pull_number: int) -> None:

@@ -14,6 +14,7 @@ from app.db.tables import Phase, Run, Submission
 from app.domain.api_requests import AuditorResult, BuilderResult, PostedIssue
 from app.domain.budget import Role
 from app.domain.findings import Finding, Severity, issue_key
+from app.domain.phase_account import PhaseAccount
 from app.domain.plan import PlannedPhase, is_identifier
 from app.queries.phase_status import newest_submission, select_submissions
 
@@ -66,6 +67,8 @@ def store(
     """Store what was posted; it is answered later."""
     stored = Submission(run_id=phase.run_id, phase_id=phase.phase_id, role=role, attempt=attempt, body=body, at=now)
     session.add(stored)
+    if isinstance(body, AuditorResult):
+        phase.account = (phase.account or PhaseAccount()).model_copy(update={"audit": body.review_notes[:2_000]})
     session.flush()
     return stored
 

@@ -37,6 +37,11 @@ class Audit(Frozen):
         )
 
     @property
+    def silent(self) -> bool:
+        """Whether it approves and found nothing: then no review is posted, and the pull request's text has it."""
+        return self.recommendation is Recommendation.APPROVE and not self.found
+
+    @property
     def unread(self) -> bool:
         """The diff was larger than the Auditor's window, and no model was asked."""
         return any(finding.issue_key == OVER_WINDOW for finding in self.found)
@@ -98,6 +103,7 @@ async def audit(
     said_fixed = {*report.fixed, *(f.fingerprint for f in known if f.issue_key == OVER_WINDOW)}
     fixed = tuple(f for f in known if f.fingerprint in said_fixed - again)
     await db_steps.record_findings(phase.run_id, phase.phase_id, found, f"audit {number}")
+    await db_steps.record_audit(phase.run_id, phase.phase_id, report.summary)
     closed = {finding.fingerprint for finding in fixed}
     open_still = tuple(f for f in known if f.fingerprint not in closed | again) + found
     return Audit(

@@ -205,7 +205,8 @@ async def failure_feedback(context: RunContext, head_sha: str, verdict: CiVerdic
     texts = [f"Job {log.name}:\n{trim_log(log.text, limit=share)}" for log in telling]
     if cancelled := [log.name for log in logs if log.cancelled]:
         texts.append(f"Cancelled as another job failed: {', '.join(cancelled)[:MAX_CANCELLED_NAMES]}")
-    await call_db(run_rows.update, context.run_id, {"last_log": "\n\n".join(texts)})
+    url = next((log.url for log in telling if log.url), "")
+    await call_db(run_rows.update, context.run_id, {"last_log": "\n\n".join(texts), "failed_job_url": url})
     return Feedback(
         title=f"CI is red on your last commit ({verdict.reason})", text="\n\n".join(texts) or verdict.reason
     )

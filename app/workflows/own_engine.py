@@ -18,9 +18,11 @@ from app.workflows import ci_reading, db_steps, github_status, publish
 from app.workflows.audit import Audit, audit
 from app.workflows.build import AttemptResult, AttemptStart, build_attempt, fetch_start
 from app.workflows.phase_engine import Attempt, AttemptOutcome
-from app.workflows.run_context import PhaseContext, PhaseDeclined, RunEnded
+from app.workflows.run_context import PhaseContext, PhaseDeclined, PushedByHand, RunEnded
 from app.workflows.waiting import raise_if_stopped, with_provider_pauses
 
+MAX_TAKEN_IN = 5
+"""How often commits that someone pushes meanwhile have an attempt made again for nothing."""
 _COSTS_AN_ATTEMPT = frozenset({ModelFailure.MALFORMED, ModelFailure.REFUSED})
 """Failures of models that may do better in another attempt."""
 
@@ -42,7 +44,9 @@ class PhaseProgress(Frozen):
     def after(self, phase: PhaseContext, outcome: AttemptOutcome) -> "PhaseProgress":
         """The progress once this attempt did not pass."""
         done, changes = outcome.audit, outcome.built.patch.changes
-        if outcome.refused:
+        if outcome.by_hand is not None:
+            start, note = _after_push_by_hand(self.start, outcome.by_hand, changes)
+        elif outcome.refused:
             start, note = _after_refusal(phase, self.start, outcome)
         elif outcome.red and done is not None:
             start, note = _after_red(self.start, outcome, done)
@@ -85,13 +89,16 @@ class OwnEngine:
     in_conflict: bool = False
     """Whether no CI judged it, since the branch conflicts with its base."""
     last_diff: str = ""
+    by_hand: PushedByHand | None = None
+    """What someone else pushed during the attempt in hand."""
     answer: BuilderAnswer | None = None
     """The Builder's, of the newest attempt."""
 
     async def attempts(self) -> AsyncIterator[Attempt]:
         """Attempts until one passes. Raises `RunEnded` when no try is left."""
         phase, rules = self.phase, self.phase.rules
-        for number in range(1, rules.builder_tries + 1):
+        number, taken_in = 1, 0
+        while number <= rules.builder_tries:
             await self._hold()
             await db_steps.check_ci_budget(phase.run_id, phase.phase_id)
             await db_steps.start_attempt(phase.run_id, phase.phase_id, number)
@@ -100,6 +107,10 @@ class OwnEngine:
             yield Attempt(phase=phase, number=number, start=self.progress.start)
             if self.head_sha:
                 return
+            if self.by_hand is not None and taken_in < MAX_TAKEN_IN:
+                await db_steps.send_back(phase.run_id, phase.phase_id, self.progress.note)
+                taken_in, self.by_hand = taken_in + 1, None
+                continue  # it was nobody's fault, so it costs no try
             if self.progress.rejections > rules.auditor_tries:
                 asked = f"the Auditor requested changes {self.progress.rejections} times"
                 self.progress = self.progress.model_copy(update={"note": f"{asked}, at last: {self.progress.note}"})
@@ -108,6 +119,7 @@ class OwnEngine:
                 await self._advise()
             if number < rules.builder_tries:
                 await db_steps.send_back(phase.run_id, phase.phase_id, self.progress.note)
+            number += 1
         note = self.progress.note
         await db_steps.fail_phase(phase.run_id, phase.phase_id, note)
         raise RunEnded(self.progress.run_state, f"{phase.phase_id} ({phase.phase.name}) did not pass: {note}")
@@ -136,7 +148,10 @@ class OwnEngine:
     async def _as_it_is(self, attempt: Attempt, built: AttemptResult) -> AttemptResult:
         """The Builder has nothing to add to work on the branch that no audit saw: that is audited and judged by CI."""
         phase, head_sha = attempt.phase, attempt.start.head_sha
-        await db_steps.record_push(phase.run_id, phase.phase_id, head_sha)
+        before = await db_steps.read_head(phase.run_id)
+        await db_steps.record_push(phase.run_id, phase.phase_id, head_sha, (), built.answer.summary)
+        if before not in {None, head_sha}:
+            await github_status.supersede_check(phase.run_id, str(before), head_sha)
         await db_steps.move_to_ci(phase.run_id, phase.phase_id)
         return built.model_copy(update={"pushed_sha": head_sha})
 
@@ -214,6 +229,7 @@ class OwnEngine:
                 await db_steps.record_findings(phase.run_id, phase.phase_id, failed, f"ci {outcome.head_sha[:7]}")
             else:
                 await self._close(Source.CI, f"green in {outcome.head_sha[:7]}")
+        self.by_hand = outcome.by_hand
         self.progress, self.last_diff = self.progress.after(phase, outcome), outcome.built.patch.diff
 
     async def complete(self, attempt: Attempt, outcome: AttemptOutcome, cause: str) -> bool:
@@ -282,6 +298,22 @@ def _after_refusal(phase: PhaseContext, start: AttemptStart, outcome: AttemptOut
         }
     )
     return following, note
+
+
+def _after_push_by_hand(
+    start: AttemptStart, pushed: PushedByHand, changes: tuple[FileChange, ...]
+) -> tuple[AttemptStart, str]:
+    """The work goes on top of what someone else pushed, which is audited with it; in files of both, theirs is kept."""
+    files = ", ".join(pushed.paths[:50])
+    text = f"{pushed.head_sha[:7]} changes {files}. Keep that. In these files, make your own changes again."
+    note = f"{pushed.head_sha[:7]} was pushed by hand and is taken in"
+    update: dict[str, object] = {
+        "head_sha": pushed.head_sha,
+        "unread_since": _audited_from(start),
+        "carried": tuple(change for change in changes if change.path not in pushed.paths),
+        "feedback": (*start.feedback, Feedback(title="Someone pushed to the branch while you worked", text=text)),
+    }
+    return start.model_copy(update=update), note
 
 
 def _after_audit(start: AttemptStart, done: Audit, carried: tuple[FileChange, ...]) -> tuple[AttemptStart, str]:

@@ -7,6 +7,7 @@ from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult
 from app.workflows.phase_engine import Attempt, AttemptOutcome, PhaseEngine
 from app.workflows.publish import GatedPatch
+from app.workflows.run_context import PushedByHand
 
 
 async def run_phases(engine: PhaseEngine) -> None:
@@ -35,11 +36,15 @@ async def _judge(engine: PhaseEngine, attempt: Attempt) -> AttemptOutcome:
         if isinstance(pushed, Finding):
             await engine.record_gate(attempt, built, (pushed,))
             return AttemptOutcome(built=built, refused=(pushed,), audit=early)
+        if isinstance(pushed, PushedByHand):
+            return AttemptOutcome(built=built, audit=early, by_hand=pushed)
         head_sha = pushed
     return await _verify(engine, attempt, built, head_sha or built.pushed_sha or attempt.start.head_sha, early)
 
 
-async def _push(engine: PhaseEngine, attempt: Attempt, built: AttemptResult, gated: GatedPatch) -> str | Finding:
+async def _push(
+    engine: PhaseEngine, attempt: Attempt, built: AttemptResult, gated: GatedPatch
+) -> str | Finding | PushedByHand:
     """Commit, and open the draft pull request with the first commit; what GitHub refuses in the commit's content.
 
     Raises `BudgetExhausted` before one too many.
@@ -47,10 +52,11 @@ async def _push(engine: PhaseEngine, attempt: Attempt, built: AttemptResult, gat
     phase, start = attempt.phase, attempt.start
     await db_steps.claim_ci_run(phase.run_id, phase.phase_id)
     head_sha = await publish.push(phase, attempt.number, start, gated, built.answer.summary)
-    if isinstance(head_sha, Finding):
+    if isinstance(head_sha, (Finding, PushedByHand)):
         return head_sha
-    await db_steps.record_push(phase.run_id, phase.phase_id, head_sha, gated.patch.paths)
-    await github_status.supersede_check(phase.run_id, start.head_sha, head_sha)
+    before = await db_steps.read_head(phase.run_id)
+    await db_steps.record_push(phase.run_id, phase.phase_id, head_sha, gated.patch.paths, built.answer.summary)
+    await github_status.supersede_check(phase.run_id, before or start.head_sha, head_sha)
     await db_steps.record_pull(phase.run_id, await publish.ensure_pull(phase.context))
     await engine.record_push(attempt, built, head_sha)
     return head_sha

@@ -9,7 +9,7 @@ from app.domain.findings import Finding
 from app.domain.frozen import Frozen
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart
-from app.workflows.run_context import PhaseContext
+from app.workflows.run_context import PhaseContext, PushedByHand
 
 
 class Attempt(Frozen):
@@ -28,6 +28,8 @@ class AttemptOutcome(Frozen):
     """Its commit; None where nothing was pushed."""
     refused: tuple[Finding, ...] = ()
     audit: Audit | None = None
+    by_hand: PushedByHand | None = None
+    """Someone else's commits on the branch, on top of which nothing was pushed."""
     ci: CiVerdict | None = None
     ci_feedback: Feedback | None = None
     """Logs of the failed jobs, where CI is red."""

@@ -18,7 +18,7 @@ from app.workflows.answers import announce_answers
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, fetch_start, open_worktree
 from app.workflows.phase_engine import Attempt, AttemptOutcome
-from app.workflows.run_context import PhaseContext, RunContext, RunEnded
+from app.workflows.run_context import ForeignCommits, PhaseContext, RunContext, RunEnded
 from app.workflows.steps import db_step, effect
 from app.workflows.waiting import raise_if_stopped, wait_for_wake
 from app.workspace.workspace_errors import PatchError, PathError
@@ -107,6 +107,8 @@ class PostedEngine:
 
     async def send_back(self, attempt: Attempt, outcome: AttemptOutcome) -> None:
         """Send the phase back to its builder, unless something newer took the attempt's place."""
+        if outcome.by_hand is not None:
+            raise ForeignCommits(outcome.by_hand)
         if outcome.ci is not None and outcome.ci.state is CiState.WAITING:
             return
         found = ci_reading.as_findings(outcome.ci.failed) if outcome.ci is not None else outcome.refused

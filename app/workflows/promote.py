@@ -12,12 +12,13 @@ from app.domain.strategy import Engine, Strategy
 from app.github import ci_facts, commits, pulls, text
 from app.github.client import Repo
 from app.github.commits import Merge, MergeState, WorkBranch
-from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_workflow
+from app.github.github_errors import GitHubRefused, breaks_rule, refuses_workflow
 from app.workflows import ci_reading, ci_wait, db_steps, github_status
 from app.workflows.build import AttemptStart
 from app.workflows.extra_phase import next_extra_id, run_extra_phase
+from app.workflows.publish import pushed_by_hand
 from app.workflows.repositories import mirror_at
-from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.run_context import ForeignCommits, RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run
 from app.workflows.start_run import read_base_commit, rules_of
@@ -88,7 +89,7 @@ async def _is_behind(context: RunContext, base_sha: str, head_sha: str) -> bool:
 async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
     """Merge on top of `head_sha` alone: GitHub's merge compares nothing, so what it merged is looked at.
 
-    Raises `RunEnded` when someone else's commit was on the branch: it is never offered for merging.
+    Raises `ForeignCommits` when someone else's commits are on the branch: they are not offered unseen.
     """
     repo = await repo_of_run(context.run_id)
     message = text.merge_message(context.run_id, f"{context.base_branch} ({base_sha[:7]})")
@@ -98,8 +99,8 @@ async def _merge(context: RunContext, base_sha: str, head_sha: str) -> Merge:
     else:
         built_on = await commits.branch_head(repo, context.branch)
     if built_on != head_sha:
-        reason = f"someone else wrote to the run's branch: {BranchMoved(context.branch, head_sha, built_on)}"
-        raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+        newest = merge.sha if merge.state is MergeState.MERGED else built_on
+        raise ForeignCommits(await pushed_by_hand(context, head_sha, newest))
     return merge
 
 

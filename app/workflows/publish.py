@@ -17,7 +17,7 @@ from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at
-from app.workflows.run_context import PhaseContext, RunContext, RunEnded
+from app.workflows.run_context import PhaseContext, PushedByHand, RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.start_run import read_base_commit
@@ -42,10 +42,10 @@ def gate_patch(phase: PhaseContext, built: AttemptResult) -> GatedPatch | tuple[
 @effect
 async def push(
     phase: PhaseContext, attempt: int, start: AttemptStart, gated: GatedPatch, summary: str
-) -> str | Finding:
+) -> str | Finding | PushedByHand:
     """Commit the patch on top of the attempt's start and return the commit's sha; what GitHub refuses in its content.
 
-    Raises `RunEnded` when someone else wrote to the branch: the run does not build on what it did not make.
+    Nothing is pushed where someone else added commits to the branch: these. Raises `RunEnded` where they rewrote it.
     """
     context = phase.context
     repo = await repo_of_run(context.run_id)
@@ -67,9 +67,7 @@ async def push(
             repo, branch, start.head_sha, changes, message, merging=start.merging, base_tree=tree
         )
     except BranchMoved as moved:
-        raise RunEnded(
-            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
-        ) from moved
+        return await pushed_by_hand(context, start.head_sha, moved.actual)
     except GitHubRefused as refusal:
         if refuses_content(refusal):
             return patch_policy.refused_by_github(refusal.words)
@@ -77,6 +75,16 @@ async def push(
             raise RunEnded(RunState.DONE_FAILED_ENVIRONMENT, _forbidden(branch, refusal)) from refusal
         raise
     return commit.sha
+
+
+async def pushed_by_hand(context: RunContext, head_sha: str, actual: str | None) -> PushedByHand:
+    """What someone else added to the branch after `head_sha`. Raises `RunEnded` where that is not in it any more."""
+    if actual is not None:
+        mirror = await mirror_at(context.run_id, head_sha, actual)
+        if await mirror.merge_base(head_sha, actual) == head_sha:
+            return PushedByHand(head_sha=actual, paths=await mirror.changed_paths(head_sha, actual))
+    moved = BranchMoved(context.branch, head_sha, actual)
+    raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}")
 
 
 @effect
@@ -159,10 +167,12 @@ async def post_review(run_id: str, phase_id: str, head_sha: str, audit: Audit, a
     key = f"audit:{run_id}:{phase_id}:{audit.number}"
     earlier = diff.parse(await mirror.diff(fork, audited_from))
     placement = place_findings(on_the_base(audit.found, earlier), diff.parse(await mirror.diff(fork, head_sha)))
-    came_to: list[object] = [await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement)]
+    came_to: list[object] = []
+    if not audit.silent:
+        came_to.append(await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement))
     fixed = [finding.fingerprint for finding in audit.fixed]
     if fixed:
-        came_to.append(await reviews.resolve_threads(repo, run.pull_number, fixed, f"Fixed in {head_sha[:7]}."))
+        came_to.append(await reviews.resolve_threads(repo, run.pull_number, fixed, f"✅ Fixed in {head_sha[:7]}."))
     return came_to
 
 

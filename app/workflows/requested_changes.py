@@ -16,9 +16,10 @@ from app.domain.strategy import Engine, Strategy
 from app.github import comments, people_reviews, text
 from app.runs import run_requests
 from app.workflows import ci_wait, db_steps, promote
+from app.workflows.build import AttemptStart
 from app.workflows.extra_phase import ExtraPhase, next_extra_id, run_extra_phase
 from app.workflows.own_phase import start_on
-from app.workflows.run_context import RunContext, RunEnded
+from app.workflows.run_context import ForeignCommits, PushedByHand, RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run
 from app.workflows.start_run import rules_of
@@ -29,6 +30,7 @@ MAX_ROUNDS = 5
 """Of requests that are answered by one run; later ones keep promotion closed."""
 _REVIEW = "REVIEW"
 _TIER = "What people request"
+_BY_HAND = "What people pushed"
 
 
 async def settle(context: RunContext, plan: Plan, strategy: Strategy, head_sha: str) -> tuple[Plan, Strategy, str]:
@@ -41,7 +43,14 @@ async def settle(context: RunContext, plan: Plan, strategy: Strategy, head_sha: 
             plan, strategy, head_sha = extra.plan, extra.strategy, extra.head_sha
             answered = await db_steps.answer_requested(context.run_id, _answers(unanswered, extra.answer, head_sha))
             await answer(context.run_id, [one.key for one in answered])
-        plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
+        try:
+            plan, strategy, head_sha = await promote.merge_base(context, plan, strategy, head_sha)
+        except ForeignCommits as foreign:
+            if strategy.engine is Engine.EXTERNAL:
+                raise
+            extra = await _take_in(context, plan, head_sha, foreign.pushed)
+            plan, strategy, head_sha = extra.plan, extra.strategy, extra.head_sha
+            continue
         if all(one.answered for one in await read_requested(context.run_id)) or strategy.engine is Engine.EXTERNAL:
             break
     earlier_work = head_sha == context.start_sha != context.base_sha
@@ -58,6 +67,20 @@ async def _make(context: RunContext, plan: Plan, head_sha: str, unanswered: Sequ
     start = begun.model_copy(update={"feedback": (*begun.feedback, *feedback)})
     cause = f"{phase.phase_id} makes the changes that {_names(unanswered)} requested"
     return await run_extra_phase(context, plan, _TIER, phase, start, cause)
+
+
+async def _take_in(context: RunContext, plan: Plan, head_sha: str, pushed: PushedByHand) -> ExtraPhase:
+    """Have commits that someone pushed audited and judged, in a phase that makes them fit where they do not."""
+    phase = _extra_phase(
+        context,
+        plan,
+        f"Take in what was pushed to the branch by hand, up to {pushed.head_sha[:7]}",
+        "Someone with write access pushed commits to the branch. Keep what they change. Where it fits the rest of the "
+        "work, change nothing and say so; else make the rest fit.",
+        ("What was pushed is kept.", "All tests pass."),
+    )
+    start = AttemptStart(head_sha=pushed.head_sha, unread_since=head_sha)
+    return await run_extra_phase(context, plan, _BY_HAND, phase, start, f"{pushed.head_sha[:7]} was pushed by hand")
 
 
 def _answers(
@@ -131,16 +154,28 @@ def _names(requested: Sequence[RequestedChange]) -> str:
 
 
 def _review_phase(context: RunContext, plan: Plan, unanswered: Sequence[RequestedChange]) -> PlannedPhase:
+    return _extra_phase(
+        context,
+        plan,
+        f"Make the changes that {_names(unanswered)} requested",
+        "People with write access ask for changes in numbered requests: make these, and no others. "
+        "One that is wrong, or asks for no change, you leave undone: tell so by a suggested issue of category "
+        f"'{DECLINED}', with the request's number as component and the reason as description.",
+        ("Each numbered request is carried out, or declined with a reason.", "All tests pass."),
+    )
+
+
+def _extra_phase(
+    context: RunContext, plan: Plan, name: str, description: str, criteria: tuple[str, ...]
+) -> PlannedPhase:
     category, phase_id = TaskCategory.FEATURE_SCAFFOLDING, next_extra_id(plan, _REVIEW)
     return PlannedPhase(
         phase_id=phase_id,
         tier_id=phase_id,
         phase_index=len(plan.phases),
-        name=f"Make the changes that {_names(unanswered)} requested",
-        description="People with write access ask for changes in numbered requests: make these, and no others. "
-        "One that is wrong, or asks for no change, you leave undone: tell so by a suggested issue of category "
-        f"'{DECLINED}', with the request's number as component and the reason as description.",
-        acceptance_criteria=("Each numbered request is carried out, or declined with a reason.", "All tests pass."),
+        name=name,
+        description=description,
+        acceptance_criteria=criteria,
         task_category=category,
         complexity=rules_of(context).complexities[category],
         builder_mode=BuilderMode.COMPOSE,

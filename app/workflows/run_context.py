@@ -71,6 +71,14 @@ class PhaseDeclined(Exception):
     """The Builder leaves everything undone that people requested in the phase, and gives its reasons."""
 
 
+class PushedByHand(Frozen):
+    """Someone else's commits on top of the run's branch."""
+
+    head_sha: str
+    paths: tuple[str, ...]
+    """The files that they change."""
+
+
 class RunEnded(Exception):
     """The run is over: raised where that is found out, handled in one place. `exhausted` is the cap that ended it."""
 
@@ -79,3 +87,15 @@ class RunEnded(Exception):
         self.state = state
         self.reason = reason
         self.exhausted = exhausted
+
+
+class ForeignCommits(RunEnded):
+    """Someone else's commits are on top of the branch; where nobody takes them in, the run ends for a person."""
+
+    def __init__(self, pushed: PushedByHand) -> None:
+        reason = f"someone else wrote to the run's branch, which is at {pushed.head_sha[:7]}"
+        super().__init__(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, reason)
+        self.pushed = pushed
+
+    def __reduce__(self) -> tuple[type["ForeignCommits"], tuple[PushedByHand]]:
+        return ForeignCommits, (self.pushed,)

@@ -128,7 +128,7 @@ class Pull:
         github.get(f"{root}/comments").mock(side_effect=self.list_comments)
         github.post(f"{root}/reviews").mock(side_effect=self.create)
         github.get(f"{root}/files").respond(json=[{"filename": "app.py"}, {"filename": "b.py", "patch": "no diff"}])
-        github.post(path__regex=rf"{root}/comments/(?P<root>\d+)/replies").mock(side_effect=self.reply)
+        github.patch(path__regex=r"/repos/acme/widgets/pulls/comments/(?P<number>\d+)").mock(side_effect=self.edit)
 
     def list_reviews(self, request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json=self.reviews)
@@ -155,9 +155,10 @@ class Pull:
             raise httpx.ReadTimeout("lost", request=request)
         return httpx.Response(200, json=review)
 
-    def reply(self, request: httpx.Request, root: str) -> httpx.Response:
-        self.add(json.loads(request.content)["body"], None, int(root))
-        return httpx.Response(201, json=self.comments[-1])
+    def edit(self, request: httpx.Request, number: str) -> httpx.Response:
+        [comment] = [one for one in self.comments if one["id"] == int(number)]
+        comment["body"] = json.loads(request.content)["body"]
+        return httpx.Response(200, json=comment)
 
     def add(self, body: str, review: int | None, root: int | None = None, login: str = "autopack[bot]") -> None:
         self.comments.append(
@@ -264,8 +265,8 @@ async def test_fixed_thread_is_answered_and_resolved(repo: Repo, pull: Pull, git
     assert await reviews.resolve_threads(repo, 7, fixed, "Fixed in abc1234.") == 0
     resolved.clear()
     assert await reviews.resolve_threads(repo, 7, fixed, "Fixed in abc1234.") == 1
-    replies = [c for c in pull.comments if c["in_reply_to_id"] is not None]
-    assert [c["body"].split("\n")[0] for c in replies] == ["Fixed in abc1234."]
+    noted = [c["body"].count("Fixed in abc1234.") for c in pull.comments if c["user"]["login"] == "autopack[bot]"]
+    assert noted == [1]
 
 
 def test_review_names_models_and_quotes_summary() -> None:

@@ -30,7 +30,7 @@ def succeeds(story: Story) -> None:
     story.expect_success(["P1", "P2"])
     story.expect_check("autopack", "neutral", story.commits()[0])
     for name in ("P1", "P2"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
 
 
 def ended(story: Story) -> dict[str, str]:
@@ -69,7 +69,6 @@ def test_transfer_out_of_reach_ends_the_run(story: Story) -> None:
     story.commits()
     story.pull()
     story.status()
-    story.expect_review("P1")
     story.expect_check("autopack", None)
 
 
@@ -84,7 +83,7 @@ def test_archived_repository_ends_its_run(story: Story) -> None:
     story.world.wait_idle()
     story.commits()
     story.expect_draft("cancelled")
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_deleted_repository_ends_its_run(story: Story) -> None:
@@ -114,7 +113,7 @@ def test_issue_that_is_gone_cancels_its_run(story: Story, action: str) -> None:
     run = ended(story)
     assert (run["state"], run["reason"]) == ("DONE_CANCELLED", f"the issue was {action} by {PERSON}")
     story.expect_draft("cancelled")
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_suspended_app_ends_runs_and_tells_later(story: Story) -> None:
@@ -128,7 +127,7 @@ def test_suspended_app_ends_runs_and_tells_later(story: Story) -> None:
     story.world.wait_idle()
     story.commits()
     story.expect_draft("cancelled")
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_uninstalled_app_ends_its_runs(story: Story) -> None:
@@ -139,5 +138,4 @@ def test_uninstalled_app_ends_its_runs(story: Story) -> None:
     story.commits()
     story.pull()
     story.status()
-    story.expect_review("P1")
     story.expect_check("autopack", None)

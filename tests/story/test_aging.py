@@ -36,7 +36,7 @@ def leave_it_open(story: Story, number: int) -> str:
     next_issue(story)
     story.wait_for_end(number)
     story.expect_success()
-    story.expect_review(DOUBT["problem"])
+    story.expect_audit(DOUBT["problem"])
     assert "Findings: 1 open" in story.status()
     return story.run_id
 
@@ -61,8 +61,8 @@ def test_fourth_run_fixes_an_aged_issue(story: Story) -> None:
     story.wait_for_end(4)
     story.expect_success(("P1", "DEBT-1"))
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review("Nothing blocks it.")
-    story.expect_review("Ada is named.")
+    story.expect_audit("Nothing blocks it.")
+    story.expect_audit("Ada is named.")
     assert DOUBT["problem"] in story.requests("builder", "DEBT-1")[-1].body.decode()
     found = entry(story)
     assert (found.status, found.age_in_runs) == (BacklogStatus.RESOLVED, 0)

@@ -23,7 +23,7 @@ def test_deleted_files_are_rebuilt_byte_equal(story: Story, tmp_path: Path) -> N
 
     story.hub.runner.release()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_review_comment("greeting.txt", 1)
     after = _deleted_and_rebuilt(story, tmp_path / "after" / "files")
     assert "its work may be merged" in after[f"{story.run_id}/run_summary.md"].decode()

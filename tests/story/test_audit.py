@@ -28,11 +28,11 @@ def test_finding_is_fixed_and_its_thread_resolved(story: Story) -> None:
     story.expect_check("autopack", "neutral", first)
     review = story.expect_review("Mind the language.", "The Auditor asks for changes")
     assert review["commit_id"] == first
-    assert story.expect_review("Well said.")["commit_id"] == head
+    story.expect_audit("Well said.")
     comment = story.expect_review_comment("numbers.txt", 9, "Nine became nein.", "```suggestion\nnine!\n```")
     assert comment["side"] == "RIGHT"
     story.expect_resolved_threads(1)
-    story.expect_reply(comment, "Fixed in " + head[:7])
+    story.expect_fixed(comment, "Fixed in " + head[:7])
     assert "Nine became nein." in story.requests("builder")[-1].body.decode()
     assert "Nine became nein." in story.requests("auditor")[-1].body.decode(), "the Auditor knows what is open"
     assert "Findings: 0 open, 1 settled" in story.status()
@@ -77,7 +77,7 @@ def test_dangerous_category_is_audited_before_anything_is_pushed(story: Story) -
     head = story.expect_success()
     assert story.commits() == [head], "what the Auditor sent back was never pushed"
     assert story.message(head).startswith("[strict] P1: ")
-    story.expect_review("The door is closed.")
+    story.expect_audit("The door is closed.")
     assert "Findings: 0 open, 1 settled" in story.status()
 
 
@@ -90,8 +90,8 @@ def test_endless_rejections_need_a_person(story: Story) -> None:
     assert len(story.requests("auditor")) == 2
     story.expect_draft()
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
     story.expect_review_comment("greeting.txt", 1, "This is no greeting.")
     story.expect_resolved_threads(0)
 
@@ -111,9 +111,8 @@ def test_auditor_of_another_vendor_than_the_builder(story: Story) -> None:
     story.expect_success()
     vendors = {one.role: one.vendor for one in story.requests()}
     assert vendors["builder"] != vendors["auditor"]
-    review = story.expect_review("P1")
     for role in ("builder", "auditor"):
-        assert story.requests(role)[0].model in review["body"]
+        story.expect_audit("`P1`", story.requests(role)[0].model)
 
 
 def test_too_many_minor_findings_fail_run(story: Story) -> None:
@@ -124,7 +123,7 @@ def test_too_many_minor_findings_fail_run(story: Story) -> None:
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "tier T1", "is not clean", "the safety profile")
     story.expect_review_comment("greeting.txt", 1, "It is short.")
     story.expect_review_comment("greeting.txt", 1, "It is dull.")
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_draft()
     story.expect_ref(f"refs/autopack/{story.run_id}/P1")
 
@@ -136,7 +135,7 @@ def test_diff_over_the_auditors_window_is_not_approved(story: Story) -> None:
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", *why)
     assert story.requests("auditor") == [], "nothing is paid for it"
     for number in (1, 2):
-        story.expect_review(
+        story.expect_audit(
             f"audit:{story.run_id}:P1:{number}", "The Auditor asks for changes", *why, "audited by `no m"
         )
     assert why[0] in story.requests("builder")[-1].body.decode(), "the Builder knows what to change"
@@ -149,8 +148,8 @@ def test_smaller_second_diff_is_audited_whole(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("large.txt", LARGE)), edits(write("large.txt", "small\n"))]})
     story.label()
     story.expect_success()
-    story.expect_review("Make the change smaller")
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Make the change smaller")
+    story.expect_audit("Nothing blocks it.")
     (asked,) = story.requests("auditor")
     assert b"new file mode" in asked.body, "it reads all that the phase changed"
     assert b"audit__patch__diff_over" not in asked.body

@@ -3,7 +3,7 @@
 import pytest
 
 from app.replay.recording import ToolCall
-from tests.support.answers import delete, edits, finding, finds, phase, plan, take, write
+from tests.support.answers import delete, edits, phase, plan, take, write
 from tests.support.repository_view import PERSON
 from tests.support.story import CI, Story
 
@@ -14,47 +14,78 @@ FRESH = "FRESH-BASE-1"
 def _expect_left_to_a_person(story: Story, *why: str) -> None:
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", *why)
     assert story.pull()["draft"] is True
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_ref(f"refs/heads/{story.branch}")
 
 
-def test_somebody_pushes_to_the_runs_branch(story: Story) -> None:
-    story.plays(plan(phase("One"), phase("Two")), {"P1": [GREETING]})
+def test_pushed_commit_is_taken_in(story: Story) -> None:
+    """Between two phases: the next one builds on it, and its audit reads it."""
+    story.plays(plan(phase("One"), phase("Two")), {"P1": [GREETING], "P2": [edits(write("two.txt", "2\n"))] * 2})
     story.hub.runner.hold()
     story.label()
     story.wait_for_ci()
     own = story.head()
     theirs = story.push(story.branch, {"mine.txt": "mine\n"})
-    _expect_left_to_a_person(story, f"{PERSON} pushed {theirs[:7]} to the run")
-    assert story.head() == theirs, "what they pushed stays"
-    story.expect_check("autopack", "failure", own)
-    story.expect_check("autopack/promotion", "failure", own)
-    story.expect_no_check("autopack/promotion", theirs)
-    assert story.requests("builder", "P2") == []
+    story.wait_for_status(f"{PERSON} pushed {theirs[:7]}")
+    story.hub.runner.release()
+    head = story.expect_success(["P1", "P2"])
+    assert story.parents(head) == [theirs]
+    assert story.parents(theirs) == [own]
+    assert story.file("mine.txt") == "mine"
+    assert "mine.txt" in story.requests("auditor", "P2")[-1].body.decode(), "what they pushed is audited"
+    assert "2 of 2 phases complete" in story.status()
+    for name in ("P1", "P2"):
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
+    story.expect_check("autopack", "neutral", own)
 
 
 def test_push_without_event_is_not_overwritten(story: Story) -> None:
-    """GitHub's compare-and-swap on the branch is the last guard."""
-    wrong = finding("greeting.txt", 1)
-    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), edits(write("greeting.txt", "hi\n"))]})
+    """GitHub's compare-and-swap finds it. The Builder is told, and works again on top of it; that costs no try."""
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"), write("other.txt", "x\n"))]})
+    story.world.models.hold(role="builder", turn=1)
+    story.label()
+    story.wait_for_request("builder", 2)
+    story.hub.webhooks.pause()
+    theirs = story.push(story.branch, {"greeting.txt": "hi\n"})
+    story.world.models.release()
+    story.wait_until(lambda: len(story.requests("builder")) > 2, "the Builder works again")
+    story.hub.webhooks.resume()
+    head = story.expect_success()
+    assert story.parents(head) == [theirs]
+    assert (story.file("greeting.txt"), story.file("other.txt")) == ("hello", "x")
+    assert "Someone pushed to the branch while you worked" in story.requests("builder")[-1].body.decode()
+    story.expect_audit("P1")
+    story.expect_check("autopack", "neutral", theirs)
+
+
+def test_push_after_the_last_phase(story: Story) -> None:
+    """An applied suggestion, say: it is audited and judged in a phase of its own, in which nothing need be changed."""
+    story.plays(plan(phase()), {"P1": [GREETING], "REVIEW-1": [edits(summary="It fits.")]})
     story.hub.runner.hold()
     story.label()
     story.wait_for_ci()
     own = story.head()
-    story.world.models.hold(role="builder")
+    theirs = story.push(story.branch, {"greeting.txt": "good morning\n"}, message="Apply suggestion")
+    story.wait_for_status(f"{PERSON} pushed {theirs[:7]}")
     story.hub.runner.release()
-    story.wait_for_request("builder", 3)
-    story.hub.webhooks.pause()
-    theirs = story.push(story.branch, {"mine.txt": "mine\n"})
-    story.world.models.release()
-    story.wait_until(lambda: "someone else wrote" in story.status(), "the run has noticed")
-    story.hub.webhooks.resume()
-    _expect_left_to_a_person(story, "someone else wrote to the run")
-    assert story.head() == theirs
-    assert story.parents(theirs) == [own]
+    assert story.expect_success(["P1", "REVIEW-1"]) == theirs
+    assert "good morning" in story.requests("auditor", "REVIEW-1")[-1].body.decode()
+    for name in ("P1", "REVIEW-1"):
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
+    story.expect_check("autopack", "neutral", own)
+
+
+def test_rewritten_branch_stops_the_run(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    own = story.head()
+    theirs = story.rewrite_branch()
+    _expect_left_to_a_person(story, f"{PERSON} rewrote the run's branch to {theirs[:7]}")
+    assert story.head() == theirs, "what they made of it stays"
     story.expect_check("autopack", "failure", own)
     story.expect_check("autopack/promotion", "failure", own)
-    story.expect_review_comment("greeting.txt", 1)
 
 
 def test_somebody_deletes_the_runs_branch(story: Story) -> None:
@@ -69,7 +100,7 @@ def test_somebody_deletes_the_runs_branch(story: Story) -> None:
     story.expect_no_ref(f"refs/heads/{story.branch}")
     story.expect_check("autopack", "failure", own)
     story.expect_check("autopack/promotion", "failure", own)
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_base_that_moved_is_merged_before_the_offer(story: Story) -> None:
@@ -82,7 +113,7 @@ def test_base_that_moved_is_merged_before_the_offer(story: Story) -> None:
     story.hub.runner.release()
     head = story.expect_success()
     assert story.parents(head) == [first, newest]
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_check("autopack", "neutral", first)
     assert story.file("neighbor.txt") == "next door"
     assert story.file("greeting.txt") == "hello"
@@ -106,8 +137,8 @@ def test_conflict_with_the_base_becomes_a_phase(story: Story) -> None:
     assert story.parents(head) == [first, newest], "the solved conflict is a merge"
     assert story.file("README.md") == both.strip()
     assert story.file("neighbor.txt") == "next door"
-    story.expect_review("`P1`")
-    story.expect_review(f"`{FRESH}`")
+    story.expect_audit("`P1`")
+    story.expect_audit(f"`{FRESH}`")
     story.expect_check("autopack", "neutral", first)
     asked = story.requests("builder", FRESH)[0].body.decode()
     assert "Solve the merge conflicts" in asked
@@ -168,8 +199,8 @@ def test_side_is_taken_in_a_conflict(story: Story, kind: str) -> None:
     assert f"({kind.partition(',')[0]})" in told
     assert "take_side" in story.requests("builder", FRESH)[0].tools
     assert "take_side" not in story.requests("builder", "P1")[0].tools
-    story.expect_review("`P1`")
-    story.expect_review(f"`{FRESH}`")
+    story.expect_audit("`P1`")
+    story.expect_audit(f"`{FRESH}`")
     story.expect_check("autopack", "neutral", first)
 
 
@@ -185,7 +216,7 @@ def test_conflict_that_is_not_solved_is_not_pushed(story: Story) -> None:
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "still holds conflict markers")
     assert story.commits() == [first]
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_ref(f"refs/autopack/{story.run_id}/P1", first)
 
 
@@ -202,8 +233,8 @@ def test_base_that_breaks_the_branch_becomes_a_phase(story: Story) -> None:
     assert len(story.parents(merge)) == 2
     story.expect_check("autopack", "neutral", first)
     story.expect_check("autopack", "neutral", merge)
-    story.expect_review("`P1`")
-    story.expect_review(f"`{FRESH}`")
+    story.expect_audit("`P1`")
+    story.expect_audit(f"`{FRESH}`")
 
 
 def test_conflict_is_solved_before_the_next_phase(story: Story) -> None:
@@ -237,7 +268,7 @@ def test_conflict_is_solved_before_the_next_phase(story: Story) -> None:
         if "autopack" in story.checks(sha):
             story.expect_check("autopack", "neutral", sha)
     for phase_id in ("P1", "P2", FRESH, "P3"):
-        story.expect_review(f"audit:{story.run_id}:{phase_id}:1")
+        story.expect_audit(f"audit:{story.run_id}:{phase_id}:1")
     order = [one.phase for one in story.requests("builder")]
     assert order.index("P2") < order.index(FRESH) < order.index("P3"), "solved before the next phase"
     assert story.file("greeting.txt") == "hello, hi"

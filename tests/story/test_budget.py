@@ -29,7 +29,7 @@ def test_request_over_token_cap_is_not_sent(story: Story) -> None:
     assert asked[-1] == ("builder", "P2", 0), "the request with the tools' results would not have fitted"
     assert story.commits() == [story.head()], "only P1 was pushed"
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_ref(f"refs/autopack/{story.run_id}/P1")
 
 
@@ -47,7 +47,7 @@ def test_all_runs_of_an_issue_count_together(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING, tokens=9_000)] * 2})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     asked = len(story.requests())
     story.comment("/autopack run")
     assert story.wait_for_end(runs=2) == "DONE_FAILED_BUDGET_EXHAUSTED"
@@ -68,7 +68,7 @@ def test_tier_keeps_its_ci_run_cap(story: Story) -> None:
     assert "the next push \\(P1\\) would start one more" in incident
     assert len(story.commits()) == 1
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "tier `T1` 1 of 1 CI runs (100%)" in story.status()
 
 
@@ -85,7 +85,7 @@ def test_warning_at_four_fifths_of_the_budget(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING, tokens=100_000)]})
     story.comment("/autopack run --tokens 120k")
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     for said in (story.status(), story.expect_check("autopack", "success", head)["output"]["summary"]):
         assert "% ⚠️" in said
         assert f"⚠️ **Near a cap:** run `{story.run_id}`" in said

@@ -35,8 +35,8 @@ def test_builder_gets_the_red_log(story: Story) -> None:
     assert "exit code 3" in told
     assert "a line of noise 7 " not in told, "the log is trimmed to the failure"
     assert len(told) < 40_000
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
     assert "test: failure" in story.status(), "the red check is in the ledger of findings"
     assert "green in " + head[:7] in story.status()
 
@@ -49,8 +49,8 @@ def test_ci_that_stays_red_ends_the_run(story: Story) -> None:
     first, _ = story.commits()
     story.expect_check("autopack", "neutral", first)
     story.expect_draft()
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
     assert len(story.requests("builder")) == 4, "two tries, each of two requests"
 
 
@@ -61,7 +61,7 @@ def test_ci_that_never_comes_meets_its_deadline(story: Story) -> None:
     story.label()
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "did not judge", "still awaited at the deadline", "/autopack run")
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_repository_without_ci_is_built_but_not_promoted(story: Story) -> None:
@@ -75,7 +75,7 @@ def test_repository_without_ci_is_built_but_not_promoted(story: Story) -> None:
     assert "no CI judged the commits" in promotion["output"]["summary"]
     assert story.pull()["draft"] is True
     story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_ref(f"refs/heads/{story.branch}", story.head())
 
 
@@ -85,7 +85,7 @@ def test_repository_without_ci_may_allow_promotion(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
     story.label()
     story.expect_success(phases=())
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_repository_without_ci_may_refuse_to_go_on(story: Story) -> None:
@@ -95,7 +95,7 @@ def test_repository_without_ci_may_refuse_to_go_on(story: Story) -> None:
     story.label()
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "no CI to judge")
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_empty_suite_is_not_awaited(story: Story) -> None:
@@ -104,7 +104,7 @@ def test_empty_suite_is_not_awaited(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_required_check_that_nobody_reports_is_awaited(story: Story) -> None:
@@ -115,7 +115,7 @@ def test_required_check_that_nobody_reports_is_awaited(story: Story) -> None:
     story.label()
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "scan")
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_red_ci_and_a_finding_go_back_together(story: Story) -> None:
@@ -137,8 +137,8 @@ def test_red_ci_and_a_finding_go_back_together(story: Story) -> None:
     assert "CI is red" in told
     assert "It should say hello." in told
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review("The Auditor asks for changes")
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("The Auditor asks for changes")
+    story.expect_audit("Nothing blocks it.")
     comment = story.expect_review_comment("greeting.txt", 1, "It should say hello.")
     story.expect_resolved_threads(1)
-    story.expect_reply(comment, "Fixed in " + story.head()[:7])
+    story.expect_fixed(comment, "Fixed in " + story.head()[:7])

@@ -23,7 +23,7 @@ def test_interrupted_job_costs_no_try(story: Story) -> None:
     head = story.expect_success()
     assert story.commits() == [head]
     assert len(story.requests("builder")) == 2, "one try, of two requests"
-    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
 
 
 def test_repeatedly_interrupted_job_is_red(story: Story) -> None:
@@ -35,7 +35,7 @@ def test_repeatedly_interrupted_job_is_red(story: Story) -> None:
     story.expect_check("autopack", "neutral", story.commits()[0])
     story.expect_draft()
     for audit in (1, 2):
-        story.expect_review(f"audit:{story.run_id}:P1:{audit}")
+        story.expect_audit(f"audit:{story.run_id}:P1:{audit}")
 
 
 def test_rerun_of_our_checks_is_answered(story: Story) -> None:
@@ -48,7 +48,7 @@ def test_rerun_of_our_checks_is_answered(story: Story) -> None:
     story.wait_handled()
     story.hub.runner.release()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     for name in ("autopack", "autopack/promotion"):
         story.rerun_check(name)
     story.wait_until(lambda: story.suite_states(head) == {"completed"}, "the suites are completed again")

@@ -15,7 +15,7 @@ def test_five_copies_of_one_delivery_are_one_run(story: Story) -> None:
     story.hub.webhooks.repeat(labeled["id"], 4)
     story.hub.webhooks.resume()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.hub.webhooks.repeat(labeled["id"], 1)
     story.wait_idle()
     assert len(story.run_ids) == 1, "nor does a copy that comes after the end start anything"
@@ -31,7 +31,7 @@ def test_label_and_command_together_are_one_run(story: Story) -> None:
     story.comment("/autopack run")
     story.hub.webhooks.resume()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert len(story.run_ids) == 1
     assert len(story.requests("planner")) == 1
 
@@ -50,8 +50,8 @@ def test_events_of_ci_in_reverse_order(story: Story) -> None:
     story.expect_comment(f"incident:{story.run_id}", "CI is red")
     story.expect_check("autopack", "neutral", story.commits()[0])
     story.expect_draft()
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
 
 
 def test_cancel_that_overtakes_its_run(story: Story) -> None:
@@ -65,7 +65,7 @@ def test_cancel_that_overtakes_its_run(story: Story) -> None:
     story.hub.webhooks.reverse()
     story.hub.webhooks.resume()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_comment("There is no run for this issue.")
 
 
@@ -78,5 +78,5 @@ def test_issues_of_one_repository_run_beside_each_other(story: Story) -> None:
     for number in (first, second):
         story.number = number
         story.expect_success()
-        story.expect_review("P1")
+        story.expect_audit("P1")
     assert len(story.requests("planner")) == 2

@@ -14,7 +14,7 @@ def test_output_tokens_cap_each_roles_replies(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     caps = {request.role: json.loads(request.body) for request in story.requests()}
     sent = {role: body.get("max_output_tokens", body.get("max_tokens")) for role, body in caps.items()}
     assert sent == {"planner": 5_100, "builder": 5_200, "auditor": 5_300}
@@ -28,7 +28,7 @@ def test_effort_is_sent_to_each_role(story: Story) -> None:
     story.expect_success(["P1", "P2", "P3"])
     commits = story.commits()
     for number, sha in enumerate(commits, 1):
-        story.expect_review("Nothing blocks it.", f"`P{number}`")
+        story.expect_audit("Nothing blocks it.", f"`P{number}`")
         story.expect_ref(f"refs/autopack/{story.run_id}/P{number}", sha)
     for sha in commits[:-1]:
         story.expect_check("autopack", "neutral", sha)
@@ -57,7 +57,7 @@ def test_command_is_stopped_at_its_timeout(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(command("echo started; sleep 60"), GREETING)]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "out of time" in story.requests("builder")[-1].body.decode()
 
 
@@ -67,7 +67,7 @@ def test_doubt_takes_its_categorys_severity(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING, doubts=[doubt])]})
     story.label()
     assert story.wait_for_end() == "DONE_SUCCESS"
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_draft("success")
     story.expect_ref(f"refs/autopack/{story.run_id}/P1")
     story.expect_comment("NOT\\_CLEAN", on=story.pull_number())

@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.support.answers import approves, delete, edits, finding, finds, phase, plan, write
+from tests.support.answers import approves, approves_but, delete, edits, finding, finds, phase, plan, write
 from tests.support.story import Story
 
 GREETING = edits(write("greeting.txt", "hello\n"))
+MINOR = finding("greeting.txt", 1, "It is short.", severity="minor")
 CREATES = (
     "issues/1/reactions",
     "issues/1/comments",
@@ -22,13 +23,14 @@ CREATES = (
 
 @pytest.mark.parametrize("kind", ["502", "reset_after"])
 def test_failed_creations_are_never_doubled(story: Story, kind: str) -> None:
-    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.plays(plan(phase()), {"P1": [GREETING, approves_but(MINOR)]})
     story.begin()
     for path in CREATES:
         story.fails_github("POST", path, kind)
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
+    story.expect_review_comment("greeting.txt", 1)
     assert story.commits() == [head]
     assert story.hub.faults.waiting == [], "every fault was met"
 
@@ -40,7 +42,7 @@ def test_secondary_rate_limit_is_waited_out(story: Story) -> None:
         story.fails_github("POST", path, "secondary_limit")
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.hub.faults.waiting == []
 
 
@@ -51,7 +53,7 @@ def test_passing_errors_of_graphql_are_waited_out(story: Story) -> None:
     story.hub.faults.add("POST", "^/graphql$", "passing", times=2)
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.hub.faults.waiting == []
 
 
@@ -70,7 +72,7 @@ def test_changes_that_were_made_without_an_answer(story: Story) -> None:
         ("PATCH", r"check-runs/\d+"),
         ("PATCH", "pulls/2"),
         ("PATCH", "git/refs/heads/.*"),
-        ("POST", r"pulls/2/comments/\d+/replies"),
+        ("PATCH", r"pulls/comments/\d+"),
         ("POST", "merges"),
     ):
         story.fails_github(method, path, "reset_after")
@@ -82,10 +84,10 @@ def test_changes_that_were_made_without_an_answer(story: Story) -> None:
     assert story.parents(second) == [first]
     story.expect_check("autopack", "neutral", first)
     story.expect_check("autopack", "neutral", second)
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
     comment = story.expect_review_comment("greeting.txt", 1)
-    story.expect_reply(comment, "Fixed in")
+    story.expect_fixed(comment, "Fixed in")
     story.expect_resolved_threads(1)
     assert story.hub.faults.waiting == []
 
@@ -100,8 +102,8 @@ def test_reads_that_fail_are_repeated(story: Story) -> None:
     story.label()
     story.expect_success()
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
     assert story.hub.faults.waiting == []
 
 
@@ -112,7 +114,7 @@ def test_git_that_fails_is_asked_again(story: Story) -> None:
     story.fails_git("git-upload-pack", "reset_before")
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.hub.faults.waiting == []
 
 
@@ -124,7 +126,7 @@ def test_tokens_that_are_no_longer_taken_are_renewed(story: Story) -> None:
     story.revoke_tokens()
     story.hub.runner.release()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_refused_git_tokens_are_renewed(story: Story) -> None:
@@ -136,8 +138,8 @@ def test_refused_git_tokens_are_renewed(story: Story) -> None:
     story.hub.runner.release()
     story.expect_success(["P1", "P2"])
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review("P1")
-    story.expect_review("P2")
+    story.expect_audit("P1")
+    story.expect_audit("P2")
 
 
 def test_git_without_valid_token_ends_run(story: Story) -> None:

@@ -12,7 +12,7 @@ def test_label_leads_to_a_ready_pull_request(story: Story) -> None:
     )
     story.label()
     head = story.expect_success()
-    story.expect_review("A fine greeting.", "P1")
+    story.expect_audit("A fine greeting.", "P1")
     assert story.reactions() == ["eyes"]
     assert story.commits() == [head]
     assert story.file("greeting.txt") == "hello"
@@ -38,7 +38,7 @@ def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
     assert [story.message(sha).partition(":")[0] for sha in commits] == ["P1", "P2", "P3"]
     for sha, phase_id in zip(commits, ("P1", "P2", "P3"), strict=True):
         story.expect_ref(f"refs/autopack/{story.run_id}/{phase_id}", sha)
-        story.expect_review("Nothing blocks it.", f"`{phase_id}`")
+        story.expect_audit("Nothing blocks it.", f"`{phase_id}`")
     for sha in commits[:-1]:
         story.expect_check("autopack", "neutral", sha)
     assert "3 of 3 phases" in story.status()

@@ -57,7 +57,7 @@ def expect_part(story: Story, run_id: str, phases: list[str], *, judged: bool = 
     assert "`DONE_SUCCESS`</sub>" in status_of(story, run_id)
     head = story.expect_offered(phases if judged else [])
     for phase_id in phases:
-        story.expect_review("Nothing blocks it.", f"`{phase_id}`")
+        story.expect_audit("Nothing blocks it.", f"`{phase_id}`")
     return head
 
 
@@ -121,7 +121,7 @@ def expect_first_part_then_pushed_to(story: Story, run_id: str) -> None:
     story.expect_check("autopack", "success", made)
     story.expect_check("autopack/promotion", "success", made)
     story.expect_comment("summary:" + run_id, on=story.pull_number())
-    story.expect_review("`P1`")
+    story.expect_audit("`P1`")
     story.expect_ref(f"refs/heads/{story.branch}")
     story.expect_ref(f"refs/autopack/{run_id}/P1", made)
 
@@ -141,8 +141,8 @@ def test_plan_of_several_parts_is_posted(story: Story) -> None:
     story.plays(plan(phase("One"), phase("Two")), {})
     story.comment("/autopack plan")
     assert story.wait_for_end() == "DONE_SUCCESS"
-    posted = story.expect_comment("Autopack's plan", "This is part 1 of 2")
-    assert "Part 2: `P2` Two" in posted
+    posted = story.expect_comment("Autopack's plan", "It takes 2 runs")
+    assert "- [x] `P2` Two" in posted
     assert len(story.run_ids) == 1
     story.expect_nothing_pushed()
 
@@ -152,9 +152,8 @@ def test_plan_of_sixty_phases_takes_three_runs(story: Story) -> None:
     story.plays(sixty(), {})
     story.comment("/autopack plan")
     assert story.wait_for_end() == "DONE_SUCCESS"
-    posted = story.expect_comment("20 phases in 1 tier", "This is part 1 of 3")
-    assert [f"Part {part}: `P{first}` Note {first}" in posted for part, first in ((2, 21), (3, 41))] == [True, True]
-    assert "`P60` Note 60" in posted
+    posted = story.expect_comment("60 phases in", "It takes 3 runs")
+    assert all(f"- [x] `P{number}` Note {number} " in posted for number in range(1, 61))
     story.expect_nothing_pushed()
 
 

@@ -27,7 +27,7 @@ def test_label_given_during_an_outage_starts_a_run(lone_world: World, stories: C
     assert story.run_ids == []
     lone_world.service.start()
     story.expect_success()
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")
     assert len(story.run_ids) == 1
 
 
@@ -51,7 +51,7 @@ def test_events_without_any_delivery_are_found(lone_world: World, stories: Calla
     lone_world.execute(sa.update(DeliveryRow).values(received_at=earlier))
     lone_world.service.restart()
     story.expect_success()
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")
     assert re.search(r"Started late: a delivery of \d\d:\d\d UTC was missed\.", story.status().replace("\\", ""))
     lone_world.service.restart()
     story.wait_idle()
@@ -73,5 +73,5 @@ def test_label_during_database_failure_starts_run(lone_world: World, stories: Ca
         connection.execute(sa.text("ALTER TABLE runs_away RENAME TO runs"))
     database.dispose()
     story.expect_success()
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")
     assert len(story.run_ids) == 1

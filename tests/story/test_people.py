@@ -40,7 +40,7 @@ def test_permission_is_asked_of_github_at_the_time(story: Story) -> None:
     story.hub.set_role(story.full_name, OUTSIDER, "write")
     comment = story.comment("/autopack run", by=OUTSIDER)
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.reactions(comment) == ["eyes"]
     assert f"Co-authored-by: {OUTSIDER} <" in story.message(story.head())
 
@@ -89,7 +89,7 @@ def test_command_among_other_text(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     comment = story.comment("Let us try this.\n\n> /autopack cancel\n\n/autopack run --tokens 300k\nThanks!")
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.reactions(comment) == ["eyes"]
     assert "/ 300k tokens" in story.status()
 
@@ -139,7 +139,7 @@ def test_status_works_on_issue_and_pull(story: Story) -> None:
     story.expect_comment("Waiting for CI", f"status-answer:{again}", on=story.pull_number())
     story.hub.runner.release()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_plan_is_posted_and_nothing_built(story: Story) -> None:
@@ -158,7 +158,7 @@ def test_run_on_pull_request_names_issue(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.comment("/autopack run", on=story.pull_number())
     story.expect_comment("works on an open issue", on=story.pull_number())
     assert len(story.run_ids) == 1
@@ -172,7 +172,7 @@ def test_second_run_follows_an_ended_one(story: Story) -> None:
     story.comment("/autopack run")
     assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_models_read_people_but_not_bots(story: Story) -> None:
@@ -182,7 +182,7 @@ def test_models_read_people_but_not_bots(story: Story) -> None:
     story.comment("I am a robot, beep.", by="dependabot[bot]")
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     for role in ("planner", "builder"):
         told = story.requests(role)[0].body.decode()
         assert "Everyone should be greeted." in told
@@ -198,12 +198,12 @@ def test_label_in_any_case_starts_a_run(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
     story.label(name="Autopack")
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_several_commands_are_answered(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
     story.comment(f"@{story.hub.app_slug} run\n/autopack status")
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_comment("One comment gives one command", "/autopack run")

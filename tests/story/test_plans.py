@@ -45,7 +45,7 @@ def test_edited_plan_is_carried_out(story: Story) -> None:
     story.expect_offered(["P3", "P1"])
     story.expect_check("autopack", "neutral", story.commits()[0])
     for name in ("P1", "P3"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     story.expect_comment(f"status:{planned}")
 
 
@@ -67,7 +67,7 @@ def test_added_criterion_and_phase(story: Story) -> None:
     story.expect_offered(["P1", "P2"])
     story.expect_check("autopack", "neutral", story.commits()[0])
     for name in ("P1", "P2"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     story.expect_comment("Autopack's plan", f"plan:{planned}")
     story.expect_comment(f"status:{planned}")
 
@@ -90,7 +90,7 @@ def test_plan_that_cannot_be_read(story: Story) -> None:
     for sha in story.commits()[:-1]:
         story.expect_check("autopack", "neutral", sha)
     for name in ("P1", "P2", "P3"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     story.expect_comment(f"status:{planned}")
 
 
@@ -108,5 +108,5 @@ def test_approval_required(story: Story) -> None:
     story.wait_until(lambda: len(story.run_ids) == 2, "the run begins")
     assert story.wait_for_end(2) == "DONE_SUCCESS"
     story.expect_offered(["P1"])
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_comment(f"status:{planned}")

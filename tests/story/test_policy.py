@@ -12,7 +12,7 @@ def test_forbidden_paths_are_left_out(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [first, edits(write("more.txt", "more\n"))]})
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.commits() == [head], "the refused attempt left no commit"
     assert story.hub.git(story.full_name, "diff", "--name-only", "main", head).split() == ["greeting.txt", "more.txt"]
     told = story.requests("builder")[-1].body.decode()
@@ -57,7 +57,7 @@ def test_tools_refuse_outside_and_git_paths(story: Story) -> None:
     )
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.requests("builder")[-1].body.decode().count("error: ") == 3
     assert story.hub.git(story.full_name, "diff", "--name-only", "main", head).split() == ["greeting.txt"]
 
@@ -91,7 +91,7 @@ def test_builder_runs_allowed_commands(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(command("cat README.md && echo hello > greeting.txt"))]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.file("greeting.txt") == "hello"
     assert "exit code 0" in story.requests("builder")[-1].body.decode()
 
@@ -100,6 +100,6 @@ def test_forbidden_commands_are_not_offered(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(GREETING)]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "run_command" not in story.requests("builder")[0].tools
     assert "edit_file" in story.requests("builder")[0].tools

@@ -7,8 +7,9 @@ from tests.support.story import PERSON, Story
 GREETING = edits(write("greeting.txt", "hello\n"))
 
 
-def test_foreign_commit_is_never_offered(story: Story) -> None:
-    story.plays(plan(phase()), {"P1": [GREETING]})
+def test_foreign_commit_is_never_offered_unseen(story: Story) -> None:
+    """It comes without an event, just before the end: the merge finds it, and it is audited and judged first."""
+    story.plays(plan(phase()), {"P1": [GREETING], "REVIEW-1": [edits(summary="It fits.")]})
     story.hub.runner.hold()
     story.label()
     story.wait_for_ci()
@@ -17,17 +18,13 @@ def test_foreign_commit_is_never_offered(story: Story) -> None:
     story.hub.webhooks.pause()
     theirs = story.push(story.branch, {"unseen.txt": "unaudited\n"})
     story.hub.runner.release()
-    story.wait_until(lambda: "DONE_" in story.status(), "the run has ended")
+    story.wait_until(lambda: "REVIEW-1" in story.status(), "it is taken in")
     story.hub.webhooks.resume()
-    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "someone else wrote")
-    assert story.head() == theirs
-    assert story.pull()["draft"] is True
-    story.expect_check("autopack", "failure", own)
-    story.expect_check("autopack/promotion", "failure", own)
-    assert "autopack/promotion" not in story.checks(theirs)
-    story.expect_review("Nothing blocks it.")
-    story.expect_ref(f"refs/autopack/{story.run_id}/P1", own)
-    story.expect_ref(f"refs/heads/{story.branch}", theirs)
+    assert story.expect_success(["P1", "REVIEW-1"]) == theirs
+    assert "unseen.txt" in story.requests("auditor", "REVIEW-1")[-1].body.decode()
+    story.expect_check("autopack", "neutral", own)
+    for name in ("P1", "REVIEW-1"):
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
 
 
 def test_cancel_during_the_end_counts(story: Story) -> None:
@@ -42,7 +39,7 @@ def test_cancel_during_the_end_counts(story: Story) -> None:
     story.wait_until(lambda: story.reactions(comment) == ["eyes"], "the cancel is acknowledged")
     assert story.wait_for_end() == "DONE_CANCELLED"
     assert story.pull()["draft"] is True
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")
     story.expect_ref(f"refs/autopack/{story.run_id}/P1")
     story.expect_draft("cancelled")
 
@@ -87,7 +84,7 @@ def test_command_that_is_deleted_at_once_still_counts(story: Story) -> None:
     story.world.user(PERSON).delete(f"/repos/{story.full_name}/issues/comments/{comment}").raise_for_status()
     story.hub.webhooks.resume()
     story.expect_success()
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")
 
 
 def test_failing_git_is_waited_for(story: Story) -> None:
@@ -96,4 +93,4 @@ def test_failing_git_is_waited_for(story: Story) -> None:
     story.fails_git("info/refs", "502", times=4)
     story.label()
     story.expect_success()
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")

@@ -3,11 +3,12 @@
 import pytest
 
 from app.hub.faults import Kind
-from tests.support.answers import approves, edits, finding, finds, phase, plan, write
+from tests.support.answers import approves_but, edits, finding, finds, phase, plan, write
 from tests.support.story import OUTSIDER, Story
 from tests.support.world import WAIT_SECONDS
 
 GREETING = edits(write("greeting.txt", "hello\n"))
+MINOR = finding("greeting.txt", 1, "It is short.", severity="minor")
 SHOWN = (
     ("POST", "issues/1/reactions", 0),
     ("PATCH", r"issues/comments/\d+", 0),
@@ -15,7 +16,7 @@ SHOWN = (
     ("POST", "check-runs", 1),
     ("PATCH", r"check-runs/\d+", 0),
     ("POST", "pulls/2/reviews", 1),
-    ("POST", r"pulls/2/comments/\d+/replies", 0),
+    ("PATCH", r"pulls/comments/\d+", 0),
     ("PATCH", "pulls/2", 0),
 )
 """All that a run shows, after as many calls as are needed for the next ones to happen."""
@@ -25,7 +26,7 @@ SHOWN = (
 def test_run_succeeds_when_texts_are_refused(story: Story, status: Kind) -> None:
     wrong = finding("greeting.txt", 1)
     fixed = edits(write("greeting.txt", "hi\n"))
-    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
+    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves_but(MINOR, fixed=[wrong])]})
     story.begin()
     for method, path, after in SHOWN:
         story.fails_github(method, path, status, times=None, after=after)
@@ -41,7 +42,7 @@ def test_run_succeeds_when_texts_are_refused(story: Story, status: Kind) -> None
     story.expect_ref(f"refs/autopack/{story.run_id}/P1", head)
     story.expect_check("autopack", None, first)
     story.expect_no_check("autopack", head)
-    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
     story.expect_review_comment("greeting.txt", 1)
     story.expect_resolved_threads(0)
     assert story.state() == "PLAN_BOOTSTRAP", "the comment could not be edited"
@@ -62,7 +63,7 @@ def test_texts_owed_in_outage_are_told_after_it(story: Story, kind: Kind) -> Non
 
 def test_texts_owed_to_a_silent_github_are_told(story: Story) -> None:
     """A request that is never answered costs ten seconds, once: the next texts of its kind are owed untried."""
-    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.plays(plan(phase()), {"P1": [GREETING, approves_but(MINOR)]})
     story.begin()
     story.fails_github("POST", "pulls/2/reviews", "timeout", times=None)
     story.label()
@@ -72,7 +73,8 @@ def test_texts_owed_to_a_silent_github_are_told(story: Story) -> None:
     story.world.service.restart()
     story.wait_until(lambda: story.world.owed() == 0, "nothing is owed any more")
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
+    story.expect_review_comment("greeting.txt", 1, "It is short.")
 
 
 @pytest.mark.timeout(400)
@@ -86,7 +88,7 @@ def test_all_texts_owed_to_silence_are_told(story: Story) -> None:
 def _run_untold(story: Story, kind: Kind, seconds: float = WAIT_SECONDS) -> None:
     wrong = finding("greeting.txt", 1)
     fixed = edits(write("greeting.txt", "hi\n"))
-    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves(fixed=[wrong])]})
+    story.plays(plan(phase()), {"P1": [GREETING, finds(wrong), fixed, approves_but(MINOR, fixed=[wrong])]})
     story.begin()
     edited = ("PATCH", r"issues/comments/\d+", 0)
     for method, path, after in {*SHOWN, ("POST", "issues/1/comments", 0), ("POST", "git/refs", 1)} - {edited}:
@@ -104,10 +106,11 @@ def _expect_told(story: Story) -> None:
     first, _ = story.commits()
     head = story.expect_success()
     story.expect_check("autopack", "neutral", first)
-    story.expect_review(f"audit:{story.run_id}:P1:1")
-    story.expect_review(f"audit:{story.run_id}:P1:2")
-    comment = story.expect_review_comment("greeting.txt", 1)
-    story.expect_reply(comment, "Fixed in")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:2")
+    comment = story.expect_review_comment("greeting.txt", 1, "The greeting is wrong.")
+    story.expect_review_comment("greeting.txt", 1, "It is short.")
+    story.expect_fixed(comment, "Fixed in")
     story.expect_resolved_threads(1)
     story.expect_ref(f"refs/autopack/{story.run_id}/P1", head)
 
@@ -120,7 +123,7 @@ def test_locked_issues_run_shows_on_pull(story: Story) -> None:
     story.turn_to(story.branches_of_runs()[0].removeprefix("autonomous/"))
     story.wait_for_state("DONE_SUCCESS")
     story.expect_offered(["P1"])
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_no_comment()
     locked = "Unable to create comment because issue is locked."
     assert locked in story.pull()["body"]
@@ -145,7 +148,7 @@ def test_refused_answers_stop_no_event(story: Story) -> None:
     story.comment("/autopack cancel")
     assert story.wait_for_end() == "DONE_CANCELLED"
     story.expect_draft("cancelled")
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_in_log("a comment is left out: GitHub refused (403)")
     story.expect_in_log("a reaction is left out: GitHub refused (410)")
 
@@ -160,7 +163,7 @@ def test_refused_content_goes_back_to_the_builder(story: Story) -> None:
     story.fails_github("POST", "git/trees", "secret")
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     told = story.requests("builder")[-1].body.decode()
     assert "Secret detected in content" in told
     assert len({one.attempt for one in story.requests("builder")}) == 2
@@ -182,4 +185,4 @@ def test_unmergeable_base_leaves_it_to_a_person(story: Story) -> None:
     assert story.pull()["draft"] is True
     story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
     story.expect_ref(f"refs/heads/{story.branch}", story.head())
-    story.expect_review("P1")
+    story.expect_audit("P1")

@@ -15,7 +15,7 @@ def test_key_removed_at_restart_ends_run(lone_world: World, stories: Callable[[W
     lone_world.service.forget("OPENAI_API_KEY")
     lone_world.service.start()
     story.expect_success()
-    story.expect_review("Nothing blocks it.")
+    story.expect_audit("Nothing blocks it.")
     assert "Resumed after a crash or restart" in story.status()
 
 
@@ -29,7 +29,7 @@ def test_revoked_key_is_named_and_left_alone(lone_world: World, stories: Callabl
     story.label()
     story.expect_success(["P1", "P2"])
     for number, sha in enumerate(story.commits(), 1):
-        story.expect_review("Nothing blocks it.", f"`P{number}`")
+        story.expect_audit("Nothing blocks it.", f"`P{number}`")
         story.expect_ref(f"refs/autopack/{story.run_id}/P{number}", sha)
     story.expect_check("autopack", "neutral", story.commits()[0])
     assert "the provider refused the key" in story.status()

@@ -45,7 +45,7 @@ def test_requested_changes_become_a_phase(story: Story) -> None:
     story.expect_check("autopack", "success", head)
     story.expect_check("autopack", "neutral", first)
     for name in ("P1", "REVIEW-1"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
         story.expect_ref(f"refs/autopack/{story.run_id}/{name}")
     story.expect_ref(f"refs/heads/{story.branch}", head)
     assert "Review and merge the pull request" in story.status()
@@ -55,7 +55,7 @@ def test_review_after_the_end_closes_promotion(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     requested = story.review("REQUEST_CHANGES", "Not like this.")
     story.wait_until(lambda: story.pull()["draft"] is True, "the pull request is a draft again")
     story.wait_handled()
@@ -77,7 +77,7 @@ def test_reviews_that_decide_nothing(story: Story) -> None:
     story.review("REQUEST_CHANGES", "I want another color.", by=OUTSIDER)
     story.hub.runner.release()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "requested changes" not in story.status()
 
 
@@ -88,7 +88,7 @@ def test_promote_says_what_prevents_it(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.hub.webhooks.pause()
     requested = story.review("REQUEST_CHANGES", "Not like this.")
     story.hub.webhooks.lose()
@@ -116,7 +116,7 @@ def test_late_ci_opens_promotion(story: Story) -> None:
     story.label()
     assert story.wait_for_end() == "DONE_SUCCESS"
     head = story.head()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     _expect_closed(story, "no CI judged the commits")
     story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
     story.hub.report_check(story.full_name, head, "nightly", app_slug="other-ci", conclusion="success")
@@ -161,7 +161,7 @@ def test_line_comments_are_answered(story: Story) -> None:
     story.expect_offered(["P1", "REVIEW-1"])
     story.expect_check("autopack", "neutral", first)
     for name in ("P1", "REVIEW-1"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     assert all(story.line_reactions(one["id"]) == ["eyes"] for one in (done, refused))
 
 
@@ -179,7 +179,7 @@ def test_comment_that_asks_for_nothing(story: Story) -> None:
     assert story.head() == head
     story.expect_reply(story.expect_thread("greeting.txt", "Nice!"), "Not done: No change is asked for.")
     story.expect_offered(["P1"])
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_comment_after_the_end_is_seen_to(story: Story) -> None:
@@ -187,7 +187,7 @@ def test_comment_after_the_end_is_seen_to(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     run = story.run_id
     story.line_comment("greeting.txt", 1, "Say good morning.")
     story.wait_until(lambda: story.pull()["draft"] is True, "the pull request is a draft again")
@@ -201,7 +201,7 @@ def test_comment_after_the_end_is_seen_to(story: Story) -> None:
     story.expect_offered(["REVIEW-1"])
     story.expect_check("autopack", "neutral", head)
     story.expect_check("autopack/promotion", "failure", head)
-    story.expect_review(f"audit:{story.run_id}:REVIEW-1:1")
+    story.expect_audit(f"audit:{story.run_id}:REVIEW-1:1")
     story.expect_comment(f"status:{run}")
     story.expect_comment("Autopack: Done", f"summary:{run}", on=story.pull_number())
 
@@ -229,4 +229,4 @@ def test_two_rounds_of_requested_changes(story: Story) -> None:
     for sha in (first, second):
         story.expect_check("autopack", "neutral", sha)
     for name in ("P1", "REVIEW-1", "REVIEW-2"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")

@@ -6,7 +6,7 @@ https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-t
 
 import pytest
 
-from tests.support.answers import delete, edits, phase, plan, write
+from tests.support.answers import approves_but, delete, edits, finding, phase, plan, write
 from tests.support.repository_view import PERSON
 from tests.support.story import Story
 
@@ -23,7 +23,7 @@ def test_message_rule_is_met_by_the_builder(story: Story) -> None:
     story.hub.add_rule(story.full_name, "commit_message_pattern", "^(feat|fix|Merge)", WORK)
     story.label()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.message(head).startswith("feat: greet people\n\nAdds the greeting.")
     told = story.requests("builder")[-1].body.decode()
     assert "must match the pattern: ^(feat|fix|Merge)" in told
@@ -37,7 +37,7 @@ def test_path_rule_goes_to_the_builder(story: Story) -> None:
     story.hub.add_rule(story.full_name, "file_path_restriction", "greeting.txt", WORK)
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "File path greeting.txt is restricted" in story.requests("builder")[-1].body.decode()
 
 
@@ -67,7 +67,7 @@ def test_signatures_are_github_s_own(story: Story) -> None:
     story.hub.add_rule(story.full_name, "required_signatures", "", "**")
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_rule_against_merges_needs_a_person(story: Story) -> None:
@@ -90,7 +90,7 @@ def test_rule_against_merges_needs_a_person(story: Story) -> None:
     story.expect_comment("not eligible", f"summary:{story.run_id}", on=story.pull_number())
     story.expect_ref(f"refs/heads/{story.branch}", story.head())
     story.expect_ref(f"refs/autopack/{story.run_id}/P1")
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_empty_repository_says_what_is_missing(story: Story) -> None:
@@ -114,7 +114,7 @@ def test_what_github_does_not_see_yet_is_awaited(story: Story) -> None:
     finally:
         story.hub.state.lag = 0
     for name in ("P1", "P2"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     story.expect_check("autopack", "neutral", story.commits()[0])
 
 
@@ -133,7 +133,7 @@ def test_lost_permission_is_named_and_given_back(story: Story) -> None:
     story.wait_for_end(runs=2)
     story.turn_to(story.run_ids[-1])
     story.expect_offered(["P1"])
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 ON_PULLS = """\
@@ -148,10 +148,11 @@ jobs: {test: {runs-on: x, steps: [{run: "true"}]}}
 def test_workflows_of_all_that_happens_to_a_pull(story: Story) -> None:
     """Every edit, review and change of the draft mark starts CI again on the same commit."""
     story.files[CI] = ON_PULLS
-    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.plays(plan(phase()), {"P1": [GREETING, approves_but(finding("greeting.txt", 1, severity="minor"))]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
+    story.expect_review_comment("greeting.txt", 1)
     assert len({one.attempt for one in story.requests("builder")}) == 1
     events = {run["event"] for run in story.workflow_runs()}
     assert events == {"push", "pull_request", "pull_request_review"}
@@ -169,7 +170,7 @@ def test_runs_that_a_newer_one_ends_cost_nothing(story: Story, at_work: str) -> 
     story.wait_until(lambda: len(story.workflow_runs()) > 1, "CI is started twice")
     story.hub.runner.release()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert len({one.attempt for one in story.requests("builder")}) == 1
     assert "cancelled" in {run["conclusion"] for run in story.workflow_runs()}
 
@@ -188,7 +189,7 @@ def test_base_that_turns_red_costs_nothing(story: Story) -> None:
     assert story.wait_for_end() == "DONE_SUCCESS"
     assert "test is red, as it is on main" in story.status().replace("\\", "")
     assert len({one.attempt for one in story.requests("builder")}) == 1
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.pull()["draft"] is True
     story.expect_check("autopack", "neutral", story.commits()[0])
     story.expect_check("autopack", "success")

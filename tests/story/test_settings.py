@@ -34,7 +34,7 @@ def test_settings_of_another_branch_do_not_govern(story: Story) -> None:
     story.push("proposal", {".github/autopack.yml": "tokens: nonsense\n", "AGENTS.md": "Obey the proposal.\n"})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "Obey the proposal." not in story.requests("builder")[0].body.decode()
 
 
@@ -53,8 +53,8 @@ def test_changed_settings_hold_for_next_run(story: Story) -> None:
     assert "Obey the newest." not in story.requests("builder", "P2")[0].body.decode()
     for sha in (first, second):
         story.expect_check("autopack", "neutral", sha)
-    story.expect_review("`P1`")
-    story.expect_review("`P2`")
+    story.expect_audit("`P1`")
+    story.expect_audit("`P2`")
 
 
 def test_repository_without_any_settings(story: Story) -> None:
@@ -62,7 +62,7 @@ def test_repository_without_any_settings(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert "/ 5M tokens" in story.status()
 
 

@@ -53,7 +53,7 @@ def test_shape_gets_the_right_verdict(story: Story, name: str) -> None:
     for text in shape.get("says", ()):
         assert text in said
     assert len({one.attempt for one in story.requests("builder")}) == shape.get("attempts", 1)
-    story.expect_review("P1")
+    story.expect_audit("P1")
     if shape["promoted"]:
         story.expect_offered(())
     else:
@@ -76,7 +76,7 @@ def test_deployment_waits_for_its_reviewer(story: Story) -> None:
     assert "waits for a person" in story.status()
     story.hub.approve_deployments(story.full_name)
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_matrix_that_fails_fast_tells_the_failure(story: Story) -> None:
@@ -86,7 +86,7 @@ def test_matrix_that_fails_fast_tells_the_failure(story: Story) -> None:
     story.expect_success()
     story.expect_check("autopack", "neutral", story.commits()[0])
     for audit in (1, 2):
-        story.expect_review(f"audit:{story.run_id}:P1:{audit}")
+        story.expect_audit(f"audit:{story.run_id}:P1:{audit}")
     told = story.requests("builder")[-1].body.decode()
     assert "Job test (1):" in told
     assert "Cancelled as another job failed: test (2), test (3)" in told
@@ -101,7 +101,7 @@ def test_other_app_does_not_meet_a_pinned_check(story: Story) -> None:
     story.label()
     story.expect_failure("DONE_FAILED_ENVIRONMENT", "still awaited at the deadline: test")
     story.expect_draft()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_without_reruns_a_flaky_test_costs_an_attempt(story: Story) -> None:
@@ -112,6 +112,6 @@ def test_without_reruns_a_flaky_test_costs_an_attempt(story: Story) -> None:
     story.expect_success()
     story.expect_check("autopack", "neutral", story.commits()[0])
     for audit in (1, 2):
-        story.expect_review(f"audit:{story.run_id}:P1:{audit}")
+        story.expect_audit(f"audit:{story.run_id}:P1:{audit}")
     jobs = story.hub.git(story.full_name, "log", "--format=%s", story.branch)
     assert jobs.count("P1") == 2

@@ -28,7 +28,7 @@ def test_snapshots_start_no_workflow(story: Story) -> None:
     story.expect_ref(f"refs/autopack/{story.run_id}/P1", first)
     story.expect_check("autopack", "neutral", first)
     for phase_id in PHASES:
-        story.expect_review(f"`{phase_id}`")
+        story.expect_audit(f"`{phase_id}`")
     assert {run["head_branch"] for run in story.workflow_runs()} == {"main", story.branch}
     assert story.hub.git(story.full_name, "for-each-ref", "refs/tags") == ""
 
@@ -40,7 +40,7 @@ def test_refused_snapshot_is_left_out_and_logged(story: Story, status: str) -> N
     story.fails_github("POST", "git/refs", status, after=1)
     story.label()
     story.expect_success(phases=())
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.hub.faults.waiting == [], "the branch was made, the snapshot refused"
     story.expect_in_log(f"the ref of a snapshot is left out: GitHub refused ({status})")
     assert "📌" in story.status(), "the database has the snapshot"

@@ -81,8 +81,8 @@ def test_own_plan_fixes_aged_issues(client: Client, story: Story) -> None:
     assert client.phase("DEBT-1")["task_category"] == "debt_cleanup"
     client.wait_end("DONE_SUCCESS")
     expect_offered(story, "P1", "DEBT-1")
-    story.expect_review("Nothing blocks it.")
-    story.expect_review("Ada is named.")
+    story.expect_audit("Nothing blocks it.")
+    story.expect_audit("Ada is named.")
 
 
 def test_external_plan_stays_as_posted(client: Client, story: Story) -> None:

@@ -37,7 +37,7 @@ def test_pause_sends_no_further_request(story: Story) -> None:
     assert story.reactions(again) == ["eyes"]
     story.comment("/autopack resume")
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert len(story.requests("builder")) == 2, "what was said before is not asked again"
     assert f"resumed by {PERSON}" in story.status()
     story.comment("/autopack resume")
@@ -62,7 +62,7 @@ def test_pause_during_ci_keeps_the_next_phase(story: Story) -> None:
 
 def _expect_first_review(story: Story) -> None:
     for name in ("P1", "P2"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     story.expect_check("autopack", "neutral", story.commits()[0])
 
 
@@ -90,7 +90,7 @@ def test_phase_that_has_not_begun_is_skipped(story: Story) -> None:
     story.wait_until(lambda: f"skipped by {PERSON}" in story.status(), "the phase is skipped")
     story.hub.runner.release()
     head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     assert story.requests("builder", "P2") == []
     assert "skipped: P2; every other phase is green and audited" in story.status()
     assert story.parents(head) == [story.main]
@@ -116,8 +116,7 @@ def test_skipped_phase_is_taken_back(story: Story) -> None:
     story.expect_offered(["P1"])
     for sha in commits[:-1]:
         story.expect_check("autopack", "neutral", sha)
-    for name in ("P1", "P2"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
 
 
 def test_retry_keeps_what_is_green(story: Story) -> None:
@@ -147,7 +146,7 @@ def test_retry_keeps_what_is_green(story: Story) -> None:
     story.expect_check("autopack/promotion", "failure", red)
     story.expect_ref(f"refs/autopack/{failed}/P1")
     for key in (f"{failed}:P1:1", f"{failed}:P2:1", f"{story.run_id}:P2:1"):
-        story.expect_review(f"audit:{key}")
+        story.expect_audit(f"audit:{key}")
     old = story.expect_comment(f"status:{failed}")
     assert f"the run {story.run_id} goes on from here" in old.replace("\\", "")
 
@@ -167,7 +166,7 @@ def test_fix_during_the_run(story: Story) -> None:
     story.expect_comment("is done in", story.head()[:7], on=story.pull_number())
     story.expect_offered(["P1", "REVIEW-1"])
     for name in ("P1", "REVIEW-1"):
-        story.expect_review(f"audit:{story.run_id}:{name}:1")
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")
     story.expect_check("autopack", "neutral", story.commits()[0])
 
 
@@ -176,7 +175,7 @@ def test_fix_after_the_end(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     first_head = story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     first, pull = story.run_id, story.pull_number()
     story.plays(plan(phase()), {"REVIEW-1": [POLITE], "REVIEW-2": [FAREWELL]})
     story.comment("/autopack fix Say good morning.", on=pull)
@@ -196,7 +195,7 @@ def test_fix_after_the_end(story: Story) -> None:
     story.expect_offered(["REVIEW-2"])
     for key in (f"{first}:P1:1", f"{second}:REVIEW-1:1", f"{story.run_id}:REVIEW-2:1"):
         if ":P1" not in key:
-            story.expect_review(f"audit:{key}")
+            story.expect_audit(f"audit:{key}")
     for sha in (first_head, second_head):
         story.expect_check("autopack", "neutral", sha)
         story.expect_check("autopack/promotion", "success", sha)
@@ -223,7 +222,7 @@ def test_boxes_are_ticked(story: Story) -> None:
     story.expect_check("autopack", "cancelled")
     story.expect_check("autopack/promotion", "failure")
     story.expect_ref(f"refs/heads/{story.branch}", story.head())
-    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
     story.pull()
     cancelled = story.run_id
     story.hub.runner.release()
@@ -232,7 +231,7 @@ def test_boxes_are_ticked(story: Story) -> None:
     story.wait_until(lambda: len(story.run_ids) == 2, "another run goes on")
     assert story.wait_for_end(2) == "DONE_SUCCESS"
     assert story.parents(story.expect_offered(["P1"])) == [story.main]
-    story.expect_review(f"audit:{story.run_id}:P1:1")
+    story.expect_audit(f"audit:{story.run_id}:P1:1")
     story.expect_comment(f"status:{cancelled}")
 
 
@@ -272,7 +271,7 @@ def test_every_command_over_the_api(story: Story) -> None:
         story.expect_check("autopack", "neutral", sha)
     story.expect_check("autopack/promotion", "failure", red)
     for key in (f"{run}:P1:1", f"{run}:P2:1", f"{story.run_id}:P2:1"):
-        story.expect_review(f"audit:{key}")
+        story.expect_audit(f"audit:{key}")
     story.expect_ref(f"refs/autopack/{run}/P1")
     story.expect_comment(f"status:{run}")
 
@@ -281,7 +280,7 @@ def test_fix_over_the_api_is_done_once(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     head, run = story.expect_success(), story.run_id
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.plays(plan(phase()), {"REVIEW-1": [POLITE]})
     address, body = f"{story.world.service.url}/runs/{run}/fix", {"text": "Say good morning.", "request_id": "one"}
     first, again = (httpx.post(address, json=body, timeout=30).json() for _ in range(2))
@@ -293,7 +292,7 @@ def test_fix_over_the_api_is_done_once(story: Story) -> None:
     assert "Refused (409): The run ended well" in _cli(story, "retry", story.run_id, fails=True)
     story.expect_check("autopack", "neutral", head)
     story.expect_check("autopack/promotion", "success", head)
-    story.expect_review(f"audit:{story.run_id}:REVIEW-1:1")
+    story.expect_audit(f"audit:{story.run_id}:REVIEW-1:1")
     story.expect_comment(f"status:{run}")
     story.expect_comment("Autopack: Done", f"summary:{run}", on=story.pull_number())
 

@@ -26,7 +26,7 @@ def _expect_cancelled(story: Story, reason: str) -> None:
     story.expect_check("autopack", "cancelled")
     story.expect_check("autopack/promotion", "failure")
     story.expect_ref(f"refs/heads/{story.branch}", story.head())
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.pull()
 
 
@@ -88,14 +88,14 @@ def test_cancelled_run_may_be_started_again(story: Story) -> None:
     story.comment("/autopack run")
     assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
 
 
 def test_merged_pull_request_is_shown_as_promoted(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [GREETING]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.merge_pull()
     story.wait_for_status("🎉 merged")
     story.wait_idle()
@@ -114,7 +114,7 @@ def test_pull_request_merged_before_the_end(story: Story) -> None:
     assert story.wait_for_end() == "DONE_CANCELLED"
     assert "merged by maintainer before the run had ended" in story.status()
     assert "🎉 merged" in story.status()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     story.expect_check("autopack", "cancelled")
     story.expect_check("autopack/promotion", "failure")
     story.expect_ref(f"refs/heads/{story.branch}", story.head())

@@ -41,8 +41,8 @@ def test_one_vendor_drives_a_whole_run(one_vendor_world: World, stories: Callabl
     story.label()
     story.expect_success(["P1", "P2"])
     story.expect_check("autopack", "neutral", story.commits()[0])
-    story.expect_review("Fine.", vendor)
-    story.expect_review("Fine too.", vendor)
+    story.expect_audit("Fine.", vendor)
+    story.expect_audit("Fine too.", vendor)
     assert story.file("greeting.txt") == "hello, all"
     asked = story.requests()
     assert {one.vendor for one in asked} == {vendor}
@@ -65,6 +65,6 @@ def test_older_enterprise_server_runs_the_happy_path(older_world: World, stories
     story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
     story.label()
     story.expect_success()
-    story.expect_review("P1")
+    story.expect_audit("P1")
     health = httpx.get(f"{older_world.service.url}/health", timeout=10).json()
     assert health["github"] == {"status": "configured", "missing": []}

@@ -131,9 +131,9 @@ def approves(summary: str = "Nothing blocks it.", *, fixed: Sequence[dict[str, A
     return _audit("approve", summary, (), fixed)
 
 
-def approves_but(*found: dict[str, Any], summary: str = "Good enough.") -> Audit:
-    """The Auditor lets it pass, and notes something."""
-    return _audit("approve", summary, found, ())
+def approves_but(*found: dict[str, Any], summary: str = "Good enough.", fixed: Sequence[dict[str, Any]] = ()) -> Audit:
+    """The Auditor lets it pass, and notes something; `fixed` are findings of earlier rounds."""
+    return _audit("approve", summary, found, fixed)
 
 
 def finds(*found: dict[str, Any], summary: str = "This is not right yet.") -> Audit:

@@ -1,10 +1,13 @@
 """What a story expects of the App. What is expected counts as read."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from tests.support import trace
 from tests.support.repository_view import BOT, PERSON, Reader
+
+_PHASE_OF_KEY = re.compile(r"audit:[\w.-]+:([\w.-]+):\d+")
 
 
 class Expectations(Reader):
@@ -76,6 +79,28 @@ class Expectations(Reader):
         assert found[0]["state"] == "COMMENTED"
         self.seen.add(trace.review_key(number, found[0]["body"]))
         return dict(found[0])
+
+    def expect_audit(self, *containing: str) -> None:
+        """A phase is audited: a review says all this where the audit found something, else the pull request does."""
+        number = self.pull_number()
+        reviews = [one for one in self._get(f"pulls/{number}/reviews") if one["user"]["login"] == BOT]
+        found = [one for one in reviews if all(text in one["body"] for text in containing)]
+        assert len(found) < 2, f"{len(found)} reviews say {containing}"
+        self.seen.update(trace.review_key(number, one["body"]) for one in found)
+        if not found and self._get(f"pulls/{number}")["state"] != "open":
+            assert "🔍" in self.status(), "no audit is shown"  # the text of a closed one stays as it was
+            return
+        said = [_PHASE_OF_KEY.sub(r"`\1`", text) if text.startswith("audit:") else text for text in containing]
+        body = str(self._get(f"pulls/{number}")["body"]).replace("\\", "")
+        lines = [line for line in body.split("\n- ") if "\n  - audited" in line]
+        assert found or any(all(text in line for text in said) for line in lines), f"no audit says {containing}: {body}"
+
+    def expect_fixed(self, comment: dict[str, Any], *containing: str) -> None:
+        """The App's comment on a line says at its end what became of it."""
+        listed = self._get(f"pulls/{self.pull_number()}/comments")
+        [now] = [one for one in listed if one["id"] == comment["id"]]
+        assert all(text in now["body"] for text in containing), now["body"]
+        self.seen.add(trace.review_comment_key(self.pull_number(), now["body"]))
 
     def expect_review_comment(self, path: str, line: int, *containing: str) -> dict[str, Any]:
         """One review comment of the App is on this line of the diff and says all this."""

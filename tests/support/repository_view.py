@@ -159,6 +159,15 @@ class Reader:
         listed = self._get(f"{path}/reactions")
         return [one["content"] for one in listed if one["user"]["login"] == BOT]
 
+    def line_comments(self) -> list[dict[str, Any]]:
+        """The App's comments on lines of the pull request, answers included."""
+        listed = self._get(f"pulls/{self.pull_number()}/comments?per_page=100")
+        return [one for one in listed if one["user"]["login"] == BOT]
+
+    def read_all(self) -> None:
+        """All that the App has written so far counts as read."""
+        self.seen.update(key for entry in self.hub.journal(self.full_name) if (key := trace.written(entry)) is not None)
+
     def line_reactions(self, comment_id: int) -> list[str]:
         """The App's reactions to a comment on a line of the pull request."""
         listed = self._get(f"pulls/comments/{comment_id}/reactions")

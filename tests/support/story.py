@@ -110,6 +110,12 @@ class Story(Expectations):
             self.main = sha
         return sha
 
+    def rewrite_branch(self, by: str = PERSON) -> str:
+        """Someone moves the run's branch, by force, to a commit that does not hold its work; that commit."""
+        sha = self.hub.commit_files(self.full_name, "elsewhere", {"mine.txt": "mine\n"}, "By hand", as_user=by)
+        self._as(by, "PATCH", f"git/refs/heads/{self.branch}", {"sha": sha, "force": True})
+        return sha
+
     def comment_as_app(self, text: str) -> None:
         """The App itself says something; counts as expected."""
         self.begin()

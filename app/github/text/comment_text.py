@@ -7,7 +7,7 @@ from app.domain.steer_request import SteerAnswer
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import advice, code, fence, inline
 from app.github.text.markdown import details, links, sections, table
-from app.github.text.status_text import COMMANDS, HEADLINES, headline, ledger, parts_line, phase_table
+from app.github.text.status_text import COMMANDS, HEADLINES, failing_job, headline, ledger, parts_line
 
 
 def permission_refusal(login: str, needed: str = "write, maintain or admin") -> str:
@@ -101,12 +101,12 @@ def incident(view: RunView, excerpt: str, last_diff_stat: str) -> str:
     return sections(
         f"### {mark} Autopack: {words} ({code(view.state.value)})",
         f"**Why:** {inline(view.reason, 2_000)}" if view.reason else "",
+        failing_job(view),
         f"**How to try again:** {advice(view.next_action)}",
         links(view),
         parts_line(view),
-        budget_section(view),
-        phase_table(view, 18_000),
         details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",
         details("The last diff", fence(last_diff_stat, "text", 6_000)) if last_diff_stat.strip() else "",
+        details("Budgets", budget_section(view)),
         ledger(view, 14_000),
     )

@@ -1,5 +1,7 @@
 """The status comment, the pull request's title and body, and the summary at the end: what a run shows of itself."""
 
+import re
+
 from app.domain.budget import Usage
 from app.domain.commands import CommandName, box
 from app.domain.findings import Severity
@@ -8,6 +10,7 @@ from app.domain.outcome import how_it_was_made, outcome_of, why_success
 from app.domain.states import RunState
 from app.domain.status_view import FindingView, Headline, LinkedRun, PhaseView, RunView
 from app.github.text.budget_text import budget_section, cost
+from app.github.text.changes_text import changes_section
 from app.github.text.escape import advice, code, inline, marker, plain, shorten
 from app.github.text.markdown import (
     PHASE_MARKS,
@@ -41,6 +44,7 @@ HEADLINES = {
 }
 COMMANDS = "`/autopack " + "` · `".join(CommandName) + "`"
 TITLE_LIMIT = 200
+_UNSAFE = re.compile(r"[^\w:/.?=&%#-]")
 
 
 def status_comment(view: RunView) -> str:
@@ -81,9 +85,16 @@ def headline(view: RunView) -> str:
     return sections(
         f"### {mark} Autopack: {words}{f' · {progress}' if progress and not is_planned(view) else ''}",
         f"**Why:** {inline(view.reason, 1_000)}" if view.reason else "",
+        failing_job(view),
         f"**Next:** {advice(view.next_action)}",
         f"<sub>{times} · {code(view.state.value)}</sub>",
     )
+
+
+def failing_job(view: RunView) -> str:
+    """A link to the job that failed last, in a run that failed."""
+    ours = view.failed_job_url.startswith(f"{view.server_url.rstrip('/')}/") and not _UNSAFE.search(view.failed_job_url)
+    return f"**Failing job:** {view.failed_job_url}" if view.state.failed and ours else ""
 
 
 def phase_table(view: RunView, room: int) -> str:
@@ -175,16 +186,13 @@ def pull_body(view: RunView) -> str:
     return sections(
         _origin(view),
         at_work(view) if view.followed else f"{_mark_and_words(view)} {advice(view.next_action)}",
-        f"{how_it_was_made(shown)} "
-        + (f"The status comment on #{view.issue_number} is kept up to date; a" if view.issue_number else "A")
-        + " person merges.",
+        changes_section(shown),
+        f"{how_it_was_made(shown)} A person merges.",
         links(shown),
         parts_line(view),
         notices(view),
-        phase_table(shown, 26_000),
         promotion_line(view),
-        models_and_tokens(shown),
-        ledger(shown, 20_000),
+        *(() if view.issue_number else (phase_table(shown, 12_000), models_and_tokens(shown), ledger(shown, 8_000))),
         marker(f"pull:{view.run_id}"),
     )
 
@@ -217,7 +225,7 @@ def _origin(view: RunView) -> str:
 
 
 def final_summary(view: RunView) -> str:
-    """What is posted once when the run has ended: outcome, phases, cost, what is left open."""
+    """What is posted once when the run has ended, which notifies people: outcome, cost, what is left to do."""
     mark, words = HEADLINES[view.headline]
     phases = [phase for tier in view.tiers for phase in tier.phases]
     spent = _spent(view)
@@ -239,8 +247,6 @@ def final_summary(view: RunView) -> str:
         ),
         parts_line(view),
         promotion_line(view),
-        phase_table(view, 22_000),
-        ledger(view, 20_000),
     )
 
 

@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 _RUNS = ("continues", "continued_by", "branch_of")
-_TEXTS = {"runs": ("paused_by",), "phases": ("skip_by", "summary")}
+_TEXTS = {"runs": ("paused_by", "failed_job_url"), "phases": ("skip_by",)}
 
 
 def upgrade() -> None:
@@ -21,6 +21,7 @@ def upgrade() -> None:
     for table, names in _TEXTS.items():
         for name in names:
             op.add_column(table, sa.Column(name, sa.Text(), nullable=False, server_default=sa.text("''")))
+    op.add_column("phases", sa.Column("account", sa.JSON(none_as_null=True), nullable=True))
     op.create_index(op.f("ix_runs_branch_of"), "runs", ["branch_of"], unique=False)
 
 
@@ -30,6 +31,8 @@ def downgrade() -> None:
         with op.batch_alter_table(table, schema=None) as batch_op:
             for name in names:
                 batch_op.drop_column(name)
+    with op.batch_alter_table("phases", schema=None) as batch_op:
+        batch_op.drop_column("account")
     with op.batch_alter_table("runs", schema=None) as batch_op:
         for name in ("paused_since", "resumed_at", *_RUNS, "start_sha"):
             batch_op.drop_column(name)
