@@ -22,7 +22,7 @@ SUITABLE = import sqlite3, sys; sys.exit(sys.version_info < (3, 11) or sys.versi
 # Ask for a particular one with `make setup PYTHON=/path/to/python`.
 PYTHON ?= python3 python3.13 python3.12 python3.11
 
-.PHONY: help setup demo serve test test-databases snapshots check check-format check-lint check-types check-imports check-dead check-schema check-words format lock clean
+.PHONY: help setup demo serve test test-databases snapshots pages check check-format check-lint check-types check-imports check-dead check-schema check-words format lock clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,10 @@ test-databases: $(STAMP) ## Run every story, the long ones too, on SQLite and on
 	@$(PYTEST) --all-databases tests/story tests/db
 
 snapshots: $(STAMP) ## Update the pages in tests/*/pages; read the difference before you commit it
-	@$(BIN)/python -m pytest --quiet --snapshot-update tests/github/test_pages.py tests/artifacts/test_writer.py
+	@$(BIN)/python -m pytest --quiet --snapshot-update tests/github/test_pages.py tests/github/test_golden_pages.py tests/artifacts/test_writer.py
+
+pages: $(STAMP) ## Render the golden pages into docs/pages as GitHub shows them (needs Chromium)
+	@$(BIN)/python -m tests.render_pages
 
 check: check-format check-lint check-types check-imports check-dead check-schema check-words ## Check format, lint, types, room contract, dead code, schemas, words
 

@@ -1,4 +1,4 @@
-"""`issues`: the label starts a run; taking the label away, or closing the issue, cancels it."""
+"""`issues`: the label starts a run; taking it away, or closing the issue, cancels it; an edit is shown."""
 
 from app.db import run_rows
 from app.domain.states import RunState
@@ -6,6 +6,7 @@ from app.github import issues
 from app.github.events import IssuesEvent
 from app.github.issues import LABEL
 from app.runs import transitions
+from app.workflows import github_status
 from app.workflows.services import call_db
 from handlers.outcomes import Action, WakeRun
 from handlers.permission_and_start import check_permission, create_run, missed_since, repo_of_event
@@ -24,11 +25,12 @@ def _is_ours(label: str) -> bool:
 
 
 def is_relevant(event: IssuesEvent) -> bool:
-    """Whether a person gave or took the label, opened the issue, or ended it."""
+    """Whether a person gave or took the label, opened the issue, changed its text, or ended it."""
     if event.action == "opened":
         return True
     by_label = event.action in {"labeled", "unlabeled"} and event.label is not None and _is_ours(event.label.name)
-    return event.sender is not None and not event.sender.bot and (by_label or event.action in _ENDINGS)
+    matters = by_label or event.action in _ENDINGS or event.action == "edited"
+    return event.sender is not None and not event.sender.bot and matters
 
 
 async def handle(event: IssuesEvent) -> list[Action]:
@@ -36,7 +38,23 @@ async def handle(event: IssuesEvent) -> list[Action]:
         return await _opened(event)
     if event.action == "labeled":
         return await _labeled(event)
+    if event.action == "edited":
+        return await _edited(event)
     return await _cancel(event, _ENDINGS.get(event.action, "the label was taken away"))
+
+
+async def _edited(event: IssuesEvent) -> list[Action]:
+    """A run works with the text as it was at its start: later changes are shown, with how to have them used."""
+    for intent in ("build", "plan"):
+        run = await call_db(run_rows.find_open_run, event.repository.full_name, event.issue.number, intent)
+        if run is not None and event.sender is not None:
+            said = (
+                f"{event.sender.login} changed the issue since the run began; the run works with the text as it was. "
+                "Say what to do about it with `/autopack fix`, or cancel and start again."
+            )
+            await call_db(run_rows.add_notice, run.run_id, said)
+            await github_status.show_run.at_once(run.run_id)
+    return []
 
 
 async def _opened(event: IssuesEvent) -> list[Action]:

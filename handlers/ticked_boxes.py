@@ -1,4 +1,4 @@
-"""A person ticks a box in a status comment: GitHub sends the edit, the run does it, and the comment is written anew.
+"""A person ticks a box in a status comment: GitHub sends the edit, the run does it, and the comment is written again.
 
 https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/about-task-lists
 """

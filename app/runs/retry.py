@@ -42,6 +42,18 @@ def go_on(db: Database, run_id: str, asked: SteerRequest, head_sha: str | None, 
         return SteerAnswer(message=f"The run {following} goes on with it.", done=True, starts=following)
 
 
+def go_on_with_late_requests(db: Database, run_id: str, now: datetime) -> str | None:
+    """Make the run that does what people requested while this one was ending well; None where all is answered."""
+    with db.reading() as session:
+        run = session.get_one(Run, run_id)
+        late = [one for one in run.objections or () if not one.answered]
+        if run.state is not RunState.DONE_SUCCESS or not late or run.continued_by is not None:
+            return None
+        head_sha, issue = run.head_sha, run.issue_number
+    asked = SteerRequest(command=CommandName.RETRY, by=late[0].login, source_id=late[0].id, url=f"#{issue}")
+    return go_on(db, run_id, asked, head_sha, now).starts or None
+
+
 def _why_not(session: Session, before: Run, asked: SteerRequest) -> str:
     """Why no run can go on with this one; empty where one can."""
     if not before.state.terminal:

@@ -9,7 +9,7 @@ from app.domain.states import RunState
 from app.domain.status_view import RunView
 from app.domain.strategy import Strategy
 from app.queries import run_view
-from app.runs import continuation, kept_phases, own_phases, run_requests, steering, tier_outcome, transitions
+from app.runs import continuation, kept_phases, own_phases, retry, run_requests, steering, tier_outcome, transitions
 from app.workflows.services import services
 from app.workflows.steps import blocking_step, db_step, utcnow
 
@@ -31,6 +31,7 @@ is_complete_at = db_step(run_requests.is_complete_at)
 answer_requested = db_step(run_requests.answer_requested)
 last_kept_sha = db_step(kept_phases.last_kept_sha)
 create_next = db_step(continuation.create_next)
+go_on_with_late_requests = db_step(retry.go_on_with_late_requests)
 mark_announced = db_step(run_rows.mark_announced)
 
 start_attempt = db_step(own_phases.start_attempt)

@@ -23,10 +23,11 @@ async def end_orphaned_run(run_id: str) -> None:
 async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> str | None:
     """Put the run into its terminal state and say so on GitHub.
 
-    The id of the run for the plan's next part, which is not started yet; None when there is none.
+    The id of the run that goes on, which is not started yet: with the plan's next part, or with what people requested
+    while this one was ending. None when there is none.
     """
     state, reason = await db_steps.end_run(run_id, end.state, end.reason, end.exhausted)
-    following = await db_steps.create_next(run_id)
+    following = await db_steps.create_next(run_id) or await db_steps.go_on_with_late_requests(run_id)
     await _show_final_headline(run_id, state, reason)
     if context is not None:
         await promote.offer_promotion(run_id)

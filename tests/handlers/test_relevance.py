@@ -59,7 +59,7 @@ def workflow(branch: str | None) -> dict[str, Any]:
         ("issues", issue(action="closed", label=None), True),
         ("issues", issue(action="closed", sender=BOT), False),
         ("issues", issue(action="opened"), True),
-        ("issues", issue(action="edited"), False),
+        ("issues", issue(action="edited"), True),
         ("issues", issue(label={"name": "bug"}), False),
         ("pull_request", {"action": "closed", **PULL}, True),
         ("pull_request", {"action": "edited", **PULL}, False),

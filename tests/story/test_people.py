@@ -207,3 +207,24 @@ def test_several_commands_are_answered(story: Story) -> None:
     story.expect_success()
     story.expect_audit("P1")
     story.expect_comment("One comment gives one command", "/autopack run")
+
+
+def test_issue_edited_during_the_run(story: Story) -> None:
+    """The run works with the text of its start, says that it changed, and does what someone says about it."""
+    story.plays(plan(phase()), {"P1": [GREETING], "REVIEW-1": [edits(write("greeting.txt", "good morning\n"))]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.edit_issue("Everyone should be greeted politely.")
+    story.wait_for_status(f"{PERSON} changed the issue since the run began")
+    story.comment("@autopack fix Use the new text: greet politely.")
+    story.wait_handled()
+    story.hub.runner.release()
+    story.expect_success(["P1", "REVIEW-1"])
+    asked = story.requests("builder", "REVIEW-1")[0].body.decode()
+    assert "Use the new text: greet politely." in asked
+    assert "should be greeted politely" not in asked
+    story.expect_comment("is done in", on=story.pull_number())
+    story.expect_check("autopack", "neutral", story.commits()[0])
+    for name in ("P1", "REVIEW-1"):
+        story.expect_audit(f"audit:{story.run_id}:{name}:1")

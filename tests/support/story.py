@@ -88,6 +88,9 @@ class Story(Expectations):
         self.begin()
         self._as(by, "PUT", f"issues/{self.number}/lock")
 
+    def edit_issue(self, body: str, by: str = PERSON) -> None:
+        self._as(by, "PATCH", f"issues/{self.number}", {"body": body})
+
     def close_issue(self, by: str = PERSON) -> None:
         self._as(by, "PATCH", f"issues/{self.number}", {"state": "closed"})
 

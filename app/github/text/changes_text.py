@@ -14,6 +14,10 @@ from app.github.text.markdown import PHASE_MARKS, bullets, commit, counted, deta
 FILES = 8
 """Of a phase that are named."""
 LOOK_AT = 3
+CRITERIA = 100
+"""That are listed at most."""
+ROOM = 30_000
+"""Characters for all phases."""
 _NAMED_FILE = re.compile(r"(?<![\w/.-])[\w-]+(?:/[\w.-]+)*\.[A-Za-z][A-Za-z0-9]{0,5}\b(?![\w/(])")
 _TEST = re.compile(r"(^|/)(tests?|specs?|__tests__)/|(^|/)test_|[._-](test|spec)\.")
 
@@ -24,11 +28,24 @@ def changes_section(view: RunView) -> str:
     if not phases:
         return ""
     return sections(
-        "### What was changed\n\n" + "\n".join(_phase(view, phase) for phase in phases)[:30_000].rstrip(),
+        f"### What was changed\n\n{_phases(view, phases)}",
         f"**Tested:** {_tested(view)}",
         _look_first(view, phases),
         details("Acceptance criteria, and what proves each", bullets(_proofs(view, phases), 12_000)),
     )
+
+
+def _phases(view: RunView, phases: Sequence[PhaseView]) -> str:
+    """As many phases as there is room for, each of them whole."""
+    lines: list[str] = []
+    left = ROOM
+    for number, phase in enumerate(phases):
+        line = _phase(view, phase)
+        if len(line) > left:
+            return "\n".join([*lines, f"- … and {counted(len(phases) - number, 'phase')} more"])
+        lines.append(line)
+        left -= len(line)
+    return "\n".join(lines)
 
 
 def _phase(view: RunView, phase: PhaseView) -> str:
@@ -50,7 +67,7 @@ def _summary(phase: PhaseView) -> str:
     """The Builder's own words, with a remark where they name a file that is not changed."""
     said = inline(phase.account.summary, 500) or "the Builder said nothing more"
     changed = set(phase.paths) | {PurePosixPath(path).name for path in phase.paths}
-    mentioned = dict.fromkeys(_NAMED_FILE.findall(phase.account.summary))
+    mentioned = dict.fromkeys(_NAMED_FILE.findall(phase.account.summary[:600]))
     wrong = [one for one in mentioned if "/" in one and one not in changed]
     return f"{said} ({', '.join(code(one, 120) for one in wrong[:3])} is named here and not changed)" if wrong else said
 
@@ -86,10 +103,9 @@ def _why_look(view: RunView, phase: PhaseView) -> list[str]:
 
 
 def _proofs(view: RunView, phases: Sequence[PhaseView]) -> list[str]:
+    stated = [(phase, one) for phase in phases for one in phase.criteria]
     return [
-        f"{code(phase.phase_id, 100)} {inline(one, 400)}: {_proof(view, phase)}"
-        for phase in phases
-        for one in phase.criteria
+        f"{code(phase.phase_id, 100)} {inline(one, 400)}: {_proof(view, phase)}" for phase, one in stated[:CRITERIA]
     ] or ["none stated"]
 
 

@@ -146,7 +146,13 @@ def promotion_line(view: RunView) -> str:
         return ""
     if not view.promotion_blockers:
         return "**Promotion** ✅ the run is clean; merging the pull request is yours."
-    return "**Promotion** ❌ not eligible:\n\n" + bullets((advice(one, 300) for one in view.promotion_blockers), 4_000)
+    reasons = (advice(promotion_reason(one), 300) for one in view.promotion_blockers)
+    return "**Promotion** ❌ not eligible:\n\n" + bullets(reasons, 4_000)
+
+
+def promotion_reason(reason: str) -> str:
+    """A reason as people read it: clients of the REST API read the states' names."""
+    return "the run did not end well" if reason.startswith("the run is DONE_") else reason
 
 
 def parts_line(view: RunView) -> str:
