@@ -30,6 +30,17 @@ NEXT_ACTIONS = {
 """By the state in which a run for an issue failed or was cancelled."""
 
 
+SETTINGS_MISFIT = ".github/autopack.yml does not fit"
+"""How the reason begins of a run that its repository's settings ended."""
+
+
+def after_failure(state: RunState, reason: str) -> str:
+    """What a person does next with a run that failed or was cancelled for this reason."""
+    if reason.startswith(SETTINGS_MISFIT):
+        return "Correct that line of the file on the default branch, then comment `/autopack run`."
+    return NEXT_ACTIONS[state]
+
+
 def final_headline(state: RunState, *, plan_only: bool = False) -> Headline:
     """The headline of a run that ended in this state."""
     if plan_only and state is RunState.DONE_SUCCESS:

@@ -162,6 +162,13 @@ async def mark_ready(repo: Repo, pull: Pull) -> None:
         await repo.graphql(_MARK_READY, {"id": pull.node_id})
 
 
+@telling("the end of an earlier pull request")
+async def close(repo: Repo, pull: Pull) -> None:
+    """Close a pull request without merging it; nothing happens when it is closed."""
+    if pull.open:
+        await repo.call(lambda: repo.rest.pulls.async_update(repo.owner, repo.name, pull.number, state="closed"))
+
+
 @telling("the draft mark of the pull request")
 async def mark_draft(repo: Repo, pull: Pull) -> None:
     """Put the pull request back into draft; nothing happens when it is one."""

@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from app.db import run_rows
 from app.db.engine import LOCK, Database
 from app.db.run_rows import record_transition
 from app.db.tables import Phase, Run
@@ -52,6 +53,25 @@ def go_on_with_late_requests(db: Database, run_id: str, now: datetime) -> str | 
         head_sha, issue = run.head_sha, run.issue_number
     asked = SteerRequest(command=CommandName.RETRY, by=late[0].login, source_id=late[0].id, url=f"#{issue}")
     return go_on(db, run_id, asked, head_sha, now).starts or None
+
+
+def list_superseded_pulls(db: Database, run_id: str) -> list[int]:
+    """Pull requests of earlier runs of the issue, not merged, of which the run's own takes the place."""
+    run = run_rows.get(db, run_id)
+    if not run.issue_number or run.pull_number is None or run.parts > 1:
+        return []
+    earlier = sa.select(Run.pull_number).where(
+        Run.repository == run.repository,
+        Run.issue_number == run.issue_number,
+        Run.created_at < run.created_at,
+        Run.completed_at.is_not(None),
+        Run.pull_number.is_not(None),
+        Run.pull_number != run.pull_number,
+        Run.promoted_at.is_(None),
+        Run.parts == 1,
+    )
+    with db.reading() as session:
+        return sorted({number for number in session.scalars(earlier) if number is not None})
 
 
 def _why_not(session: Session, before: Run, asked: SteerRequest) -> str:

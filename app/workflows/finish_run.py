@@ -4,9 +4,10 @@ from dbos import DBOS
 
 from app.db import run_rows
 from app.domain.outcome import after_success
-from app.domain.run_end import NEXT_ACTIONS, final_headline
+from app.domain.run_end import after_failure, final_headline
 from app.domain.states import RunState
-from app.github import comments, text
+from app.github import comments, pulls, text
+from app.runs import retry
 from app.workflows import db_steps, github_status, promote
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
@@ -35,6 +36,7 @@ async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> 
         await _post_incident(run_id)
     elif state is RunState.DONE_SUCCESS and context is not None and context.intent == "build":
         await _post_summary(run_id)
+        await _close_superseded(run_id)
     await db_steps.mark_announced(run_id)
     return following
 
@@ -52,7 +54,7 @@ async def _show_final_headline(run_id: str, state: RunState, reason: str) -> Non
     elif view.exhausted is not None:
         next_action = text.how_to_raise(view, view.exhausted)
     else:
-        next_action = NEXT_ACTIONS[state]
+        next_action = after_failure(state, reason)
     await github_status.set_headline(run_id, final_headline(state, plan_only=view.plan_only), next_action, reason)
 
 
@@ -65,6 +67,23 @@ async def _post_summary(run_id: str) -> list[object]:
     repo = await repo_of_run(run.run_id)
     body = text.final_summary(await github_status.read_view(run_id))
     return [await comments.post_once(repo, run.pull_number, f"summary:{run_id}", body)]
+
+
+@Telling
+async def _close_superseded(run_id: str) -> list[object]:
+    """Close what earlier runs of the issue left open, with a link: one issue has one pull request."""
+    run = await call_db(run_rows.get, run_id)
+    came_to: list[object] = []
+    for number in await call_db(retry.list_superseded_pulls, run_id):
+        repo = await repo_of_run(run_id)
+        pull = await pulls.read_pull(repo, number)
+        if pull.open:
+            said = text.superseded_pull(run.pull_number or 0)
+            came_to += [
+                await comments.post_once(repo, number, f"superseded:{run_id}", said),
+                await pulls.close(repo, pull),
+            ]
+    return came_to
 
 
 @Telling

@@ -174,6 +174,7 @@ class OwnEngine:
         try:
             return await with_provider_pauses(phase.context, ask)
         except ModelFailed as failed:
+            await self._hold()  # of a phase that a person skips meanwhile, it is of no account
             if stood is None or failed.failure not in _COSTS_AN_ATTEMPT:
                 raise
             answer = BuilderAnswer(status="cannot", summary=str(failed))

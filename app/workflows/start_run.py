@@ -16,6 +16,7 @@ from app.domain.budget import Role
 from app.domain.plan import EXTRA_TIERS, Plan
 from app.domain.plan_splitting import parts_of, with_debt_cleanup
 from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
+from app.domain.run_end import SETTINGS_MISFIT
 from app.domain.states import RunState
 from app.domain.strategy import (
     Engine,
@@ -84,9 +85,7 @@ async def read_context(run_id: str) -> RunContext:
     try:
         settings = parse_settings(files.settings or "")
     except SettingsError as error:
-        raise RunEnded(
-            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"{settings_files.SETTINGS} does not fit: {error}"
-        ) from error
+        raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"{SETTINGS_MISFIT}: {error}") from error
     mirror = await mirror_at(run.run_id, base.sha)
     unread_since = await _unread_since(run, mirror, base.sha)
     paths = [entry.path for entry in await mirror.list_files(base.sha)]

@@ -8,7 +8,7 @@ from app.domain.budget import Cap, Exhausted, Kind, Role, Scope
 from app.domain.outcome import after_success, why_success
 from app.domain.phase_account import PhaseAccount
 from app.domain.requested_change import RequestedChange, RequestKind
-from app.domain.run_end import NEXT_ACTIONS, final_headline
+from app.domain.run_end import after_failure, final_headline
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import UNJUDGED, Headline, LinkedRun, PhaseView, RunView, TierView
 from app.github import text
@@ -65,7 +65,7 @@ def ended(state: RunState, reason: str = "", *phases: PhaseView, **other: Any) -
     elif view.exhausted is not None:
         said = {"next_action": text.how_to_raise(view, view.exhausted)}
     else:
-        said = {"next_action": NEXT_ACTIONS[state]}
+        said = {"next_action": after_failure(state, reason)}
     blockers = view.promotion_blockers or (
         (f"the run is {state}, not DONE_SUCCESS",) if state is not RunState.DONE_SUCCESS else ()
     )

@@ -228,3 +228,21 @@ def test_issue_edited_during_the_run(story: Story) -> None:
     story.expect_check("autopack", "neutral", story.commits()[0])
     for name in ("P1", "REVIEW-1"):
         story.expect_audit(f"audit:{story.run_id}:{name}:1")
+
+
+def test_second_run_closes_the_first_pull(story: Story) -> None:
+    """Once it has ended well: of an issue's runs, one pull request is open, and the other says which."""
+    story.plays(plan(phase()), {"P1": [edits(write("broken", text)) for text in ("oops\n", "again\n")]})
+    story.label()
+    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
+    first, pull = story.run_id, story.pull_number()
+    story.read_all()
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.comment("/autopack run")
+    story.wait_until(lambda: len(story.run_ids) == 2, "the second run begins")
+    assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
+    story.expect_offered(["P1"])
+    story.expect_audit("P1")
+    story.expect_comment(f"#{story.pull_number()} takes the place of this pull request", on=pull)
+    story.turn_to(first)
+    assert story.pull()["state"] == "closed"

@@ -98,7 +98,7 @@ def test_phase_that_has_not_begun_is_skipped(story: Story) -> None:
 
 def test_skipped_phase_is_taken_back(story: Story) -> None:
     """What a phase at work has pushed is undone, and CI judges the branch without it."""
-    story.plays(TWO, {"P1": [GREETING], "P2": [BROKEN]})
+    story.plays(TWO, {"P1": [GREETING], "P2": [BROKEN, FAREWELL]})
     story.hub.runner.hold()
     story.label()
     story.wait_for_ci()

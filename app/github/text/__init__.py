@@ -15,6 +15,7 @@ from app.github.text.comment_text import (
     short_answer,
     status_answer,
     steer_answer,
+    superseded_pull,
 )
 from app.github.text.commit_message import commit_message, merge_message, take_back_message
 from app.github.text.escape import marker
@@ -52,5 +53,6 @@ __all__ = [
     "status_comment",
     "steer_answer",
     "superseded_check",
+    "superseded_pull",
     "take_back_message",
 ]

@@ -40,6 +40,11 @@ def plan_unreadable(problem: str) -> str:
     )
 
 
+def superseded_pull(number: int) -> str:
+    """What is said on a pull request of an earlier run when another run of the issue has ended well."""
+    return f"#{number} takes the place of this pull request: a later run for the issue ended well. The branch stays."
+
+
 def only_the_first(command: str) -> str:
     """The answer to a comment with several commands."""
     taken = code(f"/autopack {command}", 80)
