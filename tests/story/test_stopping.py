@@ -85,10 +85,12 @@ def test_cancelled_run_may_be_started_again(story: Story) -> None:
     _expect_cancelled(story, f"cancelled by {PERSON}")
     story.hub.runner.release()
     story.hub.runner.wait_idle()
+    cancelled = story.pull_number()
     story.comment("/autopack run")
     assert story.wait_for_end(runs=2) == "DONE_SUCCESS"
     story.expect_success()
     story.expect_audit("P1")
+    story.expect_comment("takes the place of this pull request", on=cancelled)
 
 
 def test_merged_pull_request_is_shown_as_promoted(story: Story) -> None:
