@@ -101,7 +101,7 @@ class Run(Base):
     late_objection: Mapped[str] = mapped_column(PlainText, default="")
     """Why an audit that came after the end speaks against promotion; empty while none does."""
     objections: Mapped[tuple[RequestedChange, ...] | None] = mapped_column(PydanticJson(tuple[RequestedChange, ...]))
-    """The changes that people asked for, with what came of them."""
+    """The changes that people requested, with their answers."""
     paused_since: Mapped[datetime | None]
     resumed_at: Mapped[datetime | None]
     paused_by: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)

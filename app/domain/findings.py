@@ -151,12 +151,9 @@ class BuilderAnswer(Frozen):
     @property
     def declined(self) -> dict[int, str]:
         """Why it leaves people's requests undone, by their numbers; the task says how it tells."""
-        numbers = {issue: re.search(r"[0-9]{1,4}", issue.component) for issue in self.suggested_issues}
-        return {
-            int(number[0]): issue.description
-            for issue, number in numbers.items()
-            if number is not None and issue.category.strip().lower() == DECLINED
-        }
+        left = [issue for issue in self.suggested_issues if issue not in self.doubts]
+        found = [(re.search(r"[0-9]{1,4}", issue.component), issue.description) for issue in left]
+        return {int(number[0]): reason for number, reason in found if number is not None}
 
     @property
     def doubts(self) -> list[SuggestedIssue]:

@@ -23,7 +23,7 @@ def blockers(
     """Return every reason why the run may not be promoted; empty when it may.
 
     `minor_issues` are the distinct ones that are open in the run, `late_objection` is what an audit after its end
-    says against it, `requested` are the changes that people asked for. Without a strategy the run was never planned.
+    says against it, `requested` are people's requested changes. Without a strategy the run was never planned.
     """
     reasons: list[str] = []
     if state is not RunState.DONE_SUCCESS:

@@ -56,7 +56,7 @@ class RequestedChange(Frozen):
 
     @property
     def _otherwise(self) -> str:
-        return "resolve the thread" if self.kind is RequestKind.THREAD else "`/autopack fix` says it anew"
+        return "resolve the thread" if self.kind is RequestKind.THREAD else "`/autopack fix` says it again"
 
     @property
     def words(self) -> str:

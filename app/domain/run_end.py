@@ -10,7 +10,7 @@ _HEADLINES = {
     RunState.DONE_FAILED_BUDGET_EXHAUSTED: Headline.BUDGET,
 }
 
-NEXT_ACTIONS = {
+_NEXT_ACTIONS = {
     RunState.DONE_FAILED_BUDGET_EXHAUSTED: (
         "Raise the cap (`/autopack run --tokens 2M`) or narrow the issue, then comment `/autopack run`."
     ),
@@ -38,7 +38,7 @@ def after_failure(state: RunState, reason: str) -> str:
     """What a person does next with a run that failed or was cancelled for this reason."""
     if reason.startswith(SETTINGS_MISFIT):
         return "Correct that line of the file on the default branch, then comment `/autopack run`."
-    return NEXT_ACTIONS[state]
+    return _NEXT_ACTIONS[state]
 
 
 def final_headline(state: RunState, *, plan_only: bool = False) -> Headline:

@@ -1,5 +1,6 @@
 """What a person or a client asks of a run, and the answer: the same for comments, the REST API and the command line."""
 
+import hashlib
 from datetime import timedelta
 
 from app.domain.commands import CommandName
@@ -27,12 +28,17 @@ class SteerRequest(Frozen):
 
 
 class SteerAnswer(Frozen):
-    """What came of it, with commands between backquotes. Not `done`, nothing has changed."""
+    """The answer, with commands between backquotes. Where it is not `done`, nothing has changed."""
 
     message: str
     done: bool
     starts: str = ""
     """The run that begins by it."""
+
+
+def number_of(seed: str) -> int:
+    """A number for a request that no comment of its own makes: the same seed, the same number."""
+    return int(hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:12], 16)
 
 
 def refused(message: str) -> SteerAnswer:

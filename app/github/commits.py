@@ -43,10 +43,6 @@ class WorkBranch:
         if not self.name.startswith(PREFIX) or not is_identifier(self.name.removeprefix(PREFIX)):
             raise NotAWorkBranch(f"Autopack writes only to {PREFIX}<run id>, not to {self.name!r}")
 
-    @classmethod
-    def of_run(cls, run_id: str) -> "WorkBranch":
-        return cls(f"{PREFIX}{run_id}")
-
     @property
     def ref(self) -> str:
         return f"heads/{self.name}"

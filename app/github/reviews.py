@@ -163,7 +163,7 @@ async def shown_findings(repo: Repo, number: int) -> frozenset[str]:
 async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], note: str) -> int:
     """Resolve the App's open threads about these findings, each with `note` at the end of its comment; return how many.
 
-    An edit notifies nobody, as an answer would. `note` is Autopack's own Markdown, such as ``Fixed in abc1234.``
+    An edit sends no notification, as an answer would. `note` is Autopack's own Markdown, such as ``Fixed in abc1234.``
     """
     wanted = set(fingerprints)
     roots = {

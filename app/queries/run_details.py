@@ -127,6 +127,12 @@ def _tier_cards(tree: RunTree) -> list[TierCard]:
     ]
 
 
+def find_open_run_of_issue(session: Session, run: Run) -> str | None:
+    """The id of the open run that the run's issue has for the same purpose."""
+    same = (Run.repository == run.repository, Run.issue_number == run.issue_number, Run.intent == run.intent)
+    return session.scalar(sa.select(Run.run_id).where(*same, Run.completed_at.is_(None)).limit(1))
+
+
 def _phase_card(number: int, phase: PhaseNode) -> PhaseCard:
     row, spec, rules = phase.row, phase.spec, phase.rules
     assert spec is not None

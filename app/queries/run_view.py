@@ -65,7 +65,7 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
 
 
 def _paused(view: RunView, since: datetime, by: str) -> RunView:
-    """The view while a person has the run paused: what it did before is told as what it goes on with."""
+    """The view while a person has the run paused: what it did before is where it goes on."""
     until = since + PAUSED_AT_MOST
     before = f"It was {view.headline} before, and goes on there"
     next_action = f"Comment `/autopack resume`. {before}; not resumed for {PAUSED_AT_MOST.days} days, it is cancelled."

@@ -186,13 +186,7 @@ def _require_free_ids(session: Session, run: Run) -> None:
         count = f"{len(wanted) + 1} runs"
         raise Conflict(f"The plan takes {count}, and there is a run {taken} already; give the new run another id")
     if run.repository is not None and run.issue_number is not None:
-        on = sa.select(Run.run_id).where(
-            Run.repository == run.repository,
-            Run.issue_number == run.issue_number,
-            Run.intent == run.intent,
-            Run.completed_at.is_(None),
-        )
-        other = session.scalar(on)
+        other = run_details.find_open_run_of_issue(session, run)
         if other is not None:
             issue = f"{run.repository}#{run.issue_number}"
             raise Conflict(f"The run {other} is on for the issue {issue}; wait for its end or cancel it")

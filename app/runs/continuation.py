@@ -1,6 +1,7 @@
 """Linked runs: a plan too large for one run is done by several, each on top of the one before."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -71,23 +72,21 @@ def _has_next_part(run: Run) -> bool:
     return bool(run.rest) and run.state == RunState.DONE_SUCCESS and run.intent == "build"
 
 
+def columns_from(before: Run) -> dict[str, Any]:
+    """What a run has from the one that it comes after: whose it is, where it works, and who builds."""
+    names = ("project_id", "engine", "parts", "repository", "repository_id", "installation_id", "issue_number")
+    return {name: getattr(before, name) for name in (*names, "issue_title", "intent")}
+
+
 def _new_linked_run(before: Run, run_id: str, at: datetime) -> Run:
     plan, *rest = before.rest
     return Run(
+        **columns_from(before),
         run_id=run_id,
-        project_id=before.project_id,
-        engine=before.engine,
         follows=before.run_id,
         part=before.part + 1,
-        parts=before.parts,
         plan=plan,
         rest=rest,
-        repository=before.repository,
-        repository_id=before.repository_id,
-        installation_id=before.installation_id,
-        issue_number=before.issue_number,
-        issue_title=before.issue_title,
-        intent=before.intent,
         requester=before.requester,
         requester_id=before.requester_id,
         trigger_comment_id=before.trigger_comment_id,
@@ -95,7 +94,7 @@ def _new_linked_run(before: Run, run_id: str, at: datetime) -> Run:
         safety_profile=before.safety_profile,
         run_scope=before.run_scope,
         token_cap=before.token_cap,
-        base_branch=f"autonomous/{before.run_id}",
+        base_branch=before.branch,
         target_branch=before.target_branch or before.base_branch,
         state=RunState.PLAN_BOOTSTRAP,
         headline=Headline.PLANNING,

@@ -12,11 +12,14 @@ from app.db.run_rows import record_transition
 from app.db.tables import Phase, Run
 from app.domain.commands import CommandName
 from app.domain.plan import EXTRA_TIERS, Plan
+from app.domain.plan_edit import joined
 from app.domain.states import PhaseState, RunState
 from app.domain.status_view import Headline
 from app.domain.steer_request import SteerAnswer, SteerRequest, refused
 from app.domain.strategy import Engine, RunOptions
+from app.queries import run_details
 from app.runs import steering
+from app.runs.continuation import columns_from
 
 
 def go_on(db: Database, run_id: str, asked: SteerRequest, head_sha: str | None, now: datetime) -> SteerAnswer:
@@ -50,8 +53,8 @@ def go_on_with_late_requests(db: Database, run_id: str, now: datetime) -> str | 
         late = [one for one in run.objections or () if not one.answered]
         if run.state is not RunState.DONE_SUCCESS or not late or run.continued_by is not None:
             return None
-        head_sha, issue = run.head_sha, run.issue_number
-    asked = SteerRequest(command=CommandName.RETRY, by=late[0].login, source_id=late[0].id, url=f"#{issue}")
+        head_sha = run.head_sha
+    asked = SteerRequest(command=CommandName.RETRY, by=late[0].login, source_id=late[0].id)
     return go_on(db, run_id, asked, head_sha, now).starts or None
 
 
@@ -86,7 +89,7 @@ def _why_not(session: Session, before: Run, asked: SteerRequest) -> str:
         return "That run made a plan only: `/autopack run` has it built."
     if before.promoted_at is not None:
         return "The pull request is merged: open an issue for what is left to do."
-    if other := _other_open_run(session, before):
+    if other := run_details.find_open_run_of_issue(session, before):
         return f"The run {other} is on for this issue."
     return _why_no_retry(session, before, asked) if asked.command is CommandName.RETRY else ""
 
@@ -103,11 +106,6 @@ def _why_no_retry(session: Session, before: Run, asked: SteerRequest) -> str:
     return f"{phase.phase_id} is complete: say what to change with `/autopack fix`." if complete else ""
 
 
-def _other_open_run(session: Session, before: Run) -> str | None:
-    same = (Run.repository == before.repository, Run.issue_number == before.issue_number, Run.intent == before.intent)
-    return session.scalar(sa.select(Run.run_id).where(*same, Run.completed_at.is_(None)).limit(1))
-
-
 def _new_id(before: Run, asked: SteerRequest) -> str:
     """Derived from the request, so that a repeat finds the run that it made."""
     mark = hashlib.sha256(f"{before.run_id} {asked.command} {asked.source_id}".encode()).hexdigest()[:8]
@@ -119,19 +117,11 @@ def _following(
 ) -> Run:
     chosen = before.options.model_dump() | asked.options.model_dump(exclude_none=True)
     return Run(
+        **columns_from(before),
         run_id=following,
-        project_id=before.project_id,
-        engine=before.engine,
         follows=before.follows,
         part=before.part,
-        parts=before.parts,
         rest=before.rest,
-        repository=before.repository,
-        repository_id=before.repository_id,
-        installation_id=before.installation_id,
-        issue_number=before.issue_number,
-        issue_title=before.issue_title,
-        intent=before.intent,
         requester=asked.by,
         requester_id=asked.by_id or None,
         trigger_comment_id=asked.source_id if asked.by_id else None,
@@ -166,7 +156,4 @@ def _plan_of(session: Session, before: Run) -> Plan | None:
         if not phase.tier_id.startswith(EXTRA_TIERS) or states.get(phase.phase_id) is complete
     ]
     tiers = [tier for tier in before.plan.tiers if any(phase.tier_id == tier.tier_id for phase in phases)]
-    return Plan(
-        tiers=tuple(tier.model_copy(update={"tier_index": number}) for number, tier in enumerate(tiers)),
-        phases=tuple(phase.model_copy(update={"phase_index": number}) for number, phase in enumerate(phases)),
-    )
+    return joined((Plan(tiers=tuple(tiers), phases=tuple(phases)),))

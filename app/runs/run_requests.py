@@ -1,4 +1,4 @@
-"""What people asked of a run, and what of its phases has ended: read and stored beside the run's other rows."""
+"""The changes that people requested of a run, and which of its phases have ended: read and stored."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ from app.domain.states import PhaseState
 def store_requested(db: Database, run_id: str, read: Sequence[RequestedChange]) -> list[RequestedChange]:
     """Store what people ask for on the pull request as it was read now; what is stored.
 
-    An answer stays with what it answers. What a command asked for is not read again, and stays.
+    An answer stays with what it answers. What a command requested is not read again, and stays.
     """
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
@@ -30,7 +30,7 @@ def _with_answer(read: RequestedChange, known: RequestedChange | None) -> Reques
 
 
 def answer_requested(db: Database, run_id: str, answers: Mapping[str, Mapping[str, str]]) -> list[RequestedChange]:
-    """Store what came of requested changes, by their keys: `answered_by` or `declined`; those that are answered now."""
+    """Store answers to requested changes by their keys, `answered_by` or `declined`; those that are answered now."""
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         stored = [one.model_copy(update=answers.get(one.key, {})) for one in run.objections or ()]
@@ -39,7 +39,7 @@ def answer_requested(db: Database, run_id: str, answers: Mapping[str, Mapping[st
 
 
 def get_skip(db: Database, run_id: str, phase_id: str) -> str:
-    """The person who asked to have the phase left out; empty where nobody did."""
+    """The person who skips the phase; empty where no person does."""
     with db.reading() as session:
         return session.get_one(Phase, (run_id, phase_id)).skip_by
 

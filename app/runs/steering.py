@@ -55,11 +55,7 @@ def cancel(db: Database, run_id: str, asked: SteerRequest, now: datetime) -> Ste
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         if run.state.terminal:
             return _has_ended(run)
-        reason = f"cancelled by {asked.by}"
-        if run.repository is None:
-            transitions.end_run_in(session, run, RunState.DONE_CANCELLED, reason, now)
-        elif run.stop_state is None:
-            run.stop_state, run.stop_reason = RunState.DONE_CANCELLED, reason
+        _end(session, run, f"cancelled by {asked.by}", now)
         return done(f"The run {run_id} is cancelled; what it pushed stays on its branch.")
 
 
@@ -156,9 +152,13 @@ def cancel_overdue(db: Database, run_id: str, now: datetime) -> bool:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         if run.paused_since is None or run.paused_since + PAUSED_AT_MOST > now or run.state.terminal:
             return False
-        reason = f"paused by {run.paused_by} for {PAUSED_AT_MOST.days} days, and not resumed"
-        if run.repository is None:
-            transitions.end_run_in(session, run, RunState.DONE_CANCELLED, reason, now)
-        elif run.stop_state is None:
-            run.stop_state, run.stop_reason = RunState.DONE_CANCELLED, reason
+        _end(session, run, f"paused by {run.paused_by} for {PAUSED_AT_MOST.days} days, and not resumed", now)
         return True
+
+
+def _end(session: Session, run: Run, reason: str, at: datetime) -> None:
+    """Cancel the run at once where no workflow leads it; else ask its workflow to, and the first request wins."""
+    if run.repository is None:
+        transitions.end_run_in(session, run, RunState.DONE_CANCELLED, reason, at)
+    elif run.stop_state is None:
+        run.stop_state, run.stop_reason = RunState.DONE_CANCELLED, reason

@@ -59,7 +59,7 @@ class SteerBody(BaseModel):
 
 
 class SteerReceipt(BaseModel):
-    """What came of it; `run_id` is the run that goes on, which for `retry` is another one."""
+    """The answer; `run_id` is the run that goes on, which for `retry` is another one."""
 
     model_config = ConfigDict(
         json_schema_extra={

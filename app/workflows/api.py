@@ -3,7 +3,6 @@
 Everything that a client may read back at once (states, counts, findings) is in the database when the answer is sent.
 """
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from typing import TypeVar
@@ -24,7 +23,7 @@ from app.domain.commands import REGISTRY, Argument, CommandName
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
 from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
-from app.domain.steer_request import SteerRequest
+from app.domain.steer_request import SteerRequest, number_of
 from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, max_phases_of, scope_of
 from app.github import commits, issues, settings_files
 from app.github.client import Repo
@@ -133,8 +132,7 @@ async def steer_run(
         raise Unprocessable(f"{command} needs phase_id: the phase that it is about")
     if REGISTRY[command].argument is Argument.TEXT and not text.strip():
         raise Unprocessable(f"{command} needs text: what to change")
-    seed = request_id or secrets.token_hex(16)
-    source_id = int(hashlib.sha256(seed.encode(errors="replace")).hexdigest()[:12], 16)
+    source_id = number_of(request_id or secrets.token_hex(16))
     asked = SteerRequest(
         command=command, by=by, phase_id=phase_id, text=text.strip(), options=options, source_id=source_id
     )

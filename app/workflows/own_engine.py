@@ -110,7 +110,7 @@ class OwnEngine:
             if self.by_hand is not None and taken_in < MAX_TAKEN_IN:
                 await db_steps.send_back(phase.run_id, phase.phase_id, self.progress.note)
                 taken_in, self.by_hand = taken_in + 1, None
-                continue  # it was nobody's fault, so it costs no try
+                continue  # no one's fault, so it costs no try
             if self.progress.rejections > rules.auditor_tries:
                 asked = f"the Auditor requested changes {self.progress.rejections} times"
                 self.progress = self.progress.model_copy(update={"note": f"{asked}, at last: {self.progress.note}"})

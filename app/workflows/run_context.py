@@ -90,7 +90,7 @@ class RunEnded(Exception):
 
 
 class ForeignCommits(RunEnded):
-    """Someone else's commits are on top of the branch; where nobody takes them in, the run ends for a person."""
+    """Someone else's commits are on top of the branch; where they are not taken in, the run ends for a person."""
 
     def __init__(self, pushed: PushedByHand) -> None:
         reason = f"someone else wrote to the run's branch, which is at {pushed.head_sha[:7]}"

@@ -126,7 +126,7 @@ async def read_context(run_id: str) -> RunContext:
 
 
 def _intent(run: run_rows.RunRow, settings: RepositorySettings) -> str:
-    """Whether the run builds, or only plans because nobody has approved of a plan yet."""
+    """Whether the run builds, or only plans since no plan is approved yet."""
     approved = run.plan is not None or run.follows is not None or run.continues is not None
     return "plan" if settings.approval == "required" and not approved else run.intent
 

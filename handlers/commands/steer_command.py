@@ -1,6 +1,6 @@
 """The commands that steer a run: pause, resume, cancel, retry, skip, fix, promote."""
 
-from app.domain.commands import CommandName
+from app.domain.commands import REGISTRY, Argument, CommandName
 from app.domain.steer_request import SteerRequest
 from app.github import text
 from app.workflows.steer import steer
@@ -15,14 +15,15 @@ async def handle(asked: CommandRequest) -> list[Action]:
     event, number, run = asked.event, asked.event.issue.number, await find_run(asked)
     if run is None:
         return []
+    takes_text = REGISTRY[asked.command.name].argument is Argument.TEXT
     answer = await steer(
         run.run_id,
         SteerRequest(
             command=asked.command.name,
             by=asked.who.login,
             by_id=asked.who.id,
-            phase_id=asked.command.argument if asked.command.name is not CommandName.FIX else "",
-            text=asked.command.argument if asked.command.name is CommandName.FIX else "",
+            phase_id="" if takes_text else asked.command.argument,
+            text=asked.command.argument if takes_text else "",
             options=asked.command.options,
             source_id=event.comment.id,
             url=event.comment.html_url,

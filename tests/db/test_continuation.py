@@ -48,6 +48,15 @@ def test_each_part_follows_the_one_before(db: Database) -> None:
     assert (view.before, view.after) == (LinkedRun(run_id="r1"), LinkedRun(run_id="r1-part-3"))
 
 
+def test_part_follows_on_the_branch_that_was_written(db: Database) -> None:
+    """A run that goes on with another's branch has none of its own name."""
+    first_of_three(db)
+    run_rows.update(db, "r1", {"branch_of": "r0"})
+    succeed(db, "r1")
+    assert continuation.create_next(db, "r1", NOW) == "r1-part-2"
+    assert run_rows.get(db, "r1-part-2").base_branch == "autonomous/r0"
+
+
 def test_asked_for_by_many_it_is_created_once(db: Database) -> None:
     first_of_three(db)
     succeed(db, "r1")

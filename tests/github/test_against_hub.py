@@ -36,7 +36,7 @@ from app.github.text import CheckText
 from app.hub import Hub
 
 NAME = "octo/demo"
-BRANCH = WorkBranch.of_run("r1")
+BRANCH = WorkBranch("autonomous/r1")
 WORKFLOW = """
 name: CI
 on: [push]

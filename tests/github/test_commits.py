@@ -15,7 +15,7 @@ from app.github.github_errors import BranchMoved
 from app.github.telling import Untold
 from tests.github.gitdata import GitData
 
-BRANCH = WorkBranch.of_run("r1")
+BRANCH = WorkBranch("autonomous/r1")
 CHANGE = FileChange(path="a.py", kind=ChangeKind.ADDED, content=b"print()\n")
 
 

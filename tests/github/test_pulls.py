@@ -11,7 +11,7 @@ from app.github.client import Repo
 from app.github.commits import WorkBranch
 
 ROOT = "/repos/acme/widgets"
-HEAD = WorkBranch.of_run("r1")
+HEAD = WorkBranch("autonomous/r1")
 
 
 class Pulls:

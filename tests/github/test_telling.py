@@ -98,4 +98,4 @@ async def test_call_without_answer_is_owed(
 async def test_refused_branch_is_raised(status: int, repo: Repo, github: respx.MockRouter) -> None:
     github.route(path__startswith="/repos/acme/widgets/").respond(status, json={"message": "Not here"})
     with pytest.raises(GitHubRefused):
-        await commits.create_branch(repo, WorkBranch.of_run("r1"), SHA)
+        await commits.create_branch(repo, WorkBranch("autonomous/r1"), SHA)

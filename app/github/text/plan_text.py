@@ -146,7 +146,7 @@ def read_plan(body: str, posted: Plan) -> Plan:
         raise PlanUnreadable("no phase has a tick: `- [x] name` is one that is built")
     if len(phases) > MOST_PHASES:
         raise PlanUnreadable(f"{len(phases)} phases, {MOST_PHASES} are the most")
-    return joined((Plan(tiers=tuple(tiers), phases=_numbered(phases)),))
+    return joined((Plan(tiers=tuple(tiers), phases=tuple(phases)),))
 
 
 def _entries(body: str) -> list[_TierEntry]:
@@ -218,7 +218,3 @@ def _kept_or_read(shown: str, originals: Sequence[str], shown_limit: int, limit:
     same = next((one for one in originals if _shown(one, shown_limit) == shown), None)
     typed = html.unescape(_ESCAPE.sub(r"\1", shown)).replace(BREAK, "")
     return same if same is not None else " ".join(typed.split())[:limit]
-
-
-def _numbered(phases: Sequence[PlannedPhase]) -> tuple[PlannedPhase, ...]:
-    return tuple(phase.model_copy(update={"phase_index": number}) for number, phase in enumerate(phases))
