@@ -48,7 +48,7 @@ ENGINE_POLLING_SECONDS = 0.2
 OWNER_ONLY = 0o077
 """No other user of the machine reads what the service writes: code, prompts, the database."""
 
-WORKFLOWS_VERSION = "7"
+WORKFLOWS_VERSION = "8"
 """Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
 
 

@@ -21,12 +21,12 @@ from app.db.budget_usage import caps_of, read_day_caps
 from app.db.engine import Database
 from app.db.tables import Phase, Run
 from app.domain import gate, patch_policy, promotion
-from app.domain.api_requests import PostedIssue
 from app.domain.ci import CheckFact, CiFacts, CiWait, decide
 from app.domain.findings import Recommendation
 from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.plan import AuditorProfile, Complexity, Plan, PlannedPhase, PlannedTier, TaskCategory
 from app.domain.plan_splitting import parts_of
+from app.domain.posted_issue import PostedIssue
 from app.domain.repetition import AttemptRecord, find_repetition
 from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
 from app.domain.ruleset import CiProfile, Ruleset, SafetyProfile

@@ -1,17 +1,22 @@
-"""Column types: UTC times, plain text, enums by their value, and pydantic values as JSON."""
+"""Column types, and the base of all tables that says how Python types are stored. Times are UTC with zone."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import JSON, String, Text, TypeDecorator
+from sqlalchemy import JSON, Float, Numeric, String, Text, TypeDecorator, text
 from sqlalchemy import DateTime as SqlDateTime
 from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.operators import OperatorType
 
 E = TypeVar("E", bound=StrEnum)
+
+EMPTY = text("''")
+"""The default of a text column that older rows have too."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -89,3 +94,13 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_without_nul(key): _without_nul(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     return value
+
+
+class Base(DeclarativeBase):
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcTime,
+        dict[str, Any]: PydanticJson(dict[str, Any]),
+        list[str]: PydanticJson(list[str]),
+        float: Float,
+        Decimal: Numeric(18, 8),
+    }

@@ -311,7 +311,7 @@ def record_push(
     """The phase has a new commit, which changed these files."""
     with db.writing() as session:
         phase = session.get_one(Phase, (run_id, phase_id), with_for_update=LOCK)
-        phase.head_sha = head_sha
+        phase.head_sha, phase.last_log, phase.failed_job_url = head_sha, "", ""
         if summary:
             phase.account = (phase.account or PhaseAccount()).model_copy(update={"summary": summary[:4_000]})
         phase.changed_paths = list(dict.fromkeys([*phase.changed_paths, *paths]))

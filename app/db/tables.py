@@ -2,15 +2,13 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.db.column_types import EnumText, PlainText, PydanticJson
-from app.db.model_base import Base
+from app.db.column_types import EMPTY, Base, EnumText, PlainText, PydanticJson
 from app.domain.aging import BacklogStatus
-from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Exhausted, Role
 from app.domain.findings import Finding, Severity
 from app.domain.phase_account import PhaseAccount
@@ -21,9 +19,6 @@ from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, RunOptions, Strategy
 
-T = TypeVar("T")
-
-EMPTY = text("''")
 DEFAULT_PROJECT = "autopack"
 """The project of runs that name no repository."""
 
@@ -186,6 +181,9 @@ class Phase(Base):
     changed_paths: Mapped[list[str]] = mapped_column(default=list)
     """The files that its pushed commits changed."""
     account: Mapped[PhaseAccount | None] = mapped_column(PydanticJson(PhaseAccount))
+    last_log: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
+    """Of the jobs that failed on its newest commit, trimmed to the failure; empty once CI is not red."""
+    failed_job_url: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
     skip_by: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)
     """The person who asked to have it left out."""
 
@@ -272,37 +270,6 @@ class Sighting(Base):
     """It needs one, this sighting included."""
 
 
-class Submission(Base):
-    """A result or audit that an external agent posted: one per attempt, answered the same however often it comes."""
-
-    __tablename__ = "submissions"
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.run_id"))
-    phase_id: Mapped[str] = mapped_column(String(100))
-    role: Mapped[Role] = mapped_column(EnumText(Role, 20))
-    attempt: Mapped[int]
-    body: Mapped[BuilderResult | AuditorResult] = mapped_column(PydanticJson(BuilderResult | AuditorResult))
-    answer: Mapped[dict[str, Any] | None]
-    commit_sha: Mapped[str | None] = mapped_column(String(64))
-    """The commit that its patch became."""
-    judged: Mapped[bool] = mapped_column(default=False)
-    """Of a result: CI has judged its commit, or it was sent back, so that without an audit nothing is left to do."""
-    judged_submission_id: Mapped[int | None]
-    """Of an audit: the result that it judged at the gate; empty once that was sent back."""
-    at: Mapped[datetime]
-    __table_args__ = (UniqueConstraint("run_id", "phase_id", "role", "attempt", name="one_result_per_attempt"),)
-
-    @property
-    def builder_result(self) -> BuilderResult:
-        """What a builder posted. Raises `TypeError` for an audit."""
-        return _of_kind(self.body, BuilderResult)
-
-    @property
-    def auditor_result(self) -> AuditorResult:
-        """What an auditor posted. Raises `TypeError` for a builder's result."""
-        return _of_kind(self.body, AuditorResult)
-
-
 class ModelCallRow(Base):
     """The ledger: a reservation before each model request, settled after it. Tokens; money in US dollars."""
 
@@ -340,9 +307,3 @@ class OwedText(Base):
     """Of that function, after the run's id."""
     reason: Mapped[str] = mapped_column(PlainText)
     since: Mapped[datetime]
-
-
-def _of_kind(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"not a {kind.__name__}: {type(value).__name__}")
-    return value

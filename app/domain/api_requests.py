@@ -4,77 +4,52 @@ Field by field the contract of the earlier Autopack's clients; fields it does no
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
-    ConfigDict,
     Field,
-    StrictBool,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
-from app.domain.findings import Finding, Recommendation, Severity, slug
-from app.domain.frozen import Frozen
+from app.domain.api_fields import (
+    MAX_COUNT,
+    Attempt,
+    Body,
+    Count,
+    Id,
+    Index,
+    IssueCount,
+    Label,
+    LongText,
+    Minutes,
+    Name,
+    Patch,
+    Positive,
+    Reference,
+    Text,
+    as_number,
+    example,
+)
+from app.domain.findings import Recommendation, slug
 from app.domain.plan import (
     AuditorProfile,
     BuilderMode,
     Complexity,
-    Identifier,
     Plan,
     PlannedPhase,
     PlannedTier,
     TaskCategory,
-    fits_branch_name,
 )
+from app.domain.posted_issue import PostedIssue
 from app.domain.ruleset import RunScope, SafetyProfile
 from app.domain.states import PhaseState
 from app.domain.strategy import Engine, RunOptions
 
-MAX_COUNT = 1_000_000_000
-"""The largest count that is taken: far beyond any budget, and every database can store it."""
 MAX_PLANNED = 300
 """Tiers, and phases, of one posted plan at most."""
-PATCH_CHARACTERS = 4_000_000
-
-
-def _number(value: object) -> object:
-    """JSON's numbers only: Python would take `true` for 1 and `"5"` for 5."""
-    if isinstance(value, bool | str):
-        raise ValueError("must be a number")  # noqa: TRY004  pydantic tells the client about a ValueError
-    return value
-
-
-# Bounds come before the validator: after it, pydantic checks them but leaves them out of the JSON schema.
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT), BeforeValidator(_number)]
-Positive = Annotated[int, Field(ge=1, le=MAX_COUNT), BeforeValidator(_number)]
-Index = Annotated[int, Field(ge=0, le=10_000), BeforeValidator(_number)]
-Attempt = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)]
-IssueCount = Annotated[int, Field(ge=0, le=100_000), BeforeValidator(_number)]
-Minutes = Annotated[float, Field(ge=0, le=525_600, allow_inf_nan=False), BeforeValidator(_number)]
-Id = Annotated[Identifier, AfterValidator(fits_branch_name)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Text = Annotated[str, StringConstraints(max_length=20_000)]
-LongText = Annotated[str, StringConstraints(max_length=200_000)]
-Patch = Annotated[str, StringConstraints(max_length=PATCH_CHARACTERS)]
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=500)]
-IssueKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$")]
-"""`category__component__problem`: letters, digits, `_`, `.`, `:`, `-`; 200 at most."""
-Source = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,19}$")]
-Category = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]+$")]
-Label = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9_ .-]+$")]
-
-
-class Body(Frozen):
-    """A JSON body."""
-
-
-def example(**values: Any) -> ConfigDict:
-    """The configuration of a body that is shown with this example in the API's documentation."""
-    return ConfigDict(frozen=True, json_schema_extra={"examples": [values]})
 
 
 class RunSpec(Body):
@@ -82,9 +57,11 @@ class RunSpec(Body):
     safety_profile: SafetyProfile = SafetyProfile.NORMAL
     run_scope: RunScope = RunScope.MULTI_TIER
     token_cap: Positive = 5_000_000
-    max_phases: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_number)] = 25
+    max_phases: Annotated[int, Field(ge=1, le=1000), BeforeValidator(as_number)] = 25
     """Of one run: a longer plan is split into several that follow each other."""
-    max_duration_minutes: Annotated[float, Field(gt=0, le=10_080, allow_inf_nan=False), BeforeValidator(_number)] = 120
+    max_duration_minutes: Annotated[float, Field(gt=0, le=10_080, allow_inf_nan=False), BeforeValidator(as_number)] = (
+        120
+    )
     """Of active work, as the posted results tell it."""
     repository: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$")] | None = (
         None
@@ -199,68 +176,21 @@ class StatusUpdate(Body):
     model_config = example(state="EXECUTING", builder_attempts=1, tokens_used=1200)
 
     state: PhaseState
-    builder_attempts: Annotated[int, Field(ge=0, le=1000), BeforeValidator(_number)] | None = None
+    builder_attempts: Annotated[int, Field(ge=0, le=1000), BeforeValidator(as_number)] | None = None
     tokens_used: Count | None = None
     """All tokens of the phase that are reported this way, in addition to those of results and audits."""
     minor_issues_count: IssueCount | None = None
     major_issues_count: IssueCount | None = None
 
 
-class _Issue(Body):
-    """An issue of a phase."""
-
-    issue_key: IssueKey
-    severity: Severity | None = None
-    """`default_severity` of the phase's category, unless given."""
-    category: Category
-    evidence_refs: Annotated[list[Reference], Field(max_length=100)] | None = None
-    description: Text | None = None
-
-    def as_finding(self, source: str, default_severity: Severity) -> Finding:
-        return Finding(
-            issue_key=self.issue_key,
-            severity=self.severity or default_severity,
-            source=source,
-            category=self.category,
-            problem=self.description or self.issue_key.replace("__", ": ").replace("_", " "),
-        )
-
-
-class PostedIssue(_Issue):
-    """An issue that comes with a result or an audit."""
-
-    source: Source | None = None
-    """`cursor_self_doubt` for a builder's, `auditor` for an auditor's, unless given."""
-
-
-class IssueReport(_Issue):
-    """An issue that is reported by itself."""
-
-    model_config = example(
-        issue_key="test_failure__auth_missing",
-        severity="minor",
-        source="test",
-        category="test_failure",
-        task_category="feature_scaffolding",
-        complexity="medium",
-        evidence_refs=["tests/test_auth.py::test_jwt_validation"],
-    )
-
-    source: Source
-    task_category: TaskCategory | None = None
-    complexity: Complexity | None = None
-    expected_fail: StrictBool = False
-    """Known to fail and accepted: listed, but it does not count against the phase."""
-
-
 class ProbeResult(Body):
     """What a local check of the builder came to."""
 
     probe_type: Label
-    exit_code: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT), BeforeValidator(_number)]
+    exit_code: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT), BeforeValidator(as_number)]
     stdout: LongText = ""
     stderr: LongText = ""
-    duration_seconds: Annotated[float, Field(ge=0, le=MAX_COUNT, allow_inf_nan=False), BeforeValidator(_number)] = 0
+    duration_seconds: Annotated[float, Field(ge=0, le=MAX_COUNT, allow_inf_nan=False), BeforeValidator(as_number)] = 0
 
     @property
     def key(self) -> str:

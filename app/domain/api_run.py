@@ -5,8 +5,33 @@ from typing import Any
 
 from pydantic import Field
 
+from app.domain.findings import Severity, Side
 from app.domain.frozen import Frozen
 from app.domain.states import PhaseState, RunState, TierState
+
+
+class OpenFinding(Frozen):
+    """A problem of a phase that is not settled, with its place where it has one."""
+
+    issue_key: str
+    severity: Severity
+    source: str
+    category: str
+    problem: str
+    path: str | None
+    start_line: int | None
+    line: int | None
+    side: Side
+    replacement: str | None
+
+
+class FailedJobs(Frozen):
+    """The CI jobs that failed on a phase's newest commit."""
+
+    log: str
+    """Trimmed to the failure, 6,000 characters at most."""
+    url: str | None
+    """The page of the first one."""
 
 
 class PhaseCard(Frozen):
@@ -40,6 +65,10 @@ class PhaseCard(Frozen):
     awaiting: str
     """What an externally built phase waits for: `audit`, `work` (the push, or CI), or nothing."""
     note: str
+    acceptance_criteria: list[str]
+    expected_paths: list[str]
+    open_findings: list[OpenFinding]
+    failed_jobs: FailedJobs | None
 
 
 class TierCard(Frozen):

@@ -101,6 +101,8 @@ class _Thread(ApiModel):
 async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: str, placement: Placement) -> Review:
     """Post one review (event COMMENT) marked `key` on the commit, unless there is one; known findings are left out.
 
+    A known one whose thread was resolved is found again: the review's body says so.
+
     If GitHub refuses a line (422), it is asked for its own diff: comments that are not in it move to the body, and all
     of them where that is refused too. Nothing is lost.
     """
@@ -110,6 +112,9 @@ async def post_review(repo: Repo, number: int, commit_sha: str, key: str, body: 
     shown = await shown_findings(repo, number)
     inline = [one for one in placement.inline if one.finding.fingerprint not in shown]
     rest = [one for one in placement.body if one.fingerprint not in shown]
+    if known := [one.finding for one in placement.inline if one.finding.fingerprint in shown]:
+        resolved = await _resolved_findings(repo, number)
+        rest += [finding for finding in known if finding.fingerprint in resolved]
     try:
         return await _post(repo, number, commit_sha, key, body, Placement(tuple(inline), tuple(rest)))
     except GitHubRefused as refusal:
@@ -157,6 +162,13 @@ async def shown_findings(repo: Repo, number: int) -> frozenset[str]:
     texts = [review.body or "" for review in await _own_reviews(repo, number)]
     texts += [comment.body for comment in await _own_comments(repo, number)]
     return frozenset(fingerprint for text in texts for fingerprint in _FINDING.findall(text))
+
+
+async def _resolved_findings(repo: Repo, number: int) -> frozenset[str]:
+    """Fingerprints of the App's findings whose threads are resolved."""
+    roots = await resolved_roots(repo, number)
+    ended = [comment.body for comment in await _own_comments(repo, number) if comment.id in roots]
+    return frozenset(fingerprint for body in ended for fingerprint in _FINDING.findall(body))
 
 
 @telling("the end of review threads")

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from app.db.tables import Phase, Run, Submission
+from app.db.submission_table import Submission
+from app.db.tables import Phase, Run
 from app.domain import gate
 from app.domain.budget import Role
 from app.domain.gate import AuditAtGate, GateRules, PhaseStatus, ResultAtGate

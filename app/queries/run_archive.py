@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 
 from app.db import backlog
 from app.db.engine import Database
-from app.db.tables import DEFAULT_PROJECT, Run, Submission, Transition
+from app.db.submission_table import Submission
+from app.db.tables import DEFAULT_PROJECT, Run, Transition
 from app.domain import finding_counts
 from app.domain.api_requests import BuilderResult
 from app.domain.finding_counts import PhaseIssues

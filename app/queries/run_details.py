@@ -11,7 +11,7 @@ from app.db.tables import Phase, Run
 from app.domain import promotion
 from app.domain.aging import BacklogEntry
 from app.domain.api_errors import NotFound
-from app.domain.api_run import FollowingRun, PhaseCard, RunCard, TierCard
+from app.domain.api_run import FailedJobs, FollowingRun, OpenFinding, PhaseCard, RunCard, TierCard
 from app.domain.frozen import Frozen
 from app.domain.plan import is_identifier
 from app.domain.states import TierState
@@ -121,7 +121,12 @@ def _tier_cards(tree: RunTree) -> list[TierCard]:
     return [
         _tier_card(
             tier,
-            [_phase_card(numbers[phase.row.phase_id], phase) for phase in tier.phases] if tree.governed else [],
+            [
+                _phase_card(numbers[phase.row.phase_id], phase, _open_findings(tree, phase.row.phase_id))
+                for phase in tier.phases
+            ]
+            if tree.governed
+            else [],
         )
         for tier in tree.tiers
     ]
@@ -133,7 +138,13 @@ def find_open_run_of_issue(session: Session, run: Run) -> str | None:
     return session.scalar(sa.select(Run.run_id).where(*same, Run.completed_at.is_(None)).limit(1))
 
 
-def _phase_card(number: int, phase: PhaseNode) -> PhaseCard:
+def _open_findings(tree: RunTree, phase_id: str) -> list[OpenFinding]:
+    return [
+        OpenFinding.model_validate(view.finding) for view in tree.findings if view.phase_id == phase_id and view.open
+    ]
+
+
+def _phase_card(number: int, phase: PhaseNode, findings: list[OpenFinding]) -> PhaseCard:
     row, spec, rules = phase.row, phase.spec, phase.rules
     assert spec is not None
     assert rules is not None
@@ -162,6 +173,10 @@ def _phase_card(number: int, phase: PhaseNode) -> PhaseCard:
         snapshot=row.snapshot,
         awaiting=phase.status.awaiting if phase.status else "",
         note=row.note,
+        acceptance_criteria=list(spec.acceptance_criteria),
+        expected_paths=list(spec.expected_paths),
+        open_findings=findings,
+        failed_jobs=FailedJobs(log=row.last_log, url=row.failed_job_url or None) if row.last_log else None,
     )
 
 

@@ -14,12 +14,13 @@ from app.db.tables import DEFAULT_PROJECT, Phase, Run
 from app.domain import states
 from app.domain.aging import BacklogEntry
 from app.domain.api_errors import Conflict
-from app.domain.api_requests import IssueReport, RunStart, StatusUpdate
+from app.domain.api_requests import RunStart, StatusUpdate
 from app.domain.api_run import PhaseCard, RunCard
 from app.domain.budget import Role
 from app.domain.finding_counts import IndexEntry, PhaseIssues
 from app.domain.frozen import Frozen
 from app.domain.plan import Plan
+from app.domain.posted_issue import IssueReport
 from app.domain.states import IllegalTransition, PhaseState, RunState
 from app.domain.status_view import Headline
 from app.domain.strategy import Engine, Strategy

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.db import finding_rows
 from app.db.engine import Database
+from app.db.submission_table import Submission
 from app.db.tables import FindingRow, Phase, Run
 from app.domain import gate, patch_policy
 from app.domain.api_errors import Unprocessable
@@ -53,7 +54,7 @@ def post_audit(
     result: AuditorResult,
     now: datetime,
     *,
-    found: Sequence[Finding] = (),
+    found: Sequence[Finding] | None = None,
     misfit: str = "",
 ) -> PostOutcome[AuditReceipt]:
     """Record an audit; `found` are our own Auditor's findings, with their places, in addition to those in `result`.
@@ -145,7 +146,7 @@ def _take(
     run: Run,
     phase: Phase,
     result: AuditorResult,
-    found: Sequence[Finding],
+    found: Sequence[Finding] | None,
     patches: Sequence[Patch],
     now: datetime,
 ) -> PostOutcome[AuditReceipt]:
@@ -157,15 +158,7 @@ def _take(
         for patch in patches
         for one in patch_policy.check_patch(patch, spec, rules)
     )
-    stored = submissions.store(session, phase, Role.AUDITOR, number, result, now)
-    phase.auditor_attempts = max(phase.auditor_attempts, number)
-    if result.recommendation is Recommendation.APPROVE:  # what it still finds is opened again
-        finding_rows.resolve_sources(session, run, phase, (Source.AUDITOR,), f"approved in audit {number}")
-    submissions.record_posted_issues(
-        session, run, phase, result.issues_found or (), Source.AUDITOR, f"audit {number}", now
-    )
-    submissions.record_findings(session, run, phase, (*found, *refused), f"audit {number}", now)
-    phase_moves.book_tokens(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
+    stored = _store(session, run, phase, result, found, refused, now)
     if phase.state == PhaseState.GATE or late:
         stored.judged_submission_id = _newest_result_id(session, phase)
     ready = not late and phase_moves.status_of(session, run, phase) is PhaseStatus.READY_TO_PUSH
@@ -190,6 +183,37 @@ def _take(
         return PostOutcome(receipt, stored.id)
     stored.answer = receipt.model_dump(mode="json")
     return PostOutcome(receipt)
+
+
+def _store(
+    session: Session,
+    run: Run,
+    phase: Phase,
+    result: AuditorResult,
+    found: Sequence[Finding] | None,
+    refused: Sequence[Finding],
+    now: datetime,
+) -> Submission:
+    """Store the audit with its findings and tokens; `refused` is what is wrong with the patches that it suggests."""
+    number = result.auditor_attempts
+    stored = submissions.store(session, phase, Role.AUDITOR, number, result, now)
+    phase.auditor_attempts = max(phase.auditor_attempts, number)
+    if result.recommendation is Recommendation.APPROVE:  # what it still finds is opened again
+        finding_rows.resolve_sources(session, run, phase, (Source.AUDITOR,), f"approved in audit {number}")
+    posted = submissions.record_posted_issues(
+        session, run, phase, result.issues_found or (), Source.AUDITOR, f"audit {number}", now
+    )
+    stored.found, stored.own = [*posted, *(found or ())], found is not None
+    stored.show_on = _commit_to_show_on(session, phase)
+    submissions.record_findings(session, run, phase, (*(found or ()), *refused), f"audit {number}", now)
+    phase_moves.book_tokens(session, run, phase, Role.AUDITOR, result.tokens_used, f"auditor:{number}", now)
+    return stored
+
+
+def _commit_to_show_on(session: Session, phase: Phase) -> str | None:
+    """The phase's commit that the audit is about; None where its newest result is not pushed (yet)."""
+    built = newest_submission(session, phase.run_id, phase.phase_id, Role.BUILDER)
+    return phase.head_sha if built is None or built.commit_sha is not None else None
 
 
 def _newest_result_id(session: Session, phase: Phase) -> int | None:

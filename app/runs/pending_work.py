@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.db import finding_rows, run_rows
 from app.db.engine import Database
-from app.db.tables import Phase, Run, Submission, Transition
+from app.db.submission_table import Submission
+from app.db.tables import Phase, Run, Transition
 from app.domain.api_requests import SuggestedPatch
 from app.domain.api_responses import AuditReceipt, BuilderReceipt
 from app.domain.budget import Role
@@ -19,7 +20,7 @@ from app.domain.gate import PhaseStatus
 from app.domain.states import PhaseState, RunState
 from app.queries import phase_status
 from app.queries.phase_status import newest_submission
-from app.runs import audits, builder_results, phase_moves, submissions
+from app.runs import audits, builder_results, phase_moves, posted_audits, submissions
 
 NOTHING_POSTED = "no result was posted in time; start another run to go on"
 """Why a run ends at its deadline."""
@@ -37,6 +38,8 @@ class PendingPhases(Frozen):
     """What has to be posted for the run to go on; empty when nothing has."""
     over: bool
     """Every phase has ended."""
+    unshown: bool
+    """Audits were posted that are not on the pull request yet."""
     last: datetime
     """When something was last posted or moved."""
 
@@ -81,6 +84,7 @@ def read_pending(db: Database, run_id: str) -> PendingPhases:
             phase_id=next((phase_id for phase_id, status in statuses.items() if status.in_work), None),
             awaited=_awaited(statuses),
             over=bool(statuses) and all(status is PhaseStatus.ENDED for status in statuses.values()),
+            unshown=run.pull_number is not None and posted_audits.has_due(session, run_id),
             last=max(at for at in (run.created_at, run.resumed_at, moved, posted) if at is not None),
         )
 
@@ -138,6 +142,9 @@ def record_pushed(
         phase = phase_moves.get_phase(session, run, phase_id)
         built = session.get_one(Submission, work.submission)
         built.commit_sha, built.judged = built.commit_sha or sha, False
+        for audit in submissions.list_submissions(session, run_id, phase_id, Role.AUDITOR):
+            if audit.judged_submission_id == built.id and audit.show_on is None:
+                audit.show_on = sha
         if built.answer is None:
             pushed = f"Attempt {built.attempt} is pushed; CI judges it"
             receipt = BuilderReceipt(message=pushed, phase_state=phase.state, commit_sha=sha)

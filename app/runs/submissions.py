@@ -10,12 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.db import finding_rows
 from app.db.engine import Database
-from app.db.tables import Phase, Run, Submission
-from app.domain.api_requests import AuditorResult, BuilderResult, PostedIssue
+from app.db.submission_table import Submission
+from app.db.tables import Phase, Run
+from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Role
 from app.domain.findings import Finding, Severity, issue_key
 from app.domain.phase_account import PhaseAccount
 from app.domain.plan import PlannedPhase, is_identifier
+from app.domain.posted_issue import PostedIssue
 from app.queries.phase_status import newest_submission, select_submissions
 
 R = TypeVar("R")
@@ -118,13 +120,14 @@ def record_findings(
 
 def record_posted_issues(
     session: Session, run: Run, phase: Phase, posted: Sequence[PostedIssue], source: str, seen_in: str, now: datetime
-) -> None:
-    """Record issues that came with a result or audit; `source` is theirs unless they name one."""
+) -> list[Finding]:
+    """Record issues that came with a result or audit, and return them; `source` is theirs unless they name one."""
     evidence = {issue.issue_key: issue.evidence_refs or () for issue in posted}
     finding_rows.check_key_limit(session, run, *evidence)
     severity = default_severity(run, phase)
     findings = [issue.as_finding(issue.source or source, severity) for issue in posted]
     finding_rows.record_in(session, run, phase, findings, seen_in, now, evidence=evidence)
+    return findings
 
 
 def default_severity(run: Run, phase: Phase) -> Severity:

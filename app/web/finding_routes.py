@@ -10,8 +10,8 @@ from app.db import backlog
 from app.db.engine import Database
 from app.db.tables import DEFAULT_PROJECT
 from app.domain.aging import BacklogEntry, BacklogStatus
-from app.domain.api_requests import IssueReport
 from app.domain.finding_counts import IndexEntry
+from app.domain.posted_issue import IssueReport
 from app.runs import api_commands
 from app.runs.api_commands import IssueReceipt
 from app.web.dependencies import ServiceState, state

@@ -16,12 +16,13 @@ from app.db.engine import Database
 from app.db.run_rows import RunRow
 from app.domain.aging import BacklogEntry
 from app.domain.api_errors import Conflict, Unavailable, Unprocessable
-from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, IssueReport, RunStart, StatusUpdate
+from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, RunStart, StatusUpdate
 from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderReceipt
 from app.domain.api_run import PhaseCard, RunCard
 from app.domain.commands import REGISTRY, Argument, CommandName
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
+from app.domain.posted_issue import IssueReport
 from app.domain.repository_rules import EffectiveRules, RepositorySettings, effective_rules
 from app.domain.steer_request import SteerRequest, number_of
 from app.domain.strategy import Engine, NoModel, RunOptions, Strategy, compile_strategy, max_phases_of, scope_of

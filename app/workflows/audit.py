@@ -37,11 +37,6 @@ class Audit(Frozen):
         )
 
     @property
-    def silent(self) -> bool:
-        """Whether it approves and found nothing: then no review is posted, and the pull request's text has it."""
-        return self.recommendation is Recommendation.APPROVE and not self.found
-
-    @property
     def unread(self) -> bool:
         """The diff was larger than the Auditor's window, and no model was asked."""
         return any(finding.issue_key == OVER_WINDOW for finding in self.found)

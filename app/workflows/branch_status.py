@@ -12,6 +12,8 @@ from app.workflows.repositories import mirror_at
 from app.workflows.services import NotConfigured, call_db, repo_of_run
 from app.workspace.workspace_errors import WorkspaceError
 
+_CHECK = "https://github.com/acme/widgets/actions/runs/301"
+
 
 class CheckState(BaseModel):
     """One check of the branch's head that is not Autopack's own."""
@@ -19,6 +21,8 @@ class CheckState(BaseModel):
     name: str
     status: str
     conclusion: str | None
+    url: str | None
+    """Its page."""
 
 
 class IntegrationStatus(BaseModel):
@@ -36,7 +40,7 @@ class IntegrationStatus(BaseModel):
                     "behind_main": 0,
                     "base_branch": "main",
                     "snapshots": ["refs/autopack/run-001/P1.1"],
-                    "checks": [{"name": "test", "status": "completed", "conclusion": "success"}],
+                    "checks": [{"name": "test", "status": "completed", "conclusion": "success", "url": _CHECK}],
                     "conflicts": False,
                     "conflicting_paths": [],
                     "pull_number": 12,
@@ -96,7 +100,10 @@ async def _read(run: RunCard) -> IntegrationStatus:
         behind_main=compared.behind_by,
         base_branch=base_branch,
         snapshots=await commits.snapshots(repo, run.run_id),
-        checks=[CheckState(name=one.name, status=one.status, conclusion=one.conclusion) for one in facts.checks],
+        checks=[
+            CheckState(name=one.name, status=one.status, conclusion=one.conclusion, url=one.url or None)
+            for one in facts.checks
+        ],
         conflicts=clashes is None or bool(clashes),
         conflicting_paths=list(clashes or ()),
         message=unrelated,

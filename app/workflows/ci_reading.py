@@ -29,6 +29,7 @@ from app.domain.workflow_triggers import ExpectedWorkflows, Push, expected_workf
 from app.github import ci_facts, ci_jobs, commits, pulls
 from app.github.github_errors import GitHubRefused
 from app.github.request_budget import RequestsSpent
+from app.runs.failed_jobs import record_failed_jobs
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext
 from app.workflows.services import call_db, repo_of_run
@@ -196,8 +197,10 @@ async def read_evidence(context: RunContext, head_sha: str, verdict: CiVerdict) 
 
 
 @effect
-async def failure_feedback(context: RunContext, head_sha: str, verdict: CiVerdict) -> Feedback:
-    """The failed jobs' logs, trimmed to the failure, for the Builder's next try."""
+async def failure_feedback(
+    context: RunContext, head_sha: str, verdict: CiVerdict, phase_id: str | None = None
+) -> Feedback:
+    """The failed jobs' logs, trimmed to the failure, for the Builder's next try; kept for the run and its phase."""
     repo = await repo_of_run(context.run_id)
     logs = await ci_jobs.failed_job_logs(repo, CiFacts(head_sha=head_sha, checks=verdict.failed))
     telling = [log for log in logs if not log.cancelled]
@@ -206,7 +209,7 @@ async def failure_feedback(context: RunContext, head_sha: str, verdict: CiVerdic
     if cancelled := [log.name for log in logs if log.cancelled]:
         texts.append(f"Cancelled as another job failed: {', '.join(cancelled)[:MAX_CANCELLED_NAMES]}")
     url = next((log.url for log in telling if log.url), "")
-    await call_db(run_rows.update, context.run_id, {"last_log": "\n\n".join(texts), "failed_job_url": url})
+    await call_db(record_failed_jobs, context.run_id, phase_id, "\n\n".join(texts), url)
     return Feedback(
         title=f"CI is red on your last commit ({verdict.reason})", text="\n\n".join(texts) or verdict.reason
     )

@@ -8,7 +8,7 @@ from app.domain.run_end import after_failure, final_headline
 from app.domain.states import RunState
 from app.github import comments, pulls, text
 from app.runs import retry
-from app.workflows import db_steps, github_status, promote
+from app.workflows import audit_reviews, db_steps, github_status, promote
 from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext, RunEnded
 from app.workflows.run_telling import Telling
@@ -31,6 +31,7 @@ async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> 
     following = await db_steps.create_next(run_id) or await db_steps.go_on_with_late_requests(run_id)
     await _show_final_headline(run_id, state, reason)
     if context is not None:
+        await audit_reviews.show_posted_audits(run_id)
         await promote.offer_promotion(run_id)
     if state.failed:
         await _post_incident(run_id)
@@ -43,7 +44,8 @@ async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> 
 
 @DBOS.workflow(name="reconsider_promotion")
 async def recheck_promotion(run_id: str) -> None:
-    """After a late audit or issue: the promotion check says what is known now."""
+    """After a late audit or issue: the audit is shown, and the promotion check says what is known now."""
+    await audit_reviews.show_posted_audits(run_id)
     await github_status.show_promotion(run_id)
 
 

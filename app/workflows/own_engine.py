@@ -14,7 +14,7 @@ from app.domain.plan import AuditorProfile
 from app.domain.repetition import AttemptRecord, find_repetition
 from app.domain.states import RunState
 from app.domain.status_view import Headline
-from app.workflows import ci_reading, db_steps, github_status, publish
+from app.workflows import audit_reviews, ci_reading, db_steps, github_status, publish
 from app.workflows.audit import Audit, audit
 from app.workflows.build import AttemptResult, AttemptStart, build_attempt, fetch_start
 from app.workflows.phase_engine import Attempt, AttemptOutcome
@@ -212,7 +212,7 @@ class OwnEngine:
             diff = await publish.diff_since(attempt.phase.context, _audited_from(attempt.start), head_sha)
             done = await self._audit(diff, "CI is running on the pushed commit.")
         phase = attempt.phase
-        await publish.post_review(phase.run_id, phase.phase_id, head_sha, done, _audited_from(attempt.start))
+        await audit_reviews.post_review(phase.run_id, phase.phase_id, head_sha, done, _audited_from(attempt.start))
         await self._close_fixed(done, head_sha[:7])
         return done
 

@@ -70,7 +70,7 @@ async def _verify(
     audit = await engine.audit_commit(attempt, head_sha, early)
     verdict = await ci_wait.require_verdict(context, strategy, head_sha, lambda: engine.superseded(attempt))
     red = verdict.state is CiState.RED
-    feedback = await ci_reading.failure_feedback(context, head_sha, verdict) if red else None
+    feedback = await ci_reading.failure_feedback(context, head_sha, verdict, attempt.phase.phase_id) if red else None
     return AttemptOutcome(built=built, head_sha=head_sha, audit=audit, ci=verdict, ci_feedback=feedback)
 
 

@@ -13,7 +13,7 @@ from app.domain.status_view import Headline
 from app.domain.strategy import Strategy
 from app.runs import pending_work
 from app.runs.pending_work import CompletionResult, PendingPhases, PendingWork
-from app.workflows import ci_reading, github_status
+from app.workflows import audit_reviews, ci_reading, github_status
 from app.workflows.answers import announce_answers
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, fetch_start, open_worktree
@@ -44,6 +44,8 @@ class PostedEngine:
         shown = ""
         while not (pending := raise_if_ended(await _read_pending(self.context.run_id))).over:
             self.head_sha = pending.head_sha or self.context.base_sha
+            if pending.unshown:
+                await audit_reviews.show_posted_audits(self.context.run_id)
             work = await _next_work(self.context.run_id, pending.phase_id) if pending.phase_id is not None else None
             if pending.phase_id is not None and work is not None:
                 phase = PhaseContext(context=self.context, strategy=self.strategy, phase=phases[pending.phase_id])

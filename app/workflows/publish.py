@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 
-from app.db import model_calls, run_rows
-from app.domain import diff, patch_policy
-from app.domain.budget import Role
+from app.db import run_rows
+from app.domain import patch_policy
 from app.domain.findings import Finding
 from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.ruleset import CiProfile
 from app.domain.states import RunState
-from app.github import commits, pulls, reviews, text
+from app.github import commits, pulls, text
 from app.github.commits import WorkBranch
 from app.github.github_errors import BranchMoved, GitHubRefused, breaks_rule, refuses_content
-from app.github.placement import on_the_base, place_findings
-from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult, AttemptStart, base_of
 from app.workflows.github_status import read_view
 from app.workflows.repositories import mirror_at
@@ -139,41 +136,6 @@ async def ensure_pull(context: RunContext) -> int:
     base = (await read_base_commit(repo, run)).branch if linked else run.base_branch
     pull = await pulls.ensure_pull(repo, WorkBranch(context.branch), base, text.pull_title(view), text.pull_body(view))
     return pull.number
-
-
-@Telling
-async def post_review(run_id: str, phase_id: str, head_sha: str, audit: Audit, audited_from: str) -> list[object]:
-    """One review for one audit; threads of findings that are fixed are resolved.
-
-    `audited_from` is the commit that the audited diff is against.
-    """
-    run = await call_db(run_rows.get, run_id)
-    if run.pull_number is None or run.base_sha is None:
-        return []
-    repo = await repo_of_run(run.run_id)
-    # The pull request's diff begins where its branch and the base of now part: at what was merged last.
-    base_sha = await commits.branch_head(repo, run.base_branch) or run.base_sha
-    mirror = await mirror_at(run.run_id, base_sha, audited_from, head_sha)
-    fork = await mirror.merge_base(base_sha, head_sha) or run.base_sha
-    await mirror_at(run.run_id, fork)
-    models = await call_db(model_calls.models_of_phase, run_id, phase_id)
-    body = text.review_body(
-        audit.recommendation,
-        audit.summary,
-        phase_id=phase_id,
-        builders=models.get(Role.BUILDER, ()),
-        auditors=() if audit.unread else models.get(Role.AUDITOR, ()),
-    )
-    key = f"audit:{run_id}:{phase_id}:{audit.number}"
-    earlier = diff.parse(await mirror.diff(fork, audited_from))
-    placement = place_findings(on_the_base(audit.found, earlier), diff.parse(await mirror.diff(fork, head_sha)))
-    came_to: list[object] = []
-    if not audit.silent:
-        came_to.append(await reviews.post_review(repo, run.pull_number, head_sha, key, body, placement))
-    fixed = [finding.fingerprint for finding in audit.fixed]
-    if fixed:
-        came_to.append(await reviews.resolve_threads(repo, run.pull_number, fixed, f"✅ Fixed in {head_sha[:7]}."))
-    return came_to
 
 
 @Telling

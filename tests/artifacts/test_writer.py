@@ -19,7 +19,8 @@ from app.artifacts import run_files, writer
 from app.config.loader import default_ruleset
 from app.db import finding_rows, run_rows
 from app.db.engine import Database
-from app.db.tables import Backlog, Project, Run, Submission
+from app.db.submission_table import Submission
+from app.db.tables import Backlog, Project, Run
 from app.domain.api_requests import BuilderResult
 from app.domain.budget import Exhausted, Kind, Role, Scope
 from app.domain.findings import Severity

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from app.db.column_types import Base
 from app.db.engine import Database
-from app.db.model_base import Base
 from tests.support.databases import BACKENDS, Server, new_database, postgresql
 
 PLAIN = {"test_backlog", "test_picture"}

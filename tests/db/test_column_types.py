@@ -10,7 +10,8 @@ from sqlalchemy.exc import StatementError
 import app
 from app.db import finding_rows
 from app.db.engine import Database
-from app.db.tables import FindingRow, Run, Submission
+from app.db.submission_table import Submission
+from app.db.tables import FindingRow, Run
 from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Role
 from app.domain.findings import Recommendation

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from app.config.loader import default_ruleset
 from app.db.engine import Database
-from app.db.tables import Run, Submission
+from app.db.submission_table import Submission
+from app.db.tables import Run
 from app.domain.api_requests import AuditorResult, BuilderResult
 from app.domain.budget import Scope
 from app.domain.metrics import RunMetrics

@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 
 from app.db import run_rows
+from app.db.column_types import Base
 from app.db.engine import Database, DatabaseUnusable
-from app.db.model_base import Base
 from app.db.tables import DeliveryRow, Phase
 from tests.db.sample_rows import NOW, at_once, new_run
 

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from app.config.loader import default_ruleset
 from app.db.engine import Database
-from app.db.tables import ModelCallRow, Run, Submission, Transition
+from app.db.submission_table import Submission
+from app.db.tables import ModelCallRow, Run, Transition
 from app.db.tables import Phase as PhaseRow
 from app.domain import states
 from app.domain.api_errors import Conflict, NotFound, Unprocessable

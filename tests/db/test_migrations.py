@@ -11,7 +11,8 @@ from alembic.config import Config
 
 import app.db
 from app.db.engine import Database
-from app.db.tables import Phase, Submission
+from app.db.submission_table import Submission
+from app.db.tables import Phase
 from tests.db.sample_rows import NOW
 
 RUN = {"run_id": "r1", "repository": "acme/widgets", "engine": "external", "state": "GATE", "token_cap": 1}

@@ -14,7 +14,6 @@ from app.domain.api_requests import (
     AuditorResult,
     AuditRequest,
     BuilderResult,
-    IssueReport,
     PostedIssue,
     ProbeResult,
     RunStart,
@@ -22,6 +21,7 @@ from app.domain.api_requests import (
 )
 from app.domain.findings import Recommendation, Severity
 from app.domain.plan import Complexity, TaskCategory, is_identifier
+from app.domain.posted_issue import IssueReport
 from app.domain.repository_rules import RepositorySettings, effective_rules
 from app.domain.ruleset import RunScope, SafetyProfile
 

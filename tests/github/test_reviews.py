@@ -219,11 +219,21 @@ async def test_repeated_audit_is_one_review(repo: Repo, pull: Pull) -> None:
     assert first.in_body == (PLACEMENT.body[0].fingerprint,)
 
 
-async def test_a_later_audit_does_not_repeat_a_finding(repo: Repo, pull: Pull) -> None:
+@pytest.mark.parametrize("resolved", [False, True])
+async def test_later_audit_repeats_only_what_was_settled(
+    repo: Repo, pull: Pull, github: respx.MockRouter, resolved: bool
+) -> None:
     await reviews.post_review(repo, 7, SHA, "audit:r1:P1:1", "verdict", PLACEMENT)
+    url = f"https://github.test/x/pull/7#discussion_r{pull.comments[0]['id']}"
+    threads = {
+        "pageInfo": {"hasNextPage": False, "endCursor": None},
+        "nodes": [{"id": "T1", "isResolved": resolved, "comments": {"nodes": [{"url": url}]}}],
+    }
+    data = {"repository": {"pullRequest": {"reviewThreads": threads}}}
+    github.post("/graphql").mock(return_value=httpx.Response(200, json={"data": data}))
     second = told(await reviews.post_review(repo, 7, SHA, "audit:r1:P1:2", "verdict", PLACEMENT))
     assert second is not None
-    assert (second.posted, second.in_body) == ((), ())
+    assert (second.posted, len(second.in_body)) == ((), int(resolved))
     assert len(pull.comments) == 1
 
 

@@ -52,6 +52,11 @@ def test_red_ci_sends_the_work_back(client: Client, story: Story) -> None:
     client.build("P1", new_file("broken", "x\n"))
     client.wait_for("P1", state="RETRY")
     assert client.run()["major_issues_count"] == 1
+    failed = client.phase("P1")["failed_jobs"]
+    assert "test ! -f broken" in failed["log"]
+    assert failed["url"].startswith(f"{story.world.hub.url}/{story.full_name}/actions/runs/")
+    checks = {one["url"]: one["conclusion"] for one in client.integration()["checks"]}
+    assert "failure" in {checks.get(url) for url in checks if failed["url"].startswith(url)}
     client.build("P1", deleted_file("broken", "x") + new_file("greeting.txt", "hi\n"), builder_attempts=2)
     client.audit("P1")
     client.wait_end("DONE_SUCCESS")
@@ -98,6 +103,8 @@ def test_own_auditor_approves_no_patch_over_its_window(client: Client, story: St
     assert client.phase("P1")["auditor_attempts"] == 2, "a small patch on top does not get the large one approved"
     story.wait_idle()
     assert "the Auditor reads at most 200,000" in client.run()["failure_reason"]
+    for number in (1, 2):
+        story.expect_review("audited by", f"audit:{client.run_id}:P1:{number}")
     assert story.requests() == []
     story.expect_check("autopack", "neutral", story.commits()[0])
     story.expect_draft()
@@ -114,6 +121,36 @@ def test_protected_paths_of_the_repository_are_refused(client: Client, story: St
     story.expect_nothing_pushed()
 
 
+def test_posted_audits_are_reviews_of_the_pull_request(client: Client, story: Story) -> None:
+    client.start({})
+    client.build("P1", new_file("greeting.txt", "hello\nthere\n"))
+    first = {"issue_key": "wording__greeting__cold", "severity": "major", "category": "wording"}
+    second = {"issue_key": "style__file__short", "severity": "minor", "category": "style", "description": "Short"}
+    cold = {**first, "description": "This is cold", "path": "greeting.txt", "line": 1, "replacement": "hello dear"}
+    placed = {**second, "evidence_refs": ["tests/a.py::test_b", "greeting.txt:1-2"]}
+    client.audit("P1", "revise", review_notes="Be warmer", issues_found=[cold, placed])
+    client.wait_for("P1", state="EXECUTING")
+    story.world.wait_until(lambda: len(story.line_comments()) == 2, "the review is posted")
+    story.expect_review("The Auditor asks for changes", "Be warmer", "audited by an external agent")
+    story.expect_review_comment("greeting.txt", 1, "This is cold", "```suggestion\nhello dear\n```")
+    lines = story.expect_review_comment("greeting.txt", 2, "Short")
+    assert lines["start_line"] == 1
+    found = {one["issue_key"]: one for one in client.phase("P1")["open_findings"]}
+    assert (found[first["issue_key"]]["problem"], found[first["issue_key"]]["line"]) == ("This is cold", 1)
+    client.build("P1", change("greeting.txt", "hello\nthere\n", "hello dear\nthere\n"), builder_attempts=2)
+    client.audit("P1", auditor_attempts=2)
+    client.wait_end("DONE_SUCCESS")
+    expect_offered(story, "P1")
+    story.expect_review_comment("greeting.txt", 1, "This is cold", "Approved in audit 2")
+    assert client.phase("P1")["open_findings"] == []
+    late = {**first, "description": "Still cold", "path": "greeting.txt", "line": 2}
+    client.audit("P1", "revise", auditor_attempts=3, review_notes="Again", issues_found=[late])
+    story.wait_idle()
+    story.expect_review("Again", "greeting.txt:2", "Still cold")
+    story.expect_resolved_threads(2)
+    story.expect_check("autopack/promotion", "failure")
+
+
 def test_late_audit_takes_promotion_away(client: Client, story: Story) -> None:
     client.start({}, issue_number=story.number)
     client.build("P1", new_file("greeting.txt", "hello\n"))
@@ -127,6 +164,7 @@ def test_late_audit_takes_promotion_away(client: Client, story: Story) -> None:
     story.wait_idle()
     check = story.expect_check("autopack/promotion", "failure")
     assert "a late audit of P1 says: revise" in check["output"]["summary"]
+    story.expect_review("The Auditor asks for changes", "Read.", "audited by an external agent")
 
 
 def test_waiting_run_survives_a_crash(lone_world: World, stories: Callable[[World], Story]) -> None:

@@ -81,6 +81,7 @@ def test_run_ended_by_audit_skips_ci(client: Client, story: Story) -> None:
     assert client.run()["state"] == "DONE_FAILED_REQUIRES_HUMAN_REVIEW"
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "audit 1 escalates")
     story.expect_draft()
+    story.expect_review("The Auditor asks for a person's judgment")
 
 
 def test_conflicting_base_needs_a_person(client: Client, story: Story) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from app.config.loader import default_ruleset
 from app.db.engine import Database
-from app.db.tables import Submission
+from app.db.submission_table import Submission
 from app.domain.api_requests import BuilderResult
 from app.workflows.answers import announce_answers, wait_for_answer
 from app.workflows.services import Services, configure

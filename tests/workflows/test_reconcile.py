@@ -15,7 +15,8 @@ from app.config.loader import default_ruleset
 from app.db import deliveries, run_rows
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.db.tables import Run, Submission, Transition
+from app.db.submission_table import Submission
+from app.db.tables import Run, Transition
 from app.domain.api_errors import NotFound
 from app.domain.api_requests import AuditRequest, BuilderResult, RunStart
 from app.main import engine_config

@@ -20,20 +20,29 @@ def finding_marker(fingerprint: str) -> str:
 
 
 def review_body(
-    recommendation: Recommendation, summary: str, *, phase_id: str, builders: Sequence[str], auditors: Sequence[str]
+    recommendation: Recommendation,
+    summary: str,
+    *,
+    phase_id: str,
+    builders: Sequence[str],
+    auditors: Sequence[str],
+    posted: bool = False,
 ) -> str:
-    """The review's own text. The models are named, so that anyone sees whether one judged itself."""
+    """The review's own text. The models are named, so that anyone sees whether one judged itself.
+
+    What is `posted` may come from agents whose models Autopack does not know.
+    """
     mark, verdict = VERDICTS[recommendation]
     return sections(
         f"### {mark} {verdict} ({code(phase_id)})",
         quote(summary, 8_000),
-        f"<sub>Built by {_names(builders)}, audited by {_names(auditors)}. An App cannot approve its own pull "
-        "request: the verdict is the check run.</sub>",
+        f"<sub>Built by {_names(builders, posted)}, audited by {_names(auditors, posted)}. An App cannot approve its "
+        "own pull request: the verdict is the check run.</sub>",
     )
 
 
-def _names(models: Sequence[str]) -> str:
-    return " and ".join(map(code, models)) or code("no model")
+def _names(models: Sequence[str], posted: bool) -> str:
+    return " and ".join(map(code, models)) or ("an external agent" if posted else code("no model"))
 
 
 def review_comment(finding: Finding, *, suggest: bool = False) -> str:

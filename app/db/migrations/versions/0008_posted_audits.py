@@ -1,0 +1,30 @@
+"""audits that are shown on the pull request, and the failing job's log by phase"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+_FLAGS = ("own", "shown")
+_TEXTS = ("last_log", "failed_job_url")
+
+
+def upgrade() -> None:
+    op.add_column("submissions", sa.Column("found", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("submissions", sa.Column("show_on", sa.String(length=64), nullable=True))
+    for name in _FLAGS:
+        op.add_column("submissions", sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
+    for name in _TEXTS:
+        op.add_column("phases", sa.Column(name, sa.Text(), nullable=False, server_default=sa.text("''")))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("phases", schema=None) as batch_op:
+        for name in _TEXTS:
+            batch_op.drop_column(name)
+    with op.batch_alter_table("submissions", schema=None) as batch_op:
+        for name in ("found", "show_on", *_FLAGS):
+            batch_op.drop_column(name)
