@@ -1,5 +1,6 @@
 """The command line of Autopack: the service, trials, and what can be looked at without either."""
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ def serve() -> None:
     from app.settings import Settings
 
     settings = Settings()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("app").setLevel(logging.INFO)
     uvicorn.run("app.main:app", host=settings.host, port=settings.port, log_level="info", timeout_graceful_shutdown=5)
 
 

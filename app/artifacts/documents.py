@@ -7,6 +7,7 @@ from app.domain.budget import Kind, Scope
 from app.domain.findings import Severity
 from app.domain.metrics import CapUse, PhaseMetrics, TierSummary
 from app.domain.numbers import money, tokens
+from app.domain.outcome import outcome_of
 from app.domain.plan import PlannedPhase
 from app.domain.run_export import RunArchive, TransitionEntry
 from app.domain.status_view import FindingView
@@ -131,14 +132,13 @@ def _page(title: str, *parts: str) -> str:
 
 
 def _status_lines(archive: RunArchive) -> str:
-    view, summary = archive.view, archive.summary
-    mark, words = HEADLINES[view.headline]
-    ended = sum(phase.state.ended for phase in summary.phases)
-    progress = f", {ended} of {len(summary.phases)} phases ended" if summary.phases else ""
+    outcome = outcome_of(archive.view)
+    mark, words = HEADLINES[outcome.headline]
+    progress = f", {outcome.progress}" if outcome.progress else ""
     return sections(
-        f"{mark} **{words}** ({code(summary.state)}){progress}",
-        f"**Why:** {inline(view.reason, 4_000)}" if view.reason else "",
-        f"**Next:** {advice(view.next_action)}" if view.next_action else "",
+        f"{mark} **{words}** ({code(outcome.state)}){progress}",
+        f"**Why:** {inline(outcome.why, 4_000)}" if outcome.why else "",
+        f"**Next:** {advice(outcome.next_action)}" if outcome.next_action else "",
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from app.domain.findings import Severity, Side
 from app.domain.frozen import Frozen
+from app.domain.outcome import Outcome
 from app.domain.states import PhaseState, RunState, TierState
 
 
@@ -126,6 +127,8 @@ class RunCard(Frozen):
     failure_reason: str | None
     reason: str
     """Why it waits, or how it ended."""
+    outcome: Outcome
+    """What GitHub's pages say of the run, as values."""
     branch: str
     head_sha: str | None
     pull_number: int | None

@@ -1,15 +1,33 @@
-"""The outcome of a run, derived from what happened: the texts about its end state this and no more."""
+"""The outcome of a run, derived from what happened: every text about it states this and no more."""
 
+from datetime import datetime
+
+from app.domain.budget import Usage
 from app.domain.frozen import Frozen
 from app.domain.run_end import next_part
-from app.domain.states import PhaseState
-from app.domain.status_view import RunView
+from app.domain.states import PhaseState, RunState
+from app.domain.status_view import Headline, RunView
 from app.domain.strategy import Engine
 
 
 class Outcome(Frozen):
-    """Counts of phases, and what can be said of those that are complete."""
+    """What happened and why, what a person can do and by when, what it cost, and how much of the plan is complete."""
 
+    state: RunState
+    headline: Headline
+    why: str
+    """Why it waits, or how it ended; empty while it works."""
+    next_action: str
+    """What happens next, or what a person can do."""
+    since: datetime
+    """When the headline last changed."""
+    deadline: datetime | None
+    """When the state is over at the latest; null for a run that has ended."""
+    after_deadline: str
+    """What the run does then."""
+    tokens: int
+    cost_usd: float | None
+    """In US dollars; null where a price is not known."""
     phases: int
     complete: int
     failed: int
@@ -30,12 +48,28 @@ class Outcome(Frozen):
         counts = [f"{self.complete} of {self.phases} phases complete"]
         return ", ".join(counts + [f"{count} {what}" for count, what in others if count])
 
+    @property
+    def line(self) -> str:
+        """The outcome in one line, for a log."""
+        parts = [self.headline.value, self.progress, self.why or self.next_action]
+        return "; ".join(" ".join(part.split())[:300] for part in parts if part)
+
 
 def outcome_of(view: RunView) -> Outcome:
     phases = [phase for tier in view.tiers for phase in tier.phases]
     states = [phase.state for phase in phases]
     complete = [phase for phase in phases if phase.state is PhaseState.COMPLETE]
+    spent = sum(view.usage.values(), Usage())
     return Outcome(
+        state=view.state,
+        headline=view.headline,
+        why=view.reason,
+        next_action=view.next_action,
+        since=view.since,
+        deadline=view.deadline,
+        after_deadline=view.after_deadline,
+        tokens=spent.total,
+        cost_usd=None if spent.cost_usd is None else float(spent.cost_usd),
         phases=len(phases),
         complete=len(complete),
         failed=states.count(PhaseState.FAILED),

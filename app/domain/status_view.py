@@ -109,7 +109,9 @@ class RunView(Frozen):
     since: datetime
     """When the headline last changed."""
     deadline: datetime | None = None
-    """When the text changes at the latest."""
+    """When the state is over at the latest."""
+    after_deadline: str = ""
+    """What the run does then."""
     branch: str
     base_branch: str
     pull_number: int | None = None

@@ -13,10 +13,11 @@ from app.domain.aging import BacklogEntry
 from app.domain.api_errors import NotFound
 from app.domain.api_run import FailedJobs, FollowingRun, OpenFinding, PhaseCard, RunCard, TierCard
 from app.domain.frozen import Frozen
+from app.domain.outcome import outcome_of
 from app.domain.plan import is_identifier
 from app.domain.states import TierState
 from app.queries.run_tree import PhaseNode, RunTree, TierNode, read_run_tree
-from app.queries.run_view import promotion_blockers
+from app.queries.run_view import promotion_blockers, run_view
 
 
 class RunLocation(Frozen):
@@ -98,6 +99,7 @@ def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
         debt_status=promotion.debt_status(backlog_entries),
         failure_reason=run.failure_reason,
         reason=run.reason,
+        outcome=outcome_of(run_view(tree, server_url="")),
         branch=run.branch,
         head_sha=run.head_sha,
         pull_number=run.pull_number,

@@ -8,6 +8,7 @@ from app.db.engine import Database
 from app.db.tables import Run
 from app.domain import promotion
 from app.domain.budget import Cap, Role, Scope
+from app.domain.deadlines import Deadline, WorkClock, deadline_of
 from app.domain.phase_account import PhaseAccount
 from app.domain.states import PhaseState, TierState
 from app.domain.status_view import Headline, PhaseView, RunView, TierView
@@ -25,6 +26,7 @@ def read_run_view(db: Database, run_id: str, server_url: str) -> RunView:
 
 def run_view(tree: RunTree, server_url: str) -> RunView:
     run, tiers = tree.run, _tier_views(tree)
+    deadline = None if run.state.terminal else _deadline(run)
     view = RunView(
         run_id=run.run_id,
         repository=run.repository or "",
@@ -37,7 +39,8 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
         reason=run.reason,
         next_action=run.next_action,
         since=run.headline_since,
-        deadline=run.deadline,
+        deadline=deadline.at if deadline else None,
+        after_deadline=deadline.then if deadline else "",
         branch=run.branch,
         base_branch=run.base_branch,
         pull_number=run.pull_number,
@@ -64,13 +67,19 @@ def run_view(tree: RunTree, server_url: str) -> RunView:
     return view if run.paused_since is None or run.state.terminal else _paused(view, run.paused_since, run.paused_by)
 
 
+def _deadline(run: Run) -> Deadline | None:
+    clock = WorkClock(seconds=run.active_seconds, since=run.active_since, max_minutes=run.max_minutes)
+    ci_minutes = run.strategy.ci.deadline_minutes if run.strategy else None
+    return deadline_of(run.headline, run.headline_since, run.deadline, clock, ci_minutes)
+
+
 def _paused(view: RunView, since: datetime, by: str) -> RunView:
     """The view while a person has the run paused: what it did before is where it goes on."""
     until = since + PAUSED_AT_MOST
-    before = f"It was {view.headline} before, and goes on there"
-    next_action = f"Comment `/autopack resume`. {before}; not resumed for {PAUSED_AT_MOST.days} days, it is cancelled."
+    next_action = f"Comment `/autopack resume`. It was {view.headline} before, and goes on there."
     changed: dict[str, Any] = {"headline": Headline.PAUSED, "reason": f"paused by {by}", "since": since}
-    return view.model_copy(update=changed | {"deadline": until, "next_action": next_action})
+    changed |= {"deadline": until, "after_deadline": "the run is cancelled", "next_action": next_action}
+    return view.model_copy(update=changed)
 
 
 def promotion_blockers(tree: RunTree) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from app.domain.steer_request import PAUSED_AT_MOST, SteerAnswer, SteerRequest, 
 from app.domain.strategy import Engine
 from app.runs import phase_moves, transitions
 
-_ACTIVE = frozenset({RunState.PHASE_EXECUTION, RunState.GATE})
+_ACTIVE = frozenset({RunState.PLAN_BOOTSTRAP, RunState.PHASE_EXECUTION, RunState.GATE})
 """States in which active time runs."""
 
 

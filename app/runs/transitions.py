@@ -43,7 +43,16 @@ def store_plan_and_strategy(session: Session, run: Run, plan: Plan, strategy: St
     """Give the run plan and strategy, and so its state RUN_CREATED, in the caller's transaction."""
     run_rows.store_plan(session, run, plan, strategy)
     keep_complete(session, run, at)
+    stop_clock_in(run, at)
     step_run(session, run, RunState.RUN_CREATED, "plan and strategy stored", at)
+
+
+def begin_planning(db: Database, run_id: str, max_minutes: float, now: datetime) -> None:
+    """The Planner starts: active time runs, and is bounded by `max_minutes` until the run's strategy says otherwise."""
+    with db.writing() as session:
+        run = session.get_one(Run, run_id, with_for_update=LOCK)
+        run.active_since = run.active_since or now
+        run.max_minutes = run.max_minutes or max_minutes
 
 
 def stop_clock(db: Database, run_id: str, at: datetime) -> None:

@@ -64,6 +64,11 @@ async def claim_ci_run(run_id: str, phase_id: str | None) -> None:
 
 
 @blocking_step
+def begin_planning(run_id: str) -> None:
+    transitions.begin_planning(services().db, run_id, services().ruleset.run.minutes, utcnow())
+
+
+@blocking_step
 def store_strategy(run_id: str, plan: Plan, strategy: Strategy, rest: Sequence[Plan]) -> None:
     transitions.store_strategy(services().db, run_id, plan, strategy, utcnow(), rest)
 

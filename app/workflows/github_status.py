@@ -1,11 +1,13 @@
 """What a run shows on GitHub: a status comment edited in place, a check run per head commit, the pull request."""
 
+import logging
 from datetime import datetime
 
 from dbos import DBOS
 
 from app.db import run_rows
 from app.db.run_rows import RunRow
+from app.domain.outcome import outcome_of
 from app.domain.status_view import Headline, RunView
 from app.github import checks, comments, pulls, text
 from app.github.client import Repo
@@ -14,6 +16,8 @@ from app.queries import run_view
 from app.workflows.run_telling import Telling, note_refusals
 from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steps import utcnow
+
+log = logging.getLogger(__name__)
 
 
 @DBOS.step(name="say")
@@ -32,6 +36,7 @@ async def set_headline(
             "deadline": deadline,
         },
     )
+    log.info("run %s: %s", run_id, outcome_of(await read_view(run_id)).line)
     await show_run.at_once(run_id)
 
 

@@ -35,6 +35,7 @@ async def run(run_id: str) -> None:
         await start_run.take_over_pull(run_id)
         governed = await start_run.stored_plan_and_strategy(run_id)
         if governed is None:
+            await db_steps.begin_planning(run_id)
             await github_status.set_headline(
                 run_id, Headline.PLANNING, "The Planner reads the issue and the repository."
             )

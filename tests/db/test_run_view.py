@@ -15,7 +15,7 @@ from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import Headline
 from app.queries import run_view
 from app.runs import transitions
-from tests.db.sample_rows import NOW, after, finding, new_run, planned_run
+from tests.db.sample_rows import NOW, PLAN, after, finding, new_run, planned_run, strategy_of
 
 SERVER = "https://github.test"
 
@@ -35,6 +35,20 @@ def test_a_run_that_was_only_asked_for(db: Database) -> None:
     assert (view.tiers, view.findings, view.usage, view.model_uses, view.promotion_blockers) == ((), (), {}, (), ())
     assert view.server_url == SERVER
     assert not view.promoted
+
+
+def test_planning_is_active_work_with_a_deadline(db: Database) -> None:
+    run_rows.create(db, new_run(), NOW)
+    transitions.begin_planning(db, "r1", 120, NOW)
+    transitions.begin_planning(db, "r1", 90, after(minutes=1))
+    view = run_view.read_run_view(db, "r1", SERVER)
+    assert (view.deadline, view.after_deadline) == (
+        after(minutes=120),
+        "the run ends, as its 120 minutes of work are spent",
+    )
+    assert run_rows.get(db, "r1").active_minutes(after(minutes=30)) == 30
+    transitions.store_strategy(db, "r1", PLAN, strategy_of(), after(minutes=10))
+    assert run_rows.get(db, "r1").active_minutes(after(minutes=30)) == 10
 
 
 def test_a_run_at_work(db: Database) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.budget import Cap, Exhausted, Kind, Role, Scope
+from app.domain.deadlines import WorkClock, deadline_of
 from app.domain.outcome import after_success, why_success
 from app.domain.phase_account import PhaseAccount
 from app.domain.requested_change import RequestedChange, RequestKind
@@ -45,9 +46,13 @@ def second(state: PhaseState = COMPLETE, **other: Any) -> PhaseView:
 def at_work(headline: Headline, next_action: str, *phases: PhaseView, **other: Any) -> RunView:
     tiers = (TierView(tier_id="T1", name="Dates", state=TierState.RUNNING, phases=phases),) if phases else ()
     given: dict[str, Any] = {"headline": headline, "next_action": next_action, "tiers": tiers, "findings": ()}
-    given |= {"state": RunState.PHASE_EXECUTION, "deadline": None}
+    given |= {"state": RunState.PHASE_EXECUTION}
     if not phases:
         given |= {"head_sha": None, "pull_number": None, "state": RunState.PLAN_BOOTSTRAP}
+    since = datetime(2026, 1, 2, 10, 0, tzinfo=UTC)
+    clock = WorkClock(seconds=600, since=since, max_minutes=120)
+    deadline = deadline_of(headline, since, other.pop("deadline", None), clock, ci_minutes=30)
+    given |= {"deadline": deadline.at, "after_deadline": deadline.then} if deadline else {"deadline": None}
     return run(**{**given, **other})
 
 
@@ -134,12 +139,12 @@ OUTCOMES: Mapping[str, Callable[[], RunView]] = {
     ),
     "paused": lambda: at_work(
         Headline.PAUSED,
-        "Comment `/autopack resume`. It was building before, and goes on there; not resumed for 14 days, it is "
-        "cancelled.",
+        "Comment `/autopack resume`. It was building before, and goes on there.",
         first(),
         second(PhaseState.EXECUTING, head_sha=None, auditor_attempts=0, snapshot=False, auditors=()),
         reason="paused by maintainer",
         deadline=datetime(2026, 1, 16, 10, 0, tzinfo=UTC),
+        after_deadline="the run is cancelled",
     ),
     "provider down": lambda: at_work(
         Headline.PROVIDER_DOWN,

@@ -124,6 +124,12 @@ def test_no_page_says_what_did_not_happen(name: str) -> None:
             assert view.failed_job_url in page
 
 
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_open_state_says_by_when_it_is_over(name: str) -> None:
+    view = OUTCOMES[name]()
+    assert (" at the latest the " in text.status_comment(view)) is not view.state.terminal
+
+
 def test_audited_phase_names_its_own_models() -> None:
     """A model's line is what that model did, not what another of its role did in another phase."""
     view = success()

@@ -99,6 +99,7 @@ def run(**other: Any) -> RunView:
         "next_action": "CI decides; nothing to do for you.",
         "since": datetime(2026, 1, 2, 10, 0, tzinfo=UTC),
         "deadline": datetime(2026, 1, 2, 10, 45, tzinfo=UTC),
+        "after_deadline": "the run ends without CI's verdict",
         "branch": "autonomous/r1",
         "base_branch": "main",
         "pull_number": 7,

@@ -21,6 +21,9 @@ def test_label_leads_to_a_ready_pull_request(story: Story) -> None:
     assert f"Autopack-Run: {story.run_id}\n" in message
     assert f"\nCo-authored-by: {PERSON} <" in message
     assert story.pull()["body"].startswith(f"Closes #{story.number}")
+    assert f"run {story.run_id}: done; 1 of 1 phases complete; every phase is green and audited" in (
+        story.world.service.log()
+    )
 
 
 def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:

@@ -33,7 +33,7 @@ def test_pause_sends_no_further_request(story: Story) -> None:
     story.expect_comment("is paused already")
     assert len(story.requests("builder")) == 1, "no further request is sent"
     assert f"paused by {PERSON}" in story.status()
-    assert "this text changes by" in story.status()
+    assert "at the latest the run is cancelled" in story.status()
     assert story.reactions(again) == ["eyes"]
     story.comment("/autopack resume")
     story.expect_success()

@@ -1,6 +1,7 @@
 """Short answers and the one-off comments: plan, refusal, help, incident."""
 
 from app.domain.commands import REGISTRY, usage
+from app.domain.outcome import outcome_of
 from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.status_view import RunView
 from app.domain.steer_request import SteerAnswer
@@ -102,12 +103,13 @@ def status_answer(view: RunView) -> str:
 
 def incident(view: RunView, excerpt: str, last_diff_stat: str) -> str:
     """The incident pack: what failed, the last diff, findings, CI excerpt, budgets, how to try again."""
-    mark, words = HEADLINES[view.headline]
+    outcome = outcome_of(view)
+    mark, words = HEADLINES[outcome.headline]
     return sections(
-        f"### {mark} Autopack: {words} ({code(view.state.value)})",
-        f"**Why:** {inline(view.reason, 2_000)}" if view.reason else "",
+        f"### {mark} Autopack: {words} ({code(outcome.state.value)})",
+        f"**Why:** {inline(outcome.why, 2_000)}" if outcome.why else "",
         failing_job(view),
-        f"**How to try again:** {advice(view.next_action)}",
+        f"**How to try again:** {advice(outcome.next_action)}",
         links(view),
         parts_line(view),
         details("The end of the failing log", fence(excerpt, "text", 12_000)) if excerpt.strip() else "",

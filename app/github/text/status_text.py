@@ -77,17 +77,18 @@ def boxes(view: RunView) -> str:
 
 def headline(view: RunView) -> str:
     """Mark, state and progress; why; what happens next and until when."""
-    mark, words = HEADLINES[view.headline]
-    progress = outcome_of(view).progress
-    times = f"Since {moment(view.since)}"
-    if view.deadline is not None and not view.state.terminal:
-        times += f"; this text changes by {moment(view.deadline)} at the latest"
+    outcome = outcome_of(view)
+    mark, words = HEADLINES[outcome.headline]
+    progress = f" · {outcome.progress}" if outcome.progress and not is_planned(view) else ""
+    times = f"Since {moment(outcome.since)}"
+    if outcome.deadline is not None:
+        times += f"; by {moment(outcome.deadline)} at the latest {outcome.after_deadline}"
     return sections(
-        f"### {mark} Autopack: {words}{f' · {progress}' if progress and not is_planned(view) else ''}",
-        f"**Why:** {inline(view.reason, 1_000)}" if view.reason else "",
+        f"### {mark} Autopack: {words}{progress}",
+        f"**Why:** {inline(outcome.why, 1_000)}" if outcome.why else "",
         failing_job(view),
-        f"**Next:** {advice(view.next_action)}",
-        f"<sub>{times} · {code(view.state.value)}</sub>",
+        f"**Next:** {advice(outcome.next_action)}",
+        f"<sub>{times} · {code(outcome.state.value)}</sub>",
     )
 
 
