@@ -1,9 +1,10 @@
-"""`issue_comment`: slash commands in the text of a comment on an issue or a pull request."""
+"""`issue_comment`: commands in the text of a comment on an issue or a pull request, and what is said without one."""
 
+from app.domain.finding_verdict import asks_for_nothing
 from app.github import text
 from app.github.events import IssueCommentEvent
 from app.workflows.services import services
-from handlers import plan_edits, ticked_boxes
+from handlers import plan_edits, said_comments, ticked_boxes
 from handlers.answering import reply
 from handlers.commands import COMMANDS, CommandRequest, UnknownCommand, help_command, parse_comments
 from handlers.outcomes import Action
@@ -11,13 +12,13 @@ from handlers.permission_and_start import check_permission, repo_of_event
 
 
 def is_relevant(event: IssueCommentEvent) -> bool:
-    """Whether a person's new comment may hold a command (each names Autopack, or calls someone), or a box is ticked."""
+    """Whether a person says something new, or ticks a box; the App's own comments, and other Apps', are none."""
     if event.sender is None or event.sender.bot:
         return False
     if ticked_boxes.is_relevant(event) or plan_edits.is_relevant(event):
         return True
     by_person = not event.comment.performed_via_github_app
-    return event.action == "created" and by_person and any(mark in (event.comment.body or "") for mark in "/@&")
+    return event.action == "created" and by_person and not asks_for_nothing(event.comment.body or "")
 
 
 async def handle(event: IssueCommentEvent) -> list[Action]:
@@ -27,8 +28,10 @@ async def handle(event: IssueCommentEvent) -> list[Action]:
         return await ticked_boxes.handle(event)
     body = event.comment.body or ""
     parsed, *more = parse_comments(body, await _own_name(body)) or [None]
-    if parsed is None or event.sender is None:
+    if event.sender is None:
         return []
+    if parsed is None:
+        return await said_comments.hear(event)
     repo = await repo_of_event(event)
     if repo is None or not await check_permission(repo, event.sender, event.issue.number):
         return []

@@ -24,9 +24,10 @@ async def handle(event: PullRequestReviewEvent) -> list[Action]:
     run = await call_db(run_rows.find_run_by_branch, event.repository.full_name, event.pull_request.head.ref)
     if run is None or run.pull_number != event.pull_request.number:
         return []
-    requested = await requested_changes.note_requested(run.run_id)
+    requested, verdicts = await requested_changes.hear_people(run.run_id)
     new = requested_changes.new_among(run.objections, requested)
-    if not new and requested == list(run.objections) and event.review.state == "commented":
+    unchanged = not new and not verdicts and requested == list(run.objections)
+    if unchanged and event.review.state == "commented":
         return []  # it says nothing that anything follows from
     for one in new:
         when = "It is seen to once the phases of the plan are complete." if run.completed_at is None else ""

@@ -60,3 +60,7 @@ class AuditTask(_Task):
     ci: str = ""
     """What CI says about the commit so far."""
     open_findings: tuple[Finding, ...] = ()
+    said: tuple[str, ...] = ()
+    """What people who may steer the run said while it was at work."""
+    dismissed: tuple[str, ...] = ()
+    """Findings that people of this repository called wrong, with their reasons."""

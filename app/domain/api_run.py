@@ -8,6 +8,7 @@ from pydantic import Field
 from app.domain.findings import Severity, Side
 from app.domain.frozen import Frozen
 from app.domain.outcome import Outcome
+from app.domain.requested_change import RequestedChange
 from app.domain.states import PhaseState, RunState, TierState
 
 
@@ -135,6 +136,8 @@ class RunCard(Frozen):
     part: int
     parts: int
     follows: str | None
+    requests: list[RequestedChange]
+    """What people ask for in reviews, comments and commands, with the answers."""
     linked_runs: list[FollowingRun]
     """The runs that follow this one."""
     strategy: dict[str, Any] | None

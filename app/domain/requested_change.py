@@ -14,6 +14,8 @@ class RequestKind(StrEnum):
     """A comment on lines of the pull request: settled by an answer."""
     FIX = "fix"
     """The command `fix`: settled by an answer."""
+    COMMENT = "comment"
+    """A comment on the issue or pull request, with no command: given to the attempts that follow."""
 
 
 class RequestedChange(Frozen):
@@ -30,6 +32,10 @@ class RequestedChange(Frozen):
     """The commit in which Autopack did what it asks for; empty while it did not."""
     declined: str = ""
     """Why the Builder left it undone; empty where it did not."""
+    thread: int = 0
+    """The first comment of its thread, where it is a later one; 0 where it is the first."""
+    given_to: str = ""
+    """Of a comment: the first attempt that was given it, in words."""
 
     @property
     def key(self) -> str:
@@ -37,7 +43,7 @@ class RequestedChange(Frozen):
 
     @property
     def answered(self) -> bool:
-        return bool(self.answered_by or self.declined)
+        return self.kind is RequestKind.COMMENT or bool(self.answered_by or self.declined)
 
     @property
     def closes_promotion(self) -> bool:
@@ -53,6 +59,8 @@ class RequestedChange(Frozen):
                 return f"{self.login} commented on a line of the pull request"
             case RequestKind.FIX:
                 return f"{self.login} requested a fix"
+            case RequestKind.COMMENT:
+                return f"{self.login} commented"
 
     @property
     def _otherwise(self) -> str:

@@ -1,11 +1,15 @@
 """What people ask for on a pull request: reviews that request changes, as GitHub counts them, and comments on lines."""
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from app.domain.finding_verdict import FindingVerdict, asks_for_nothing, read_verdict
 from app.domain.requested_change import RequestedChange, RequestKind
 from app.github.api_calls import ApiModel
 from app.github.client import Repo
 from app.github.events import Account
 from app.github.permissions import may_steer
-from app.github.reviews import reply_once, resolved_roots
+from app.github.reviews import finding_of, reply_once, resolved_roots
 from app.github.telling import telling, told
 
 MAX_TEXT = 20_000
@@ -44,8 +48,15 @@ class _LineComment(ApiModel):
         return self.user is not None and not self.user.bot
 
 
-async def requested_changes(repo: Repo, number: int) -> tuple[RequestedChange, ...]:
-    """What people who may steer ask for: their newest requests for changes, and comments on lines outside of those.
+class PeopleSaid(NamedTuple):
+    """What people who may steer say on a pull request."""
+
+    requested: tuple[RequestedChange, ...]
+    verdicts: tuple[FindingVerdict, ...]
+
+
+async def read_people(repo: Repo, number: int) -> PeopleSaid:
+    """Their newest requests for changes, what they say on lines outside of those, and of the Auditor's findings.
 
     A request that was taken back or followed by an approval, and a thread that is resolved, request nothing.
     """
@@ -62,37 +73,89 @@ async def requested_changes(repo: Repo, number: int) -> tuple[RequestedChange, .
         if review.state == "CHANGES_REQUESTED" and steering[login]
     ]
     if not any(steering.values()):
-        return tuple(reviews)
-    requesting = {one.id for one in reviews} | {one.id for one in by_people if one.state in _DECISIVE}
-    return (*reviews, *await _threads(repo, number, requesting, {name for name, may in steering.items() if may}))
+        return PeopleSaid(tuple(reviews), ())
+    of_reviews = {one.id for one in reviews} | {one.id for one in by_people if one.state in _DECISIVE}
+    threads = await _threads(repo, number, frozenset(name for name, may in steering.items() if may))
+    resolved = await resolved_roots(repo, number) if threads else frozenset[int]()
+    requests = [thread.request(of_reviews) for thread in threads if thread.root.id not in resolved]
+    verdicts = [thread.verdict() for thread in threads]
+    return PeopleSaid(
+        (*reviews, *(one for one in requests if one is not None)), tuple(one for one in verdicts if one is not None)
+    )
 
 
-async def _threads(repo: Repo, number: int, of_reviews: set[int], steering: set[str]) -> list[RequestedChange]:
-    """Open threads that people began outside of these reviews. Each comment on a line belongs to a review, says GitHub:
+@dataclass(frozen=True)
+class _PeoplesThread:
+    """A thread on lines, in which people who may steer say something. Each comment belongs to a review, says GitHub:
     https://docs.github.com/en/rest/pulls/comments
     """
+
+    root: _LineComment
+    said: tuple[_LineComment, ...]
+    """By people who may steer, the root included where it is theirs; oldest first."""
+    last_own: int
+    """The App's newest comment in it; 0 where it has none."""
+
+    @property
+    def finding(self) -> str | None:
+        """The fingerprint of the Auditor's finding that it is about."""
+        return finding_of(self.root.body or "") if self.root.id <= self.last_own and not self.root.by_person else None
+
+    def request(self, of_reviews: set[int]) -> RequestedChange | None:
+        """What is asked for since the App's last word; without one, a thread of such a review is part of that."""
+        first = next((one for one in self.said if one.id > self.last_own and self._asks(one)), None)
+        of_review = not self.last_own and self.root.pull_request_review_id in of_reviews
+        if of_review or first is None or first.user is None:
+            return None
+        return RequestedChange(
+            kind=RequestKind.THREAD,
+            id=first.id,
+            thread=0 if first is self.root else self.root.id,
+            login=first.user.login,
+            url=first.html_url,
+            text=_with_replies(self.root, [one for one in self.said if one is not self.root]),
+        )
+
+    def _asks(self, one: _LineComment) -> bool:
+        """The first word of a thread asks always; of later ones, thanks do not, nor what is a verdict."""
+        text = one.body or ""
+        if one is self.root:
+            return True
+        return not asks_for_nothing(text) and (self.finding is None or read_verdict(text) is None)
+
+    def verdict(self) -> FindingVerdict | None:
+        """The newest word on the finding, whether it is wrong."""
+        if self.finding is None:
+            return None
+        for one in reversed(self.said):
+            read = read_verdict(one.body or "")
+            if read is not None and one.user is not None:
+                return FindingVerdict(
+                    fingerprint=self.finding,
+                    wrong=read[0],
+                    login=one.user.login,
+                    reason=read[1],
+                    comment_id=one.id,
+                    url=one.html_url,
+                )
+        return None
+
+
+async def _threads(repo: Repo, number: int, steering: frozenset[str]) -> list[_PeoplesThread]:
+    """The threads in which one of these people says something, as far as a person or the App began them."""
     listed = await repo.pages(
         lambda page: repo.rest.pulls.async_list_review_comments(repo.owner, repo.name, number, per_page=100, page=page),
         _LineComment,
     )
-    roots = [
-        one
-        for one in listed
-        if one.in_reply_to_id is None and one.by_person and one.pull_request_review_id not in of_reviews
-        if one.user is not None and one.user.login in steering
-    ]
-    resolved = await resolved_roots(repo, number) if roots else frozenset[int]()
-    return [
-        RequestedChange(
-            kind=RequestKind.THREAD,
-            id=root.id,
-            login=root.user.login if root.user else "",
-            url=root.html_url,
-            text=_with_replies(root, [one for one in listed if one.in_reply_to_id == root.id and one.by_person]),
-        )
-        for root in roots
-        if root.id not in resolved
-    ]
+    threads: list[_PeoplesThread] = []
+    for root in (one for one in listed if one.in_reply_to_id is None):
+        within = sorted((one for one in listed if root.id in {one.id, one.in_reply_to_id}), key=lambda one: one.id)
+        said = tuple(one for one in within if one.by_person and one.user is not None and one.user.login in steering)
+        own = [one.id for one in within if one.user is not None and one.user.login == repo.bot_login]
+        began = root in said or root.id in own
+        if said and began:
+            threads.append(_PeoplesThread(root=root, said=said, last_own=max(own, default=0)))
+    return threads
 
 
 def _with_replies(root: _LineComment, replies: list[_LineComment]) -> str:
@@ -132,6 +195,6 @@ async def react_to_line_comment(repo: Repo, comment_id: int) -> None:
 
 
 @telling("the answer to a review comment")
-async def answer_thread(repo: Repo, number: int, root: int, reply: str) -> None:
-    """Answer in a thread that a person began, once."""
-    told(await reply_once(repo, number, root, f"answered:{root}", reply))
+async def answer_thread(repo: Repo, number: int, request: RequestedChange, reply: str) -> None:
+    """Answer in the thread of what a person requested there, once."""
+    told(await reply_once(repo, number, request.thread or request.id, f"answered:{request.id}", reply))

@@ -171,6 +171,12 @@ async def _resolved_findings(repo: Repo, number: int) -> frozenset[str]:
     return frozenset(fingerprint for body in ended for fingerprint in _FINDING.findall(body))
 
 
+def finding_of(body: str) -> str | None:
+    """The fingerprint of the finding that a comment of the App shows."""
+    found = _FINDING.findall(body)
+    return found[-1] if found else None
+
+
 @telling("the end of review threads")
 async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str], note: str) -> int:
     """Resolve the App's open threads about these findings, each with `note` at the end of its comment; return how many.
@@ -181,7 +187,7 @@ async def resolve_threads(repo: Repo, number: int, fingerprints: Collection[str]
     roots = {
         comment.id: comment
         for comment in await _own_comments(repo, number)
-        if comment.in_reply_to_id is None and (found := _FINDING.findall(comment.body)) and found[-1] in wanted
+        if comment.in_reply_to_id is None and finding_of(comment.body) in wanted
     }
     resolved = 0
     for thread in await _threads(repo, number) if roots else []:

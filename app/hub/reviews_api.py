@@ -226,6 +226,10 @@ def reply(call: Call) -> tuple[int, Json]:
     review_id = call.hub.store.insert("reviews", pull_id=pull["id"], **review)
     values: Json = {name: parent[name] for name in names} | {"body": body["body"], "in_reply_to_id": parent["id"]}
     row = _insert(call, pull, values | {"review_id": review_id, "user_id": who})
+    # An answer comes as a review too: kubernetes/test-infra#2477, github/github-mcp-server#540.
+    view = _review(call, pull, call.hub.store.get("reviews", review_id)) | {"state": "commented"}
+    event: Json = {"action": "submitted", "pull_request": simple(call.hub, call.repo, pull), "review": view}
+    emit(call.hub, call.repo, call.actor, "pull_request_review", event)
     _tell_comment(call, pull, row)
     return 201, _comment(call, pull, row)
 

@@ -106,6 +106,7 @@ def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
         part=run.part,
         parts=run.parts,
         follows=run.follows,
+        requests=list(run.objections or ()),
         linked_runs=_following(run),
         strategy=strategy.model_dump(mode="json") if strategy else None,
         tiers=_tier_cards(tree),

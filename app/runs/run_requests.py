@@ -13,15 +13,22 @@ from app.domain.states import PhaseState
 def store_requested(db: Database, run_id: str, read: Sequence[RequestedChange]) -> list[RequestedChange]:
     """Store what people ask for on the pull request as it was read now; what is stored.
 
-    An answer stays with what it answers. What a command requested is not read again, and stays.
+    An answer stays with what it answers.
     """
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         known = {one.key: one for one in run.objections or ()}
-        commands = [one for one in known.values() if one.kind is RequestKind.FIX]
-        stored = [*commands, *[_with_answer(one, known.get(one.key)) for one in read]]
+        now = {one.key for one in read}
+        heard = [one for one in known.values() if one.key not in now and _is_kept(one)]
+        stored = [*heard, *[_with_answer(one, known.get(one.key)) for one in read]]
         run.objections = tuple(stored)
         return stored
+
+
+def _is_kept(one: RequestedChange) -> bool:
+    """Whether it stays though it is not read again: said without a review, or settled in its thread."""
+    said = one.kind in {RequestKind.FIX, RequestKind.COMMENT}
+    return said or (one.kind is RequestKind.THREAD and one.answered)
 
 
 def _with_answer(read: RequestedChange, known: RequestedChange | None) -> RequestedChange:

@@ -1,5 +1,7 @@
 """The audit of an attempt: the Auditor reads the diff; its findings go into the ledger and decide whether it passes."""
 
+from collections.abc import Collection
+
 from dbos import DBOS
 
 from app.agents import auditor
@@ -16,6 +18,9 @@ from app.workflows.build import model_plan
 from app.workflows.run_context import PhaseContext
 from app.workflows.run_ledger import RunLedger
 from app.workflows.waiting import with_provider_pauses
+
+MAX_DISMISSED = 50
+"""Findings that people called wrong, of which the Auditor is told."""
 
 
 class Audit(Frozen):
@@ -36,6 +41,19 @@ class Audit(Frozen):
             finding.severity is Severity.MAJOR for finding in self.still_open
         )
 
+    def without(self, wrong: Collection[str]) -> "Audit":
+        """The audit without findings that people call wrong; with nothing else to ask for, it approves."""
+        found = tuple(one for one in self.found if one.fingerprint not in wrong)
+        if len(found) == len(self.found):
+            return self
+        still_open = tuple(one for one in self.still_open if one.fingerprint not in wrong)
+        changed: dict[str, object] = {"found": found, "still_open": still_open}
+        if not found and self.recommendation is Recommendation.REVISE:
+            changed["recommendation"] = Recommendation.APPROVE
+        left_out = f"Left out: {len(self.found) - len(found)} of its findings, which people call wrong."
+        changed["summary"] = f"{self.summary[:7_800]}\n\n{left_out}"
+        return self.model_copy(update=changed)
+
     @property
     def unread(self) -> bool:
         """The diff was larger than the Auditor's window, and no model was asked."""
@@ -54,6 +72,8 @@ async def _run_audit(
     ci: str,
     known: tuple[Finding, ...],
     profile: AuditorProfile | None,
+    said: tuple[str, ...],
+    dismissed: tuple[str, ...],
 ) -> AuditReport:
     context, rules = phase.context, phase.rules
     ledger = RunLedger(phase.run_id, phase.phase_id)
@@ -76,6 +96,8 @@ async def _run_audit(
         profile=profile or AuditorProfile(rules.auditor_profile or AuditorProfile.GENERAL),
         ci=ci,
         open_findings=known,
+        said=said,
+        dismissed=dismissed,
     )
     return await auditor.audit(task, deps)
 
@@ -92,20 +114,25 @@ async def audit(
         if view.finding.source == Source.AUDITOR
     )
     open_ = tuple(finding for finding in known if finding.issue_key != OVER_WINDOW)
-    report = await with_provider_pauses(phase.context, lambda: _run_audit(phase, number, diff, ci, open_, profile))
+    said = await db_steps.list_comments(phase.run_id)
+    dismissed = await db_steps.list_dismissed(phase.run_id)
+    words = tuple(one.words for one in dismissed[:MAX_DISMISSED])
+    report = await with_provider_pauses(
+        phase.context, lambda: _run_audit(phase, number, diff, ci, open_, profile, said, words)
+    )
     found = distinct(one.as_finding() for one in report.findings)
     again = {finding.fingerprint for finding in found}
     said_fixed = {*report.fixed, *(f.fingerprint for f in known if f.issue_key == OVER_WINDOW)}
     fixed = tuple(f for f in known if f.fingerprint in said_fixed - again)
-    await db_steps.record_findings(phase.run_id, phase.phase_id, found, f"audit {number}")
-    await db_steps.record_audit(phase.run_id, phase.phase_id, report.summary)
     closed = {finding.fingerprint for finding in fixed}
-    open_still = tuple(f for f in known if f.fingerprint not in closed | again) + found
-    return Audit(
+    done = Audit(
         number=number,
         recommendation=report.recommendation,
         summary=report.summary,
         found=found,
         fixed=fixed,
-        still_open=open_still,
-    )
+        still_open=tuple(f for f in known if f.fingerprint not in closed | again) + found,
+    ).without({one.fingerprint for one in dismissed})
+    await db_steps.record_findings(phase.run_id, phase.phase_id, done.found, f"audit {number}")
+    await db_steps.record_audit(phase.run_id, phase.phase_id, done.summary)
+    return done

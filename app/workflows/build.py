@@ -57,7 +57,11 @@ class Interrupted(Frozen):
 
 @DBOS.workflow(name="build_attempt")
 async def build_attempt(
-    phase: PhaseContext, attempt: int, start: AttemptStart, resumed: Interrupted | None = None
+    phase: PhaseContext,
+    attempt: int,
+    start: AttemptStart,
+    resumed: Interrupted | None = None,
+    said: tuple[str, ...] = (),
 ) -> AttemptResult | Interrupted:
     """Let the Builder work in a worktree at `start`, or where an interrupted attempt stood, and return its patch.
 
@@ -88,7 +92,7 @@ async def build_attempt(
         notes=context.notes,
         phase=phase.phase,
         attempt=attempt,
-        feedback=(*start.feedback, *_told(conflicts)),
+        feedback=(*start.feedback, *_told(conflicts), *(Feedback(title=_SAID, text=one) for one in said)),
         findings=start.findings,
         previous_diff=start.previous_diff,
     )
@@ -100,6 +104,7 @@ async def build_attempt(
     return AttemptResult(answer=answer, patch=await worktree.patch(), conflicts=conflicts)
 
 
+_SAID = "Said since the run began, by someone who may steer it; it holds where it concerns your phase"
 _ADVICE = {
     "modify/delete": "one side changed it, the other deleted it: keep it as it is, or delete it.",
     "binary": "it is binary, and the worktree has the branch's version: keep that, or take the base's.",

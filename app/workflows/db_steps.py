@@ -9,7 +9,18 @@ from app.domain.states import RunState
 from app.domain.status_view import RunView
 from app.domain.strategy import Strategy
 from app.queries import run_view
-from app.runs import continuation, kept_phases, own_phases, retry, run_requests, steering, tier_outcome, transitions
+from app.runs import (
+    continuation,
+    finding_verdicts,
+    heard_comments,
+    kept_phases,
+    own_phases,
+    retry,
+    run_requests,
+    steering,
+    tier_outcome,
+    transitions,
+)
 from app.workflows.services import services
 from app.workflows.steps import blocking_step, db_step, utcnow
 
@@ -29,6 +40,10 @@ has_ended = db_step(run_requests.has_ended)
 read_head = db_step(run_requests.read_head)
 is_complete_at = db_step(run_requests.is_complete_at)
 answer_requested = db_step(run_requests.answer_requested)
+take_comments = db_step(heard_comments.take_comments)
+list_comments = db_step(heard_comments.list_comments)
+note_not_taken = db_step(heard_comments.note_not_taken)
+list_dismissed = db_step(finding_verdicts.list_dismissed)
 last_kept_sha = db_step(kept_phases.last_kept_sha)
 create_next = db_step(continuation.create_next)
 go_on_with_late_requests = db_step(retry.go_on_with_late_requests)

@@ -8,8 +8,9 @@ from app.domain.states import RunState, TierState
 from app.domain.strategy import Strategy
 from app.workflows import db_steps
 from app.workflows.build import AttemptStart
-from app.workflows.own_engine import OwnEngine, PhaseProgress
+from app.workflows.own_engine import OwnEngine
 from app.workflows.own_phase import run_phase
+from app.workflows.phase_progress import PhaseProgress
 from app.workflows.run_context import PhaseContext, RunContext
 from app.workflows.start_run import compile_run_strategy
 

@@ -29,6 +29,8 @@ async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> 
     """
     state, reason = await db_steps.end_run(run_id, end.state, end.reason, end.exhausted)
     following = await db_steps.create_next(run_id) or await db_steps.go_on_with_late_requests(run_id)
+    if following is None:
+        await db_steps.note_not_taken(run_id)
     await _show_final_headline(run_id, state, reason)
     if context is not None:
         await audit_reviews.show_posted_audits(run_id)

@@ -69,6 +69,8 @@ async def _verify(
     context, strategy = attempt.phase.context, attempt.phase.strategy
     audit = await engine.audit_commit(attempt, head_sha, early)
     verdict = await ci_wait.require_verdict(context, strategy, head_sha, lambda: engine.superseded(attempt))
+    if audit is not None and not audit.accepted:
+        audit = await engine.reread(attempt, audit)
     red = verdict.state is CiState.RED
     feedback = await ci_reading.failure_feedback(context, head_sha, verdict, attempt.phase.phase_id) if red else None
     return AttemptOutcome(built=built, head_sha=head_sha, audit=audit, ci=verdict, ci_feedback=feedback)

@@ -75,6 +75,10 @@ class PhaseEngine(Protocol):
         """The audit of the commit, `early` where the patch was audited; None where it comes after CI's verdict."""
         ...
 
+    async def reread(self, attempt: Attempt, audit: Audit) -> Audit:
+        """The audit after CI's verdict, by what people said of it meanwhile."""
+        ...
+
     async def superseded(self, attempt: Attempt) -> bool:
         """Whether the verdict on this attempt is obsolete."""
         ...

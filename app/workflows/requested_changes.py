@@ -4,17 +4,20 @@ Level-triggered, like CI: an event only has reviews and comments read again. Git
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from app.agents.tasks import Feedback
 from app.db import run_rows
 from app.domain.ci import CiState
+from app.domain.finding_verdict import FindingVerdict
 from app.domain.findings import DECLINED, BuilderAnswer
 from app.domain.plan import BuilderMode, Plan, PlannedPhase, TaskCategory
 from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.states import RunState
 from app.domain.strategy import Engine, Strategy
-from app.github import comments, people_reviews, text
+from app.github import comments, people_reviews, reviews, text
 from app.runs import run_requests
+from app.runs.finding_verdicts import apply_verdicts
 from app.workflows import ci_wait, db_steps, promote
 from app.workflows.build import AttemptStart
 from app.workflows.extra_phase import ExtraPhase, next_extra_id, run_extra_phase
@@ -23,7 +26,7 @@ from app.workflows.run_context import ForeignCommits, PushedByHand, RunContext, 
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run
 from app.workflows.start_run import rules_of
-from app.workflows.steps import effect
+from app.workflows.steps import effect, utcnow
 from app.workflows.waiting import raise_if_stopped
 
 MAX_ROUNDS = 5
@@ -106,18 +109,49 @@ async def _judge_earlier_work(context: RunContext, strategy: Strategy, head_sha:
         await db_steps.object_to_promotion(context.run_id, unseen)
 
 
-async def note_requested(run_id: str) -> list[RequestedChange]:
-    """Read whose review or comment asks for a change now, and store that."""
+class PeopleHeard(NamedTuple):
+    """What people ask for now, and their verdicts on findings that are new."""
+
+    requested: list[RequestedChange]
+    verdicts: list[FindingVerdict]
+
+
+async def hear_people(run_id: str) -> PeopleHeard:
+    """Read what people say on the pull request now, and store it; a finding that they call wrong is settled."""
     run = await call_db(run_rows.get, run_id)
     if run.pull_number is None:
-        return list(run.objections)
-    read = await people_reviews.requested_changes(await repo_of_run(run_id), run.pull_number)
-    if not read and not run.objections:
-        return []
-    return await call_db(run_requests.store_requested, run_id, read)
+        return PeopleHeard(list(run.objections), [])
+    said = await people_reviews.read_people(await repo_of_run(run_id), run.pull_number)
+    verdicts = await call_db(apply_verdicts, run_id, said.verdicts, utcnow()) if said.verdicts else []
+    if verdicts:
+        await _tell_verdicts.at_once(run_id, verdicts)
+    if not said.requested and not run.objections:
+        return PeopleHeard([], verdicts)
+    return PeopleHeard(await call_db(run_requests.store_requested, run_id, said.requested), verdicts)
+
+
+async def note_requested(run_id: str) -> list[RequestedChange]:
+    """Read whose review or comment asks for a change now, and store that."""
+    return (await hear_people(run_id)).requested
 
 
 read_requested = effect(note_requested)
+
+
+@Telling
+async def _tell_verdicts(run_id: str, verdicts: list[FindingVerdict]) -> list[object]:
+    """👀 on each reply; the thread of a finding that is called wrong is resolved, with that at its end."""
+    run = await call_db(run_rows.get, run_id)
+    if run.pull_number is None:
+        return []
+    repo = await repo_of_run(run_id)
+    came_to: list[object] = []
+    for one in verdicts:
+        came_to.append(await people_reviews.react_to_line_comment(repo, one.comment_id))
+        if one.wrong:
+            note = text.called_wrong(one)
+            came_to.append(await reviews.resolve_threads(repo, run.pull_number, [one.fingerprint], note))
+    return came_to
 
 
 @Telling
@@ -133,7 +167,7 @@ async def answer(run_id: str, keys: list[str]) -> list[object]:
         if one.kind is RequestKind.REVIEW:
             came_to.append(await people_reviews.answer_review(repo, run.pull_number, one.id, text.short_answer(one)))
         if one.kind is RequestKind.THREAD:
-            came_to.append(await people_reviews.answer_thread(repo, run.pull_number, one.id, text.short_answer(one)))
+            came_to.append(await people_reviews.answer_thread(repo, run.pull_number, one, text.short_answer(one)))
         else:
             came_to.append(await comments.post_once(repo, run.pull_number, f"answered:{one.key}", said))
     return came_to

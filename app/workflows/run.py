@@ -13,9 +13,10 @@ from app.github import comments, text
 from app.github.github_errors import OUT_OF_REACH, BranchMoved, GitHubRefused, GitHubUnavailable
 from app.queries import phase_costs
 from app.workflows import db_steps, finish_run, github_status, promote, requested_changes, start_run
-from app.workflows.own_engine import OwnEngine, PhaseProgress
+from app.workflows.own_engine import OwnEngine
 from app.workflows.own_phase import run_phase, start_on
 from app.workflows.phase import run_phases
+from app.workflows.phase_progress import PhaseProgress
 from app.workflows.posted_engine import PostedEngine
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling

@@ -81,7 +81,7 @@ def success(*phases: PhaseView, **other: Any) -> RunView:
     return ended(RunState.DONE_SUCCESS, "", *(phases or (first(), second())), **other)
 
 
-def _asked(kind: RequestKind, **answer: str) -> str:
+def _asked(kind: RequestKind, **answer: Any) -> str:
     return RequestedChange(kind=kind, id=7, login="maintainer", **answer).words
 
 

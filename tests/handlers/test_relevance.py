@@ -52,6 +52,7 @@ def workflow(branch: str | None) -> dict[str, Any]:
         ("issue_comment", comment(), True),
         ("issue_comment", comment(sender=BOT), False),
         ("issue_comment", comment(comment={"id": 3, "body": "Thanks!"}), False),
+        ("issue_comment", comment(comment={"id": 3, "body": "Say it in French."}), True),
         ("issue_comment", comment(action="edited"), False),
         ("issue_comment", comment(comment={"id": 3, "performed_via_github_app": {"id": 4}}), False),
         ("issues", issue(), True),

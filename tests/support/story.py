@@ -156,6 +156,11 @@ class Story(Expectations):
         """Comment on a line of the pull request, outside of a review."""
         self.review("COMMENT", "", (path, line, text), by=by)
 
+    def answer_line(self, comment: dict[str, Any], text: str, by: str = PERSON) -> dict[str, Any]:
+        """Answer in the thread of a comment on a line."""
+        root = comment.get("in_reply_to_id") or comment["id"]
+        return dict(self._as(by, "POST", f"pulls/{self.pull_number()}/comments/{root}/replies", {"body": text}))
+
     def dismiss(self, review_id: int, by: str = PERSON) -> None:
         """Take a review back."""
         self._as(by, "PUT", f"pulls/{self.pull_number()}/reviews/{review_id}/dismissals", {"message": "Settled."})

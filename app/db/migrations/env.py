@@ -4,7 +4,7 @@ from typing import Literal
 
 from alembic import context
 
-from app.db import submission_table, tables
+from app.db import dismissals, submission_table, tables
 from app.db.column_types import Base, EnumText, PlainText, PydanticJson, UtcTime
 
 _PLAIN = {UtcTime: "sa.DateTime(timezone=True)", PlainText: "sa.Text()", PydanticJson: "sa.JSON()"}
@@ -20,7 +20,7 @@ def _render(item: object) -> str | Literal[False]:
     return False
 
 
-assert tables.Base is submission_table.Base is Base  # their import defines the tables
+assert tables.Base is submission_table.Base is dismissals.Base is Base  # their import defines the tables
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,

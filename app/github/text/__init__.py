@@ -4,6 +4,7 @@ from app.github.text.budget_text import how_to_raise
 from app.github.text.check_text import CheckText, check_output, promotion_check, superseded_check
 from app.github.text.comment_text import (
     already_running,
+    called_wrong,
     help_text,
     incident,
     no_run,
@@ -26,6 +27,7 @@ from app.github.text.status_text import final_summary, pull_body, pull_title, st
 __all__ = [
     "CheckText",
     "already_running",
+    "called_wrong",
     "check_output",
     "commit_message",
     "final_summary",

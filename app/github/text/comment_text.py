@@ -1,6 +1,7 @@
 """Short answers and the one-off comments: plan, refusal, help, incident."""
 
 from app.domain.commands import REGISTRY, usage
+from app.domain.finding_verdict import FindingVerdict
 from app.domain.outcome import outcome_of
 from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.status_view import RunView
@@ -57,6 +58,14 @@ def short_answer(request: RequestedChange) -> str:
     if request.declined:
         return f"Not done: {inline(request.declined, 2_000)}"
     return f"Done in {request.answered_by[:7]}."
+
+
+def called_wrong(verdict: FindingVerdict) -> str:
+    """The end of a finding's comment that a person calls wrong."""
+    return (
+        f"✅ Not a problem, says {code(verdict.login, 80)}. It is not reported again in this repository, until someone "
+        "answers `right after all`."
+    )
 
 
 def request_answered(request: RequestedChange) -> str:

@@ -1,4 +1,4 @@
-"""audits that are shown on the pull request, and the failing job's log by phase"""
+"""audits that are shown on the pull request, the failing job's log by phase, findings that people called wrong"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,8 +20,22 @@ def upgrade() -> None:
     for name in _TEXTS:
         op.add_column("phases", sa.Column(name, sa.Text(), nullable=False, server_default=sa.text("''")))
 
+    op.create_table(
+        "dismissals",
+        sa.Column("project_id", sa.String(length=200), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("login", sa.String(length=100), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("project_id", "fingerprint"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("dismissals")
     with op.batch_alter_table("phases", schema=None) as batch_op:
         for name in _TEXTS:
             batch_op.drop_column(name)
