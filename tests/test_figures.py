@@ -288,6 +288,7 @@ WITNESSES: Mapping[str, Witness | str] = {
     "commands.timeout_seconds": "test_figures.py",
     "model_timeout_seconds": "test_models.py",
     "approval": "test_plans.py",
+    "state_labels": "test_people.py",
 }
 """What shows that a figure acts: a function of the rules, or the file of a story in `tests/story` that changes it."""
 

@@ -109,6 +109,14 @@ def after_success(view: RunView) -> str:
     return action + (next_part(view.part, view.parts) if view.after is not None else "")
 
 
+def after_closing(view: RunView, by: str) -> str:
+    """What a person does next with an ended run whose pull request was closed without a merge."""
+    closed = f"The pull request was closed{by} without a merge"
+    if view.state is RunState.DONE_SUCCESS:
+        return f"{closed}: reopen it to merge it, or comment `/autopack run` to start again."
+    return f"{closed}: reopen it and comment `/autopack retry` to go on, or `/autopack run` to start again."
+
+
 def promotion_answer(view: RunView, moved_to: str = "") -> str:
     """What keeps a run from being promoted now, or that nothing does; `moved_to` is a commit of someone else's."""
     if not view.state.terminal:

@@ -99,6 +99,8 @@ class RepositorySettings(Rules):
     commands: CommandRules = CommandRules()
     approval: Literal["none", "required"] = "none"
     """With `required`, a run posts its plan and builds nothing: a person's `/autopack run` then has it built."""
+    state_labels: bool = False
+    """Whether the issue's labels `autopack:running` and `autopack:needs-you` say the state of its run."""
     model_timeout_seconds: float = Field(default=300, gt=0, le=1800)
     """How long a model may send nothing; then the next model of the list is tried."""
     provider_pauses_minutes: tuple[Minutes, ...] | None = None
@@ -126,6 +128,7 @@ class EffectiveRules(Ruleset):
     safety: SafetyProfile
     model: ModelName | None
     commands: CommandRules
+    state_labels: bool
 
     @property
     def complexities(self) -> Mapping[TaskCategory, Complexity]:
@@ -147,6 +150,7 @@ def effective_rules(default: Ruleset, settings: RepositorySettings) -> Effective
         dict.fromkeys((*default.patch.protected_paths, *merged["patch"]["protected_paths"]))
     )
     merged |= {"safety": settings.safety, "model": settings.model, "commands": settings.commands}
+    merged["state_labels"] = settings.state_labels
     return EffectiveRules.model_validate(merged)
 
 

@@ -127,6 +127,8 @@ class Strategy(Frozen):
     output_tokens: OutputTokens
     requests_per_attempt: int
     usd: MoneyRules = MoneyRules()
+    state_labels: bool = False
+    """Whether labels of the issue say the run's state."""
     cross_vendor: bool
     """Whether every phase's Auditor is of another vendor than its Builder."""
 
@@ -215,6 +217,7 @@ def compile_strategy(
         output_tokens=rules.output_tokens,
         requests_per_attempt=rules.requests_per_attempt,
         usd=rules.usd,
+        state_labels=rules.state_labels,
         cross_vendor=all(phase.builder.vendor != phase.auditor.vendor for phase in phases),
     )
 

@@ -1,7 +1,8 @@
 """Issues: what they say, their comments, reactions and the label that starts a run."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from app.github.api_calls import ApiModel, parse_response
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused
-from app.github.telling import telling
+from app.github.telling import telling, told
 
 LABEL = "autopack"
 LABEL_COLOR = "5319e7"
@@ -135,8 +136,35 @@ async def react_to_comment(repo: Repo, comment_id: int, reaction: Reaction = "ey
     )
 
 
+@telling("labels")
+async def show_labels(repo: Repo, number: int, wanted: frozenset[str], descriptions: Mapping[str, str]) -> None:
+    """Have the issue carry, of the labels in `descriptions`, those that are wanted; its other labels stay."""
+    key, text = (repo.full_name.casefold(), "labels", str(number)), " ".join(sorted(wanted))
+    if repo.app.shown.says(key, text):
+        return
+    held = {name.casefold(): name for name in (await read_issue(repo, number)).labels}
+    for name in sorted(wanted - set(held)):
+        told(await ensure_label(repo, name, descriptions[name]))
+    new: list[Any] = sorted(wanted - set(held))
+    if new:
+        await repo.call(lambda: repo.rest.issues.async_add_labels(repo.owner, repo.name, number, labels=new))
+    for name in (held[known] for known in descriptions if known in held and known not in wanted):
+        await _take_label(repo, number, name)
+    repo.app.shown.note(key, number, text)
+
+
+async def _take_label(repo: Repo, number: int, name: str) -> None:
+    try:
+        await repo.call(
+            lambda: repo.rest.issues.async_remove_label(repo.owner, repo.name, number, quote(name, safe=""))
+        )
+    except GitHubRefused as refusal:
+        if refusal.status != 404:  # somebody else took it
+            raise
+
+
 @telling("a label")
-async def ensure_label(repo: Repo, name: str = LABEL) -> None:
+async def ensure_label(repo: Repo, name: str = LABEL, description: str = LABEL_DESCRIPTION) -> None:
     """Make the repository's label when it is not there; in the life of a process, this is looked at once."""
     shown = (repo.full_name.casefold(), "label", name)
     if repo.app.shown.id_of(shown) is not None:
@@ -155,7 +183,7 @@ async def ensure_label(repo: Repo, name: str = LABEL) -> None:
 
     async def make() -> Label:
         response = await repo.rest.issues.async_create_label(
-            repo.owner, repo.name, name=name, color=LABEL_COLOR, description=LABEL_DESCRIPTION
+            repo.owner, repo.name, name=name, color=LABEL_COLOR, description=description
         )
         return parse_response(response, Label)
 

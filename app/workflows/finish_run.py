@@ -6,6 +6,7 @@ from app.db import run_rows
 from app.domain.outcome import after_success
 from app.domain.run_end import after_failure, final_headline
 from app.domain.states import RunState
+from app.domain.status_view import RunView
 from app.github import comments, pulls, text
 from app.runs import retry
 from app.workflows import audit_reviews, db_steps, github_status, promote
@@ -51,15 +52,19 @@ async def recheck_promotion(run_id: str) -> None:
     await github_status.show_promotion(run_id)
 
 
+def next_action_of(view: RunView) -> str:
+    """What a person does next with a run that has ended."""
+    if view.state is RunState.DONE_SUCCESS:
+        return after_success(view)
+    if view.exhausted is not None:
+        return text.how_to_raise(view, view.exhausted)
+    return after_failure(view.state, view.reason)
+
+
 async def _show_final_headline(run_id: str, state: RunState, reason: str) -> None:
     view = await db_steps.read_view(run_id)
-    if state is RunState.DONE_SUCCESS:
-        next_action = after_success(view)
-    elif view.exhausted is not None:
-        next_action = text.how_to_raise(view, view.exhausted)
-    else:
-        next_action = after_failure(state, reason)
-    await github_status.set_headline(run_id, final_headline(state, plan_only=view.plan_only), next_action, reason)
+    headline = final_headline(state, plan_only=view.plan_only)
+    await github_status.set_headline(run_id, headline, next_action_of(view), reason)
 
 
 @Telling

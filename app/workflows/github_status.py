@@ -8,8 +8,9 @@ from dbos import DBOS
 from app.db import run_rows
 from app.db.run_rows import RunRow
 from app.domain.outcome import outcome_of
+from app.domain.state_labels import DESCRIPTIONS, state_labels
 from app.domain.status_view import Headline, RunView
-from app.github import checks, comments, pulls, text
+from app.github import checks, comments, issues, pulls, text
 from app.github.client import Repo
 from app.github.write_locks import write_lock
 from app.queries import run_view
@@ -63,8 +64,10 @@ async def _show(repo: Repo, run: RunRow) -> list[object]:
     came_to: list[object] = []
     if view.issue_number:
         came_to.append(await comments.upsert(repo, view.issue_number, f"status:{run_id}", text.status_comment(view)))
-    if view.continued_by is not None:  # the other run has check and pull request
+    if view.continued_by is not None:  # the other run has labels, check and pull request
         return came_to
+    if view.issue_number and view.strategy is not None and view.strategy.state_labels:
+        came_to.append(await issues.show_labels(repo, view.issue_number, state_labels(view), DESCRIPTIONS))
     untouched = view.head_sha == run.start_sha and not view.state.terminal
     if view.head_sha is not None and not untouched:  # until its first commit, the check is the run's before
         output = text.check_output(view)

@@ -80,8 +80,12 @@ async def pushed_by_hand(context: RunContext, head_sha: str, actual: str | None)
         mirror = await mirror_at(context.run_id, head_sha, actual)
         if await mirror.merge_base(head_sha, actual) == head_sha:
             return PushedByHand(head_sha=actual, paths=await mirror.changed_paths(head_sha, actual))
-    moved = BranchMoved(context.branch, head_sha, actual)
-    raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}")
+    raise _ended_by(BranchMoved(context.branch, head_sha, actual))
+
+
+def _ended_by(moved: BranchMoved) -> RunEnded:
+    """The end of a run whose branch is not what it left any more."""
+    return RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}")
 
 
 @effect
@@ -99,9 +103,7 @@ async def take_back(phase: PhaseContext, start_sha: str, head_sha: str) -> str:
     try:
         return (await commits.push_commit(repo, branch, head_sha, changes, message, base_tree=tree)).sha
     except BranchMoved as moved:
-        raise RunEnded(
-            RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"someone else wrote to the run's branch: {moved}"
-        ) from moved
+        raise _ended_by(moved) from moved
 
 
 def _forbidden(branch: WorkBranch, refusal: GitHubRefused) -> str:

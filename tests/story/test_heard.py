@@ -147,3 +147,33 @@ def test_comment_after_the_last_attempt_is_said(story: Story) -> None:
     story.expect_success()
     story.expect_audit("P1")
     assert "came after the last attempt: `/autopack fix` has it done" in story.status().replace("\\", "")
+
+
+DRAFT = """\
+on: {pull_request: {types: [opened, synchronize, ready_for_review]}}
+jobs: {test: {if: "!github.event.pull_request.draft", runs-on: x, steps: [{run: "true"}]}}
+"""
+
+
+def test_request_at_the_very_end_starts_a_run(story: Story) -> None:
+    """While CI judges the pull request out of draft, all requests are read already: another run does this one."""
+    story.files[".github/workflows/ci.yml"] = DRAFT
+    story.plays(plan(phase()), {"P1": [GREETING], "REVIEW-1": [POLITE]})
+    story.world.models.hold(role="auditor")
+    story.label()
+    story.wait_for_request("auditor")
+    story.hub.runner.wait_idle()
+    story.hub.runner.hold()
+    story.world.models.release()
+    story.wait_until(lambda: story.pull_number() > 0 and story.pull()["draft"] is False, "it leaves draft")
+    story.wait_for_status("Autopack: Waiting for CI")
+    first = story.run_id
+    story.comment("/autopack fix Say good morning.")
+    story.wait_handled()
+    story.hub.runner.release()
+    story.wait_until(lambda: len(story.run_ids) == 2, "another run begins by itself")
+    assert story.wait_for_end(2) == "DONE_SUCCESS"
+    assert f"Goes on with {first}" in story.status().replace("\\", "")
+    assert story.file("greeting.txt") == "good morning"
+    story.expect_comment("is done in", story.head()[:7], on=story.pull_number())
+    story.read_all()

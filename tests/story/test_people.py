@@ -246,3 +246,47 @@ def test_second_run_closes_the_first_pull(story: Story) -> None:
     story.expect_comment(f"#{story.pull_number()} takes the place of this pull request", on=pull)
     story.turn_to(first)
     assert story.pull()["state"] == "closed"
+
+
+def test_closed_and_reopened_pull_says_what_is_next(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.label()
+    story.expect_success()
+    story.expect_audit("P1")
+    story.close_pull()
+    story.wait_for_status(f"The pull request was closed by {PERSON} without a merge")
+    story.wait_handled()
+    assert "Review and merge" not in story.status()
+    story.reopen_pull()
+    story.wait_for_status("Review and merge the pull request")
+    story.wait_handled()
+    story.merge_pull()
+    story.wait_for_status("Nothing is left to do: the pull request is merged.")
+
+
+def test_labels_say_the_state_where_they_are_wanted(story: Story) -> None:
+    story.settings["state_labels"] = True
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    assert story.labels() == {"autopack", "autopack:running"}
+    story.comment("/autopack pause")
+    story.wait_until(lambda: "autopack:needs-you" in story.labels(), "it waits for a person")
+    story.comment("/autopack resume")
+    story.wait_until(lambda: "autopack:needs-you" not in story.labels(), "it goes on")
+    story.hub.runner.release()
+    story.expect_success()
+    story.expect_audit("P1")
+    assert story.labels() == {"autopack", "autopack:needs-you"}
+    story.merge_pull()
+    story.wait_until(lambda: story.labels() == {"autopack"}, "nothing is left to do")
+    story.wait_handled()
+
+
+def test_state_has_no_label_otherwise(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.label()
+    story.expect_success()
+    story.expect_audit("P1")
+    assert story.labels() == {"autopack"}

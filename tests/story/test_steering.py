@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from tests.support.answers import delete, edits, phase, plan, tier, write
 from tests.support.repository_view import PERSON
@@ -274,6 +275,53 @@ def test_every_command_over_the_api(story: Story) -> None:
         story.expect_audit(f"audit:{key}")
     story.expect_ref(f"refs/autopack/{run}/P1")
     story.expect_comment(f"status:{run}")
+
+
+@pytest.mark.parametrize("way", ["comment", "mention", "rest", "command line"])
+def test_each_command_each_way(story: Story, way: str) -> None:
+    """The same run is paused, resumed, shortened, asked about, cancelled, retried and corrected."""
+    story.plays(TWO, {"P1": [GREETING], "P2": [FAREWELL]})
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    _give(story, way, "pause")
+    story.wait_for_status("Autopack: Paused")
+    _give(story, way, "resume")
+    story.wait_for_status("Autopack: Waiting for CI")
+    _give(story, way, "skip", "P2")
+    story.wait_for_status("skipped by")
+    answer = _give(story, way, "promote")
+    assert "has not ended" in (answer or story.expect_comment("has not ended"))
+    _give(story, way, "cancel")
+    assert story.wait_for_end() == "DONE_CANCELLED"
+    cancelled = story.run_id
+    story.hub.runner.release()
+    story.plays(TWO, {"P1": [edits(summary="It is there already.")], "P2": [FAREWELL], "REVIEW-1": [POLITE]})
+    story.world.models.hold(role="builder", turn=0)
+    _give(story, way, "retry")
+    story.wait_until(lambda: len(story.run_ids) == 2, "another run goes on")
+    story.wait_until(lambda: len(story.requests("builder", "P1")) == 3, "its first phase is at work")
+    _give(story, way, "fix", "Say good morning.")
+    story.wait_handled()
+    story.world.models.release()
+    assert story.wait_for_end(2) == "DONE_SUCCESS"
+    assert "Say good morning." in story.requests("builder", "REVIEW-1")[0].body.decode()
+    assert f"Goes on with {cancelled}" in story.status().replace("\\", "")
+    story.read_all()
+
+
+def _give(story: Story, way: str, command: str, argument: str = "") -> str:
+    """Give a command about the run; what is answered, where the way has an answer."""
+    if way in {"comment", "mention"}:
+        story.comment(" ".join(filter(None, ("/autopack" if way == "comment" else "@autopack", command, argument))))
+        story.wait_handled()
+        return ""
+    if way == "command line":
+        return _cli(story, *filter(None, (command, story.run_id, argument)))
+    body = {"phase_id": argument} if command == "skip" else {"text": argument} if argument else {}
+    given = httpx.post(f"{story.world.service.url}/runs/{story.run_id}/{command}", json=body, timeout=30)
+    assert given.status_code == 200, given.text
+    return str(given.json()["message"])
 
 
 def test_fix_over_the_api_is_done_once(story: Story) -> None:

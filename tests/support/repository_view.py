@@ -159,6 +159,10 @@ class Reader:
         listed = self._get(f"{path}/reactions")
         return [one["content"] for one in listed if one["user"]["login"] == BOT]
 
+    def labels(self) -> set[str]:
+        """The names of the issue's labels."""
+        return {one["name"] for one in self._get(f"issues/{self.number}")["labels"]}
+
     def line_comments(self) -> list[dict[str, Any]]:
         """The App's comments on lines of the pull request, answers included."""
         listed = self._get(f"pulls/{self.pull_number()}/comments?per_page=100")

@@ -102,6 +102,10 @@ class Story(Expectations):
     def close_pull(self, by: str = PERSON) -> None:
         self._as(by, "PATCH", f"pulls/{self.pull_number()}", {"state": "closed"})
 
+    def reopen_pull(self, by: str = PERSON) -> None:
+        """Open the pull request again."""
+        self._as(by, "PATCH", f"pulls/{self.pull_number()}", {"state": "open"})
+
     def merge_pull(self, by: str = PERSON) -> None:
         self.main = str(self._as(by, "PUT", f"pulls/{self.pull_number()}/merge", {})["sha"])
 
