@@ -17,7 +17,7 @@ from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.states import RunState
 from app.domain.steer_request import SteerRequest
 from app.queries import run_view
-from app.runs import own_phases, retry, run_requests, steering, transitions
+from app.runs import heard_comments, own_phases, retry, run_requests, steering, transitions
 from tests.db.sample_rows import NOW, PLAN, new_run, strategy_of
 
 SHA = "a" * 40
@@ -45,6 +45,8 @@ class People(RuleBasedStateMachine):
         self.number = 100
         self.asked: dict[str, str] = {}
         """What was requested, by key, with how it is known to be settled; empty while it is not."""
+        self.comments: dict[str, RequestedChange] = {}
+        """What was said to an open run without a command, by key."""
         self.threads: dict[int, RequestedChange] = {}
         """Open threads on GitHub, by id."""
 
@@ -84,6 +86,23 @@ class People(RuleBasedStateMachine):
                 return  # told, with the reason
             self._turn_to(answer.starts)
         self.asked[f"fix:{asked.source_id}"] = ""
+
+    @rule()
+    def comment(self) -> None:
+        self.number += 1
+        url = f"https://github.test/{self.number}#"
+        said = RequestedChange(kind=RequestKind.COMMENT, id=self.number, login="maintainer", text="In French", url=url)
+        if heard_comments.add_comment(self.db, self.run, said):
+            self.comments[said.key] = said
+            assert not heard_comments.add_comment(self.db, self.run, said), "it is kept once"
+        else:
+            assert self._row().completed_at is not None
+
+    @precondition(lambda self: self._works())
+    @rule()
+    def begin_an_attempt(self) -> None:
+        given = heard_comments.take_comments(self.db, self.run, "P1", 1)
+        assert len(given) == len(self.comments), "an attempt is given all that was said"
 
     @rule()
     def comment_on_a_line(self) -> None:
@@ -158,7 +177,9 @@ class People(RuleBasedStateMachine):
         if following := retry.go_on_with_late_requests(self.db, self.run, self._later()):
             assert self._row().continued_by == following
             self._turn_to(following)
-        elif state is RunState.DONE_SUCCESS:
+            return
+        heard_comments.note_not_taken(self.db, self.run)
+        if state is RunState.DONE_SUCCESS:
             assert all(one.answered for one in self._row().objections), "it ended well, and left something undone"
 
     def _works(self) -> bool:
@@ -172,6 +193,11 @@ class People(RuleBasedStateMachine):
             return
         row = self._row()
         held = {one.key: one for one in row.objections}
+        for key, said in self.comments.items():
+            assert key in held, f"{key} is lost"
+            if row.completed_at is not None and not held[key].given_to:
+                notices = run_view.read_run_view(self.db, self.run, "https://github.test").notices
+                assert len([one for one in notices if said.url in one]) == 1, "nothing says that it came too late"
         for key, settled in self.asked.items():
             if settled:
                 continue
