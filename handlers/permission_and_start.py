@@ -84,6 +84,7 @@ async def create_run(
             installation_id=repo.installation_id,
             issue_number=issue.number,
             issue_title=issue.title,
+            issue_body=issue.body or "",
             intent=intent,
             requester=who.login,
             requester_id=who.id,

@@ -31,6 +31,8 @@ class NewRun(Frozen):
     issue_number: int
     """0 for a run without an issue."""
     issue_title: str
+    issue_body: str | None = None
+    """Its text as it was when someone said go; None where that is not known."""
     intent: str
     requester: str
     requester_id: int

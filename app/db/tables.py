@@ -65,6 +65,7 @@ class Run(Base):
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
     issue_number: Mapped[int | None]
     issue_title: Mapped[str] = mapped_column(PlainText, default="")
+    issue_body: Mapped[str | None] = mapped_column(PlainText)
     intent: Mapped[str] = mapped_column(String(20), default="build")
     requester: Mapped[str] = mapped_column(String(100), default="")
     requester_id: Mapped[int | None] = mapped_column(BigInteger)

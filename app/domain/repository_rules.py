@@ -99,6 +99,8 @@ class RepositorySettings(Rules):
     commands: CommandRules = CommandRules()
     approval: Literal["none", "required"] = "none"
     """With `required`, a run posts its plan and builds nothing: a person's `/autopack run` then has it built."""
+    issue_comments: Literal["steering", "all", "none"] = "steering"
+    """Whose comments on the issue the models read: of people who may steer the run, of everyone but bots, or none."""
     state_labels: bool = False
     """Whether the issue's labels `autopack:running` and `autopack:needs-you` say the state of its run."""
     model_timeout_seconds: float = Field(default=300, gt=0, le=1800)

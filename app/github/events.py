@@ -36,6 +36,7 @@ class LabelRef(ApiModel):
 class IssueRef(ApiModel):
     number: int
     title: str = ""
+    body: str | None = None
     state: str = "open"
     updated_at: datetime | None = None
     pull_request: dict[str, object] | None = None

@@ -75,7 +75,7 @@ def _has_next_part(run: Run) -> bool:
 def columns_from(before: Run) -> dict[str, Any]:
     """What a run has from the one that it comes after: whose it is, where it works, and who builds."""
     names = ("project_id", "engine", "parts", "repository", "repository_id", "installation_id", "issue_number")
-    return {name: getattr(before, name) for name in (*names, "issue_title", "intent")}
+    return {name: getattr(before, name) for name in (*names, "issue_title", "issue_body", "intent")}
 
 
 def _new_linked_run(before: Run, run_id: str, at: datetime) -> Run:

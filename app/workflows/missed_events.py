@@ -112,6 +112,7 @@ async def _of_comment(repo: Repo, repository: InstalledRepository, comment: Rece
         "issue": {
             "number": issue.number,
             "title": issue.title,
+            "body": issue.body,
             "state": "open" if issue.open else "closed",
             "pull_request": {} if issue.is_pull else None,
         },

@@ -1,5 +1,7 @@
 """The run: one durable workflow from the label to the terminal state."""
 
+from datetime import timedelta
+
 from dbos import DBOS, SetWorkflowID
 
 from app.db import run_rows
@@ -21,6 +23,7 @@ from app.workflows.posted_engine import PostedEngine
 from app.workflows.run_context import PhaseContext, RunContext, RunEnded
 from app.workflows.run_telling import Telling
 from app.workflows.services import NotConfigured, call_db, repo_of_run, stopping
+from app.workflows.steps import now
 from app.workflows.waiting import raise_if_stopped, wait_for_wake, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError
 
@@ -79,9 +82,11 @@ async def _end_of(run_id: str, error: Exception) -> RunEnded:
     if isinstance(error, (RunStopped, GitHubRefused, WorkspaceError)):
         requested = await db_steps.get_stop_request(run_id)
         lost = isinstance(error, WorkspaceError) or (isinstance(error, GitHubRefused) and error.status in OUT_OF_REACH)
-        if requested is None and lost:
-            # What a person did, such as archiving the repository, is why GitHub refuses; the event is on its way.
-            await wait_for_wake(EVENT_SECONDS)
+        until = await now() + timedelta(seconds=EVENT_SECONDS)
+        while requested is None and lost and (left := (until - await now()).total_seconds()) > 0:
+            # What a person did, such as archiving the repository, is why GitHub refuses; the event is on its way, and
+            # others may come before it.
+            await wait_for_wake(left)
             requested = await db_steps.get_stop_request(run_id)
         if requested or isinstance(error, RunStopped):
             return RunEnded(*requested) if requested else RunEnded(RunState.DONE_CANCELLED, "stopped")

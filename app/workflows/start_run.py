@@ -30,6 +30,7 @@ from app.domain.strategy import (
 )
 from app.github import commits, issues, pulls, settings_files
 from app.github.client import Repo
+from app.github.permissions import may_steer
 from app.github.telling import Untold
 from app.runs import kept_phases
 from app.workflows import github_status
@@ -43,6 +44,12 @@ from app.workspace.mirror import Mirror
 from app.workspace.sandbox import sandbox_available
 
 MAX_COMMENTS = 20
+MAX_AUTHORS = 20
+"""Of comments, whose permission is asked of GitHub at a run's start."""
+ISSUE_CHANGED = (
+    "The issue was changed after the run was requested; the run works with the text as it was then. "
+    "Say what to do about it with `/autopack fix`, or cancel and start again."
+)
 """The newest comments of the issue that the models see."""
 MAX_OUTLINE_LINES = 400
 
@@ -80,12 +87,12 @@ async def read_context(run_id: str) -> RunContext:
     run = await call_db(run_rows.get, run_id)
     repo = await repo_of_run(run.run_id)
     base = await read_base_commit(repo, run)
-    issue = await _read_issue(repo, run)
     files = await settings_files.read_settings_files(repo, base.governing_sha)
     try:
         settings = parse_settings(files.settings or "")
     except SettingsError as error:
         raise RunEnded(RunState.DONE_FAILED_REQUIRES_HUMAN_REVIEW, f"{SETTINGS_MISFIT}: {error}") from error
+    issue = await _read_issue(repo, run, settings)
     mirror = await mirror_at(run.run_id, base.sha)
     unread_since = await _unread_since(run, mirror, base.sha)
     paths = [entry.path for entry in await mirror.list_files(base.sha)]
@@ -141,16 +148,41 @@ async def _unread_since(run: run_rows.RunRow, mirror: Mirror, base_sha: str) -> 
     return seen if seen != run.start_sha else None
 
 
-async def _read_issue(repo: Repo, run: run_rows.RunRow) -> IssueText:
-    """The issue that requested the run, as the models see it; of a run without one, its title is all there is."""
+async def _read_issue(repo: Repo, run: run_rows.RunRow, settings: RepositorySettings) -> IssueText:
+    """The issue that requested the run, as the models see it; of a run without one, its title is all there is.
+
+    Title and text are those of the event by which someone said go: whoever wrote the issue may change it since.
+    """
     if not run.issue_number:
         return IssueText(title=run.issue_title)
     issue = await issues.read_issue(repo, run.issue_number)
     if run.follows is not None and not issue.open:
         raise RunEnded(RunState.DONE_CANCELLED, f"the issue was closed before part {run.part} of the plan began")
+    comments = await _comments_to_read(repo, run, settings)
+    if run.issue_body is None:
+        return IssueText(number=run.issue_number, title=issue.title, body=issue.body, comments=comments)
+    changed = (_lines(issue.title), _lines(issue.body)) != (_lines(run.issue_title), _lines(run.issue_body))
+    if changed and not any("changed the issue" in one for one in run.notices):  # else the event has said so
+        await call_db(run_rows.add_notice, run.run_id, ISSUE_CHANGED)
+    return IssueText(number=run.issue_number, title=run.issue_title, body=run.issue_body, comments=comments)
+
+
+async def _comments_to_read(repo: Repo, run: run_rows.RunRow, settings: RepositorySettings) -> tuple[str, ...]:
+    """The newest comments from before the run was requested, by people whose word the settings take."""
+    if settings.issue_comments == "none":
+        return ()
     said = [one for one in await issues.comments(repo, run.issue_number) if not one.bot]
-    comments = tuple(f"{one.author}: {one.body}" for one in said[-MAX_COMMENTS:])
-    return IssueText(number=run.issue_number, title=issue.title, body=issue.body, comments=comments)
+    before = [one for one in said if one.created_at <= run.created_at]
+    if settings.issue_comments == "steering":
+        authors = list(dict.fromkeys(one.author for one in reversed(before)))[:MAX_AUTHORS]
+        steering = {name for name in authors if name == run.requester or await may_steer(repo, name)}
+        before = [one for one in before if one.author in steering]
+    return tuple(f"{one.author}: {one.body}" for one in before[-MAX_COMMENTS:])
+
+
+def _lines(text: str) -> str:
+    """Text of an event and of a reading differ in their line ends at most."""
+    return "\n".join(text.split())
 
 
 @dataclass(frozen=True)
