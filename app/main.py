@@ -86,6 +86,7 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             data_dir=settings.data_dir,
             ruleset=ruleset,
             vendors=access.vendors,
+            own_secrets=(*settings.secrets, *access.secrets),
         )
     )
     transitions.mark_open_runs_resumed(db, utcnow())

@@ -43,6 +43,12 @@ class Settings(BaseSettings):
             raise ValueError(f"neither PEM text nor a readable file ({type(error).__name__})") from None
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """Keys and tokens as text, to look for them where they must not be."""
+        values = (self.github_private_key, self.github_webhook_secret, self.autopack_api_token)
+        return tuple(value.get_secret_value() for value in values if value is not None)
+
+    @property
     def data_dir(self) -> Path:
         """The folder of mirrors, worktrees and the default database: outside the artifacts, which may be deleted."""
         return self.autonomous_runs_dir.absolute().parent / ".autopack"

@@ -72,9 +72,7 @@ async def create_run(
                 repo, issue.number, f"plan-unreadable:{comment_id or who.login}", text.plan_unreadable(str(problem))
             )
             return None
-    notices = [missed] if missed else []
-    if posted is not None:
-        notices.append(posted.notice)
+    notices = (missed, posted.notice if posted is not None else "")
     run_id = await call_db(
         run_rows.create,
         NewRun(
@@ -91,7 +89,7 @@ async def create_run(
             trigger_comment_id=comment_id,
             options=options,
             base_branch=base_branch,
-            notices=tuple(notices),
+            notices=tuple(filter(None, notices)),
             plan=posted.plan if posted is not None else None,
             token_cap=options.tokens or services().ruleset.run.tokens,
         ),

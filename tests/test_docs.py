@@ -21,7 +21,7 @@ from app.domain.ruleset import Ruleset
 from app.settings import Settings
 from handlers.commands import COMMANDS
 from handlers.dispatch import HANDLERS
-from tests import commands_page, github_calls
+from tests import commands_page, github_calls, rules_page
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -217,3 +217,8 @@ def test_no_call_that_only_tells_is_work() -> None:
     shown = ("create_comment", "create_review", "create_reply_for_review_comment", "create_for_issue", "create_label")
     assert {name for name, telling in kinds.items() if name.partition(".")[2] in shown and not telling} == set()
     assert {name for name in github_calls.REFUSED if name not in kinds} == set()
+
+
+def test_integrity_rules_are_the_ones_that_there_are() -> None:
+    text = rules_page.PAGE.read_text(encoding="utf-8")
+    assert rules_page.with_table(text) == text

@@ -289,6 +289,7 @@ WITNESSES: Mapping[str, Witness | str] = {
     "model_timeout_seconds": "test_models.py",
     "approval": "test_plans.py",
     "state_labels": "test_people.py",
+    "integrity.ignore": "test_integrity.py",
     "issue_comments": "test_people.py",
 }
 """What shows that a figure acts: a function of the rules, or the file of a story in `tests/story` that changes it."""

@@ -42,5 +42,11 @@ class ModelAccess(BaseSettings):
         """Whether the key or address of any vendor is set."""
         return any(map(self._is_set, KEY_VARIABLES))
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The keys as text, to look for them where they must not be."""
+        keys = (self.anthropic_api_key, self.openai_api_key, self.azure_openai_api_key, self.autopack_local_api_key)
+        return tuple(key.get_secret_value() for key in keys if key is not None)
+
     def _is_set(self, variable: str) -> bool:
         return bool(getattr(self, variable.lower()))

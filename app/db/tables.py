@@ -11,6 +11,7 @@ from app.db.column_types import EMPTY, Base, EnumText, PlainText, PydanticJson
 from app.domain.aging import BacklogStatus
 from app.domain.budget import Exhausted, Role
 from app.domain.findings import Finding, Severity
+from app.domain.integrity import IntegrityReport
 from app.domain.phase_account import PhaseAccount
 from app.domain.plan import Plan, PlannedPhase
 from app.domain.requested_change import RequestedChange
@@ -98,6 +99,8 @@ class Run(Base):
     """Why an audit that came after the end speaks against promotion; empty while none does."""
     objections: Mapped[tuple[RequestedChange, ...] | None] = mapped_column(PydanticJson(tuple[RequestedChange, ...]))
     """The changes that people requested, with their answers."""
+    integrity: Mapped[IntegrityReport | None] = mapped_column(PydanticJson(IntegrityReport))
+    """What the integrity rules found in its branch."""
     paused_since: Mapped[datetime | None]
     resumed_at: Mapped[datetime | None]
     paused_by: Mapped[str] = mapped_column(PlainText, default="", server_default=EMPTY)

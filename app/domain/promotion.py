@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from app.domain.aging import BacklogEntry, BacklogStatus
 from app.domain.budget import Cap
+from app.domain.integrity import IntegrityReport, Level
 from app.domain.requested_change import RequestedChange
 from app.domain.states import PhaseState, RunState, TierState
 from app.domain.status_view import PhaseView, TierView
@@ -19,6 +20,7 @@ def blockers(
     minor_issues: int = 0,
     late_objection: str = "",
     requested: Sequence[RequestedChange] = (),
+    integrity: IntegrityReport | None = None,
 ) -> tuple[str, ...]:
     """Return every reason why the run may not be promoted; empty when it may.
 
@@ -39,7 +41,17 @@ def blockers(
     if late_objection:
         reasons.append(late_objection)
     reasons += [one.words for one in requested if one.closes_promotion]
+    if integrity is not None and integrity.needs_person:
+        reasons.append(_unsettled(integrity))
     return tuple(reasons)
+
+
+def _unsettled(report: IntegrityReport) -> str:
+    """What the integrity rules found, and who settles it."""
+    found = [flag.words for flag in report.flags if flag.level is not Level.NOTE]
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    what = "; ".join(found[:3]) + more if found else f"the branch could not be looked through ({report.trouble})"
+    return f"{what}: an approving review of the pull request settles it"
 
 
 def tier_outcome(

@@ -12,6 +12,7 @@ from app.domain.ruleset import (
     CommandRules,
     EffortRules,
     ExternalRules,
+    IntegrityRules,
     IssueCaps,
     Minutes,
     ModelName,
@@ -116,6 +117,7 @@ class RepositorySettings(Rules):
     thresholds: ThresholdChanges | None = None
     ci: CiRules | None = None
     patch: PatchRules | None = None
+    integrity: IntegrityRules | None = None
     promotion: PromotionChanges | None = None
     external: ExternalRules | None = None
     models: ModelChanges | None = None

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from app.domain.ci import CiPolicy
 from app.domain.findings import Severity
 from app.domain.frozen import Frozen
+from app.domain.integrity import RULES as INTEGRITY_RULES
 from app.domain.plan import AuditorProfile, Complexity, TaskCategory
 
 Tokens = Annotated[int, Field(gt=0, le=1_000_000_000)]
@@ -46,6 +47,12 @@ def _protects(glob: str) -> str:
     if glob.startswith("!"):
         raise ValueError("a path can only be protected here, not be taken out of protection")
     return glob
+
+
+def _is_integrity_rule(name: str) -> str:
+    if name not in INTEGRITY_RULES:
+        raise ValueError(f"there is no rule of this name; there are {', '.join(INTEGRITY_RULES)}")
+    return name
 
 
 class SafetyProfile(StrEnum):
@@ -178,6 +185,13 @@ class PatchRules(Rules):
     """Globs, in addition to those that are always protected. A repository can add to them and remove none."""
 
 
+class IntegrityRules(Rules):
+    """For changes that may hide something or cheat their checks."""
+
+    ignore: tuple[Annotated[str, AfterValidator(_is_integrity_rule)], ...] = ()
+    """Names of rules that are left out."""
+
+
 class ProfileRules(Rules):
     """What a safety profile changes."""
 
@@ -282,6 +296,7 @@ class Ruleset(Rules):
     thresholds: Thresholds
     ci: CiRules = CiRules()
     patch: PatchRules = PatchRules()
+    integrity: IntegrityRules = IntegrityRules()
     promotion: PromotionRules
     external: ExternalRules
     models: ModelRules

@@ -13,6 +13,7 @@ from app.domain.ruleset import (
     CiRules,
     CommandRules,
     Effort,
+    IntegrityRules,
     MoneyRules,
     OutputTokens,
     PatchRules,
@@ -122,6 +123,7 @@ class Strategy(Frozen):
     planner: ModelChoice
     ci: CiRules
     patch: PatchRules
+    integrity: IntegrityRules = IntegrityRules()
     promotion: PromotionRules
     commands: CommandRules
     output_tokens: OutputTokens
@@ -212,6 +214,7 @@ def compile_strategy(
         planner=_OTHER_VENDOR_HINT if external else planner_model(rules, options, vendors),
         ci=rules.ci,
         patch=rules.patch,
+        integrity=rules.integrity,
         promotion=_promotion(rules),
         commands=rules.commands,
         output_tokens=rules.output_tokens,

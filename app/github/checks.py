@@ -9,7 +9,8 @@ from app.github.text.check_text import CheckText
 
 RUN_CHECK = "autopack"
 PROMOTION_CHECK = "autopack/promotion"
-OWN_CHECKS = frozenset({RUN_CHECK, PROMOTION_CHECK})
+INTEGRITY_CHECK = "autopack/integrity"
+OWN_CHECKS = frozenset({RUN_CHECK, PROMOTION_CHECK, INTEGRITY_CHECK})
 LIMIT = 65_535
 """Characters of a check run's summary and of its text."""
 

@@ -26,6 +26,7 @@ class _PersonsReview(ApiModel):
     user: Account | None = None
     body: str | None = None
     html_url: str = ""
+    commit_id: str | None = None
 
 
 class _LineComment(ApiModel):
@@ -53,6 +54,8 @@ class PeopleSaid(NamedTuple):
 
     requested: tuple[RequestedChange, ...]
     verdicts: tuple[FindingVerdict, ...]
+    approvals: dict[str, str]
+    """The commits that they approve, by their names."""
 
 
 async def read_people(repo: Repo, number: int) -> PeopleSaid:
@@ -73,14 +76,16 @@ async def read_people(repo: Repo, number: int) -> PeopleSaid:
         if review.state == "CHANGES_REQUESTED" and steering[login]
     ]
     if not any(steering.values()):
-        return PeopleSaid(tuple(reviews), ())
+        return PeopleSaid(tuple(reviews), (), {})
     of_reviews = {one.id for one in reviews} | {one.id for one in by_people if one.state in _DECISIVE}
     threads = await _threads(repo, number, frozenset(name for name, may in steering.items() if may))
     resolved = await resolved_roots(repo, number) if threads else frozenset[int]()
     requests = [thread.request(of_reviews) for thread in threads if thread.root.id not in resolved]
     verdicts = [thread.verdict() for thread in threads]
     return PeopleSaid(
-        (*reviews, *(one for one in requests if one is not None)), tuple(one for one in verdicts if one is not None)
+        (*reviews, *(one for one in requests if one is not None)),
+        tuple(one for one in verdicts if one is not None),
+        {name: one.commit_id or "" for name, one in newest.items() if one.state == "APPROVED" and steering[name]},
     )
 
 

@@ -92,6 +92,7 @@ def promotion_blockers(tree: RunTree) -> tuple[str, ...]:
         minor_issues=tree.issues.minor,
         late_objection=tree.run.late_objection,
         requested=tree.run.objections or (),
+        integrity=tree.run.integrity,
     )
 
 

@@ -2,7 +2,7 @@
 
 from app.domain.ci import CiState
 from app.domain.findings import Finding
-from app.workflows import ci_reading, ci_wait, db_steps, github_status, publish
+from app.workflows import ci_reading, ci_wait, db_steps, github_status, integrity_gate, publish
 from app.workflows.audit import Audit
 from app.workflows.build import AttemptResult
 from app.workflows.phase_engine import Attempt, AttemptOutcome, PhaseEngine
@@ -25,6 +25,8 @@ async def _judge(engine: PhaseEngine, attempt: Attempt) -> AttemptOutcome:
     built, early, head_sha = await engine.build(attempt), None, None
     if built.pushed_sha is None:
         gated = publish.gate_patch(attempt.phase, built)
+        if isinstance(gated, GatedPatch):
+            gated = await integrity_gate.scan_attempt(attempt.phase, attempt.start, gated.patch) or gated
         refused = () if isinstance(gated, GatedPatch) else gated
         await engine.record_gate(attempt, built, refused)
         if not isinstance(gated, GatedPatch):
@@ -58,6 +60,7 @@ async def _push(
     await db_steps.record_push(phase.run_id, phase.phase_id, head_sha, gated.patch.paths, built.answer.summary)
     await github_status.supersede_check(phase.run_id, before or start.head_sha, head_sha)
     await db_steps.record_pull(phase.run_id, await publish.ensure_pull(phase.context))
+    await integrity_gate.judge_branch(phase.context, phase.strategy, head_sha)
     await engine.record_push(attempt, built, head_sha)
     return head_sha
 

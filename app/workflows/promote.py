@@ -13,7 +13,7 @@ from app.github import ci_facts, commits, pulls, text
 from app.github.client import Repo
 from app.github.commits import Merge, MergeState, WorkBranch
 from app.github.github_errors import GitHubRefused, breaks_rule, refuses_workflow
-from app.workflows import ci_reading, ci_wait, db_steps, github_status
+from app.workflows import ci_reading, ci_wait, db_steps, github_status, integrity_gate
 from app.workflows.build import AttemptStart
 from app.workflows.extra_phase import next_extra_id, run_extra_phase
 from app.workflows.publish import pushed_by_hand
@@ -246,6 +246,7 @@ async def reconsider(run_id: str) -> list[object]:
 async def offer_promotion(run_id: str) -> list[object]:
     """Set the promotion check; where nothing prevents promotion, take the pull request out of draft."""
     view = await github_status.read_view(run_id)
+    await integrity_gate.show_integrity.at_once(run_id)
     await github_status.show_promotion.at_once(run_id)
     if view.promotion_blockers or view.pull_number is None or not view.state.terminal:
         return []

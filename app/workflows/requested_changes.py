@@ -18,7 +18,7 @@ from app.domain.strategy import Engine, Strategy
 from app.github import comments, people_reviews, reviews, text
 from app.runs import run_requests
 from app.runs.finding_verdicts import apply_verdicts
-from app.workflows import ci_wait, db_steps, promote
+from app.workflows import ci_wait, db_steps, integrity_gate, promote
 from app.workflows.build import AttemptStart
 from app.workflows.extra_phase import ExtraPhase, next_extra_id, run_extra_phase
 from app.workflows.own_phase import start_on
@@ -125,6 +125,7 @@ async def hear_people(run_id: str) -> PeopleHeard:
     verdicts = await call_db(apply_verdicts, run_id, said.verdicts, utcnow()) if said.verdicts else []
     if verdicts:
         await _tell_verdicts.at_once(run_id, verdicts)
+    await integrity_gate.accept(run_id, said.approvals)
     if not said.requested and not run.objections:
         return PeopleHeard([], verdicts)
     return PeopleHeard(await call_db(run_requests.store_requested, run_id, said.requested), verdicts)

@@ -6,7 +6,7 @@ Workflows are recovered by name after a crash, so they are functions of the modu
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -31,6 +31,8 @@ class Services:
     ruleset: Ruleset
     vendors: frozenset[str]
     """Model vendors for which a key is configured."""
+    own_secrets: tuple[str, ...] = field(default=(), repr=False)
+    """The service's keys and tokens, which no patch may hold."""
 
 
 class NotConfigured(RuntimeError):

@@ -44,6 +44,11 @@ def pull_key(number: int) -> Written:
     return ("pull request", str(number))
 
 
+def is_clean(entry: JournalEntry) -> bool:
+    """Whether it is an integrity check that found nothing: each branch has one, and only others are worth a look."""
+    return entry.name == "autopack/integrity" and entry.text.startswith("success")
+
+
 def thread_key(node_id: str) -> Written:
     return ("thread", node_id)
 

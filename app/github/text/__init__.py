@@ -1,7 +1,7 @@
 """All Markdown and commit messages that Autopack writes: pure functions, in which foreign text is made harmless."""
 
 from app.github.text.budget_text import how_to_raise
-from app.github.text.check_text import CheckText, check_output, promotion_check, superseded_check
+from app.github.text.check_text import CheckText, check_output, integrity_check, promotion_check, superseded_check
 from app.github.text.comment_text import (
     already_running,
     called_wrong,
@@ -34,6 +34,7 @@ __all__ = [
     "help_text",
     "how_to_raise",
     "incident",
+    "integrity_check",
     "leftover_section",
     "marker",
     "merge_message",

@@ -1,14 +1,16 @@
 """What Autopack's check runs say, and which state they show."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from app.domain.integrity import Flag, IntegrityReport, Level
 from app.domain.outcome import why_success
 from app.domain.states import RunState
 from app.domain.status_view import Headline, RunView
 from app.github.text.budget_text import budget_section
-from app.github.text.escape import advice, inline
-from app.github.text.markdown import bullets, links, sections
+from app.github.text.escape import advice, code, inline
+from app.github.text.markdown import bullets, counted, links, sections
 from app.github.text.status_text import (
     HEADLINES,
     at_work,
@@ -72,6 +74,34 @@ def promotion_check(view: RunView) -> CheckText:
         return CheckText("completed", "failure", "Not eligible", sections(inline(view.reason, 1_000), links(view)))
     summary = "The run has not ended; until then its branch is not offered for merging."
     return CheckText("in_progress", None, "The run has not ended", sections(summary, links(view)))
+
+
+def integrity_check(report: IntegrityReport) -> CheckText:
+    """The check `autopack/integrity`: green when the rules found nothing that needs a person, or one approved it."""
+    notes = report.of_level(Level.NOTE)
+    grave = [flag for flag in report.flags if flag.level is not Level.NOTE]
+    noted = sections("For the reviewer:", _flags(notes)) if notes else ""
+    if report.trouble:
+        trouble = f"The branch could not be looked through: {inline(report.trouble, 500)}"
+        return CheckText("completed", "failure", "Not looked through", sections(trouble, _APPROVE))
+    if not grave:
+        found = "No rule found anything hidden, weakened or skipped." if not notes else "Nothing needs a person."
+        return CheckText("completed", "success", "Nothing needs a person", sections(found, noted))
+    if report.accepted_by:
+        said = f"Approved by {code(report.accepted_by, 80)} at this commit:"
+        return CheckText("completed", "success", "Approved by a person", sections(said, _flags(grave), noted))
+    title = f"{counted(len(grave), 'change')} {'needs' if len(grave) == 1 else 'need'} a person"
+    return CheckText("completed", "failure", title, sections(_APPROVE, _flags(grave), noted))
+
+
+_APPROVE = (
+    "Autopack does not offer this for merging by itself. Look at what is below; where it is right, approve the pull "
+    "request in a review."
+)
+
+
+def _flags(flags: Sequence[Flag]) -> str:
+    return bullets((advice(flag.words, 400) for flag in flags), 20_000)
 
 
 def superseded_check(newer_sha: str) -> CheckText:

@@ -21,6 +21,7 @@ def upgrade() -> None:
         op.add_column("phases", sa.Column(name, sa.Text(), nullable=False, server_default=sa.text("''")))
 
     op.add_column("runs", sa.Column("issue_body", sa.Text(), nullable=True))
+    op.add_column("runs", sa.Column("integrity", sa.JSON(none_as_null=True), nullable=True))
     op.create_table(
         "dismissals",
         sa.Column("project_id", sa.String(length=200), nullable=False),
@@ -38,6 +39,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("dismissals")
     with op.batch_alter_table("runs", schema=None) as batch_op:
+        batch_op.drop_column("integrity")
         batch_op.drop_column("issue_body")
     with op.batch_alter_table("phases", schema=None) as batch_op:
         for name in _TEXTS:

@@ -1,0 +1,124 @@
+"""The integrity rules before each push, and over all that a pull request changes: the check `autopack/integrity`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from app.db import run_rows
+from app.domain.findings import Finding
+from app.domain.integrity import ChangedText, Flag, IntegrityReport, Level, without_ignored
+from app.domain.integrity_paths import scan_paths
+from app.domain.integrity_tests import scan_tests
+from app.domain.integrity_text import added_lines, scan_text
+from app.domain.patch import ChangeKind, FileChange, Patch
+from app.domain.strategy import Strategy
+from app.github import checks, commits, text
+from app.runs import integrity_reports
+from app.workflows import github_status
+from app.workflows.build import AttemptStart
+from app.workflows.repositories import mirror_at
+from app.workflows.run_context import PhaseContext, RunContext
+from app.workflows.run_telling import Telling
+from app.workflows.services import call_db, repo_of_run, services
+from app.workflows.steps import effect
+from app.workspace.mirror import Mirror
+from app.workspace.secret_scan import scan_secrets
+from app.workspace.workspace_errors import WorkspaceError
+
+_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"\0\0\1\0")
+
+
+@effect
+async def scan_attempt(phase: PhaseContext, start: AttemptStart, patch: Patch) -> tuple[Finding, ...]:
+    """What the rules refuse in an attempt's patch: that is never pushed."""
+    before = tuple(sha for sha in (start.head_sha, start.merging) if sha is not None)
+    mirror = await mirror_at(phase.run_id, *before)
+    flags = await _scan(mirror, before, patch.changes, phase.strategy.integrity.ignore)
+    return tuple(flag.as_finding() for flag in flags if flag.level is Level.REFUSE)
+
+
+@effect
+async def judge_branch(context: RunContext, strategy: Strategy, head_sha: str) -> None:
+    """Look through all that the branch changes in its base, and keep what is found; what cannot be read is kept too."""
+    try:
+        report = await _read_branch(context, strategy, head_sha)
+    except (WorkspaceError, UnicodeError, RecursionError) as trouble:
+        report = IntegrityReport(head_sha=head_sha, trouble=str(trouble)[:300])
+    if (await call_db(integrity_reports.store_report, context.run_id, report)).needs_person:
+        await show_integrity.at_once(context.run_id)
+
+
+@Telling
+async def show_integrity(run_id: str) -> list[object]:
+    """Have the check on the branch's head say what was found."""
+    report = await call_db(integrity_reports.read_report, run_id)
+    if report is None:
+        return []
+    run, repo = await call_db(run_rows.get, run_id), await repo_of_run(run_id)
+    key, said = f"{run.branch_of or run_id}:integrity", text.integrity_check(report)
+    return [await checks.upsert_check(repo, checks.INTEGRITY_CHECK, report.head_sha, key, said)]
+
+
+async def accept(run_id: str, approvals: dict[str, str]) -> None:
+    """Settle what needs a person, where one who may steer approves the commit that was looked through."""
+    if approvals and await call_db(integrity_reports.accept_report, run_id, approvals):
+        await show_integrity.at_once(run_id)
+        await github_status.show_run.at_once(run_id)
+
+
+async def _read_branch(context: RunContext, strategy: Strategy, head_sha: str) -> IntegrityReport:
+    repo = await repo_of_run(context.run_id)
+    base_sha = await commits.branch_head(repo, context.base_branch) or context.base_sha
+    mirror = await mirror_at(context.run_id, base_sha, head_sha)
+    fork = await mirror.merge_base(base_sha, head_sha) or context.base_sha
+    await mirror_at(context.run_id, fork)
+    changes = await mirror.changes(fork, head_sha)
+    return IntegrityReport(head_sha=head_sha, flags=await _scan(mirror, (fork,), changes, strategy.integrity.ignore))
+
+
+def scan_changes(
+    changes: Sequence[FileChange], before: Mapping[str, str], ignored: Sequence[str], own: Sequence[str]
+) -> tuple[Flag, ...]:
+    """What all rules find in these changes; `before` are the texts of the files as they were, `own` own secrets."""
+    files = [_changed_text(change, before.get(change.path)) for change in changes]
+    flags = [*scan_paths(files), *scan_tests(files)]
+    for file in files:
+        flags += scan_text(file)
+        flags += scan_secrets(file.path, added_lines(file), own)
+    return without_ignored(flags, ignored)
+
+
+async def _scan(
+    mirror: Mirror, before: Sequence[str], changes: Sequence[FileChange], ignored: Sequence[str]
+) -> tuple[Flag, ...]:
+    """Scan changes against the texts in these commits: of a merge, those of both sides."""
+    paths = [change.path for change in changes if change.kind is not ChangeKind.ADDED or len(before) > 1]
+    known: dict[str, str] = {}
+    for sha in before if paths else ():
+        there = {entry.path for entry in await mirror.list_files(sha)}
+        read = await mirror.read_texts(sha, [path for path in paths if path in there])
+        for path, text_before in read.items():
+            if text_before is not None:
+                known[path] = f"{known[path]}\n{text_before}" if path in known else text_before
+    return await asyncio.to_thread(scan_changes, changes, known, ignored, services().own_secrets)
+
+
+def _changed_text(change: FileChange, before: str | None) -> ChangedText:
+    content, after = change.content, None
+    if content is not None and b"\0" not in content:
+        after = _decoded(content)
+    binary = content is not None and after is None
+    return ChangedText(
+        path=change.path,
+        before=before,
+        after=after,
+        binary=binary,
+        image=binary and content is not None and content.startswith(_IMAGES),
+        deleted=change.kind is ChangeKind.DELETED,
+    )
+
+
+def _decoded(content: bytes) -> str | None:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,34 @@
+"""The table of integrity rules in docs/security.md, made from the rules.
+
+python -m tests.rules_page --write
+"""
+
+import argparse
+from pathlib import Path
+
+from app.domain.integrity import RULES
+
+PAGE = Path(__file__).parents[1] / "docs" / "security.md"
+BEGIN, END = "<!-- rules: begin -->\n", "<!-- rules: end -->"
+
+
+def with_table(text: str) -> str:
+    """The page with a line for each rule between its marks."""
+    lines = ["| rule | what follows | a file that … |", "| --- | --- | --- |"]
+    lines += [f"| `{name}` | {rule.level} | {rule.meaning} |" for name, rule in RULES.items()]
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}{chr(10).join(lines)}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--write", action="store_true")
+    write, text = parser.parse_args().write, PAGE.read_text(encoding="utf-8")
+    if write:
+        PAGE.write_text(with_table(text), encoding="utf-8")
+    elif with_table(text) != text:
+        raise SystemExit("docs/security.md is not what the rules say; run: python -m tests.rules_page --write")
+
+
+if __name__ == "__main__":
+    main()

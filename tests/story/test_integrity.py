@@ -1,0 +1,75 @@
+"""What may be hidden in a change, or cheats its checks, is refused, or waits for a person."""
+
+from tests.support.answers import edits, phase, plan, write
+from tests.support.repository_view import PERSON
+from tests.support.story import OUTSIDER, Story
+
+TEST = "def test_greeting():\n    assert greet() == 'hello'\n"
+EMPTIED = "def test_greeting():\n    pass\n"
+TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+
+
+def test_secret_is_refused_before_the_push(story: Story) -> None:
+    story.plays(
+        plan(phase()),
+        {"P1": [edits(write("greeting.txt", f"hello {TOKEN}\n")), edits(write("greeting.txt", "hello\n"))]},
+    )
+    story.label()
+    story.expect_success()
+    story.expect_audit("P1")
+    assert len(story.commits()) == 1
+    again = story.requests("builder")[-1].body.decode()
+    assert "greeting.txt:1 holds what looks like a secret: GitHub Token" in again
+    assert TOKEN not in story.hub.git(story.full_name, "log", "-p", "--all")
+
+
+def test_emptied_test_waits_for_a_person(story: Story) -> None:
+    """Promotion opens with the approving review of someone who may steer, of exactly this commit."""
+    story.files["tests/test_greeting.py"] = TEST
+    story.plays(plan(phase()), {"P1": [edits(write("tests/test_greeting.py", EMPTIED))]})
+    story.label()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    head = story.head()
+    found = story.expect_check("autopack/integrity", "failure", head)["output"]
+    assert found["title"] == "1 change needs a person"
+    assert "tests/test\\_greeting.py has a test that checks nothing any more: test\\_greeting" in found["summary"]
+    said = story.expect_check("autopack/promotion", "failure", head)["output"]["summary"].replace("\\", "")
+    assert "checks nothing any more" in said
+    assert "an approving review" in said
+    assert story.pull()["draft"] is True
+    story.review("APPROVE", "", by=OUTSIDER)
+    story.wait_handled()
+    assert story.pull()["draft"] is True
+    story.review("APPROVE", "The test was wrong.")
+    story.wait_until(lambda: story.pull()["draft"] is False, "the pull request is offered")
+    story.wait_handled()
+    accepted = story.expect_check("autopack/integrity", "success", head)["output"]
+    assert f"Approved by `{PERSON}` at this commit" in accepted["summary"]
+    story.expect_check("autopack/promotion", "success", head)
+    story.read_all()
+
+
+def test_weakening_of_one_attempt_stays_seen(story: Story) -> None:
+    """All that the pull request changes is looked through, not the newest commit alone."""
+    story.files["tests/test_greeting.py"] = TEST
+    story.plays(
+        plan(phase("Greet"), phase("Part")),
+        {"P1": [edits(write("tests/test_greeting.py", EMPTIED))], "P2": [edits(write("bye.txt", "bye\n"))]},
+    )
+    story.label()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    first, second = story.commits()
+    for sha in (first, second):
+        story.expect_check("autopack/integrity", "failure", sha)
+    assert story.pull()["draft"] is True
+    story.read_all()
+
+
+def test_rule_is_left_out_by_the_settings(story: Story) -> None:
+    story.settings["integrity"] = {"ignore": ["test_emptied"]}
+    story.files["tests/test_greeting.py"] = TEST
+    story.plays(plan(phase()), {"P1": [edits(write("tests/test_greeting.py", EMPTIED))]})
+    story.label()
+    story.expect_success()
+    story.expect_audit("P1")
+    story.expect_check("autopack/integrity", "success")
