@@ -18,6 +18,8 @@ from app.domain.repository_rules import RepositorySettings
 from app.domain.ruleset import Ruleset
 from app.domain.strategy import Engine, RunOptions
 
+MAX_SETTINGS = 25_000
+"""Characters of a repository's settings: more than anyone writes, and read in a tenth of a second."""
 FOLDER = Path(app.__file__).parent.parent / "rulesets"
 SCHEMAS: Mapping[str, type[BaseModel]] = {"schema.json": Ruleset, "settings.schema.json": RepositorySettings}
 """The published JSON schemas, files in `rulesets/`, and the models they are made of."""
@@ -43,7 +45,7 @@ def parse_ruleset(text: str) -> Ruleset:
 
 def parse_settings(text: str) -> RepositorySettings:
     """Read `.github/autopack.yml`. An empty file is all defaults. Raises `SettingsError`."""
-    data = read_yaml(text)
+    data = read_yaml(text, MAX_SETTINGS)
     return RepositorySettings() if data is None else validate(RepositorySettings, data, text)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -18,6 +19,12 @@ _PLAIN = {
 }
 M = TypeVar("M", bound=BaseModel)
 Location = tuple[int | str, ...]
+MAX_CHARACTERS = 1_000_000
+"""Of a file of the operator's own."""
+MAX_DEPTH = 50
+MAX_PROBLEMS = 20
+MAX_SHOWN = 200
+"""Characters of one problem, which may repeat what the file says."""
 SIMILARITY = 0.5
 """Share of common letters from which one name may have been meant by another."""
 
@@ -43,8 +50,15 @@ class SettingsError(ValueError):
     """A settings, ruleset or plan file that does not fit: one line of text per problem, each naming its line."""
 
 
-def read_yaml(text: str) -> object:
-    """What a YAML or JSON file holds. Raises `SettingsError`."""
+def read_yaml(text: str, limit: int = MAX_CHARACTERS) -> object:
+    """What a YAML or JSON file holds. Raises `SettingsError`, also for one that is too long or too deep."""
+    if len(text) > limit:
+        raise SettingsError(f"the file has {len(text):,} characters, at most {limit:,} are read")
+    if (line := _too_deep(text)) is not None:
+        kind = "JSON" if text.lstrip().startswith(("{", "[")) and '"' in text[:1_000] else "YAML"
+        raise SettingsError(
+            f"not valid {kind}: line {line} has more than {MAX_DEPTH} lists or blocks within each other"
+        )
     # JSON first: indented with tabs, it is no YAML.
     problem = ""
     if text.lstrip().startswith("{"):
@@ -65,6 +79,16 @@ def read_yaml(text: str) -> object:
     return data
 
 
+def _too_deep(text: str) -> int | None:
+    """The line on which brackets are nested too deep; None where they are not. Those in words count, too."""
+    depth = 0
+    for match in re.finditer(r"[\[{\]}]", text):
+        depth = max(0, depth + (1 if match[0] in "[{" else -1))
+        if depth > MAX_DEPTH:
+            return text.count("\n", 0, match.start()) + 1
+    return None
+
+
 def validate(
     model: type[M], data: object, text: str, also: Callable[[M], Iterable[tuple[Location, str]]] | None = None
 ) -> M:
@@ -77,9 +101,11 @@ def validate(
     try:
         fitting = model.model_validate(data)
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        every = error.errors(include_url=False)
+        errors = every[:MAX_PROBLEMS]
         found += [(_line(node, one["loc"]), _messages(model, one)) for one in errors if not _follows(one, errors)]
-        raise SettingsError(_lines(found)) from error
+        more = f"\n… and {len(every) - MAX_PROBLEMS:,} more" if len(every) > MAX_PROBLEMS else ""
+        raise SettingsError(_lines(found) + more) from error
     more = also(fitting) if also else ()
     found += [(_line(node, location), f"{_dotted(location)}: {problem}") for location, problem in more]
     if found:
@@ -104,7 +130,12 @@ def _follows(error: ErrorDetails, errors: Sequence[ErrorDetails]) -> bool:
 
 
 def _lines(found: list[tuple[int, str]]) -> str:
-    return "\n".join(f"line {line}: {problem}" for line, problem in sorted(found, key=lambda one: one[0]))
+    ordered = sorted(found[:MAX_PROBLEMS], key=lambda one: one[0])
+    return "\n".join(f"line {line}: {_shown(problem)}" for line, problem in ordered)
+
+
+def _shown(problem: str) -> str:
+    return problem if len(problem) <= 2 * MAX_SHOWN else f"{problem[:MAX_SHOWN]} … {problem[-MAX_SHOWN:]}"
 
 
 def _messages(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -124,7 +155,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, location: Location) ->
         return "unknown key" + _suggestion(str(location[-1]), _keys(model, location[:-1]))
     if kind in {"enum", "literal_error"}:
         allowed = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
-        return f"{error['input']!r} is not known here" + _suggestion(str(error["input"]), allowed)
+        return f"{str(error['input'])[:MAX_SHOWN]!r} is not known here" + _suggestion(str(error["input"]), allowed)
     if kind in {"model_type", "dict_type", "model_attributes_type"}:
         keys = ", ".join(_keys(model, location))
         return f"a block of keys is expected ({keys})" if keys else "a block of keys is expected"
@@ -134,7 +165,7 @@ def _problem(model: type[BaseModel], error: ErrorDetails, location: Location) ->
 
 
 def _suggestion(given: str, allowed: Sequence[str]) -> str:
-    likeness = {one: SequenceMatcher(None, given, one).ratio() for one in allowed}
+    likeness = {one: SequenceMatcher(None, given[:100], one).ratio() for one in allowed}
     nearest = max(allowed, key=likeness.__getitem__, default="")
     if likeness.get(nearest, 0) >= SIMILARITY:
         return f"; did you mean `{nearest}`?"
@@ -195,10 +226,9 @@ def _duplicate_key(node: Any) -> Iterator[tuple[int, str]]:
         if isinstance(one, yaml.SequenceNode):
             waiting += one.value
         elif isinstance(one, yaml.MappingNode):
-            keys = [key.value for key, _ in one.value]
-            yield from (
-                (key.start_mark.line + 1, str(key.value))
-                for place, (key, _) in enumerate(one.value)
-                if key.value in keys[:place]
-            )
+            given = Counter[str]()
+            for key, _ in one.value:
+                given[str(key.value)] += 1
+                if given[str(key.value)] > 1:
+                    yield key.start_mark.line + 1, str(key.value)
             waiting += [value for _, value in one.value]

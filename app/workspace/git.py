@@ -19,7 +19,7 @@ MAX_OUTPUT_BYTES = 256 * 1024 * 1024
 _MAX_STDERR_BYTES = 64 * 1024
 _CHUNK = 64 * 1024
 _END_DEADLINE = 10.0
-_URL_CREDENTIALS = re.compile(r"(\w+://)[^/\s@]+@")
+_URL_CREDENTIALS = re.compile(r"(?<!\w)(\w{1,40}://)[^/\s@]+@")
 
 # Repository content must never decide which programs run: hooks, fsmonitor and external diffs stay off.
 _CONFIG = (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 _NUMBER = re.compile(r"\s{0,8}\d{1,7}(?::|\||\t|→)[ \t]?")
-_ELISION = re.compile(r"\s*(?:#|//|--|/\*|<!--)?\s*(?:\.\.\.|…)(?:[^\w]*|\s.{0,80})")
+_ELISION = re.compile(r"\s*(?:(?:#|//|--|/\*|<!--)\s*)?(?:\.\.\.|…)(?:[^\w]*|\s.{0,80})")
 _INDENT = re.compile(r"[ \t]*")
 _BLANKS = re.compile(r"\s+")
 _LOOK_ALIKES = str.maketrans(

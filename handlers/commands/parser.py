@@ -16,6 +16,8 @@ from app.github.client import Repo
 from app.github.events import Account, IssueCommentEvent
 
 _PREFIX = "/autopack"
+MAX_BODY = 12_000
+"""Characters of a comment in which a command is looked for: reading Markdown takes time with the square of brackets."""
 MAX_TEXT = 10_000
 """Characters of a command's text that are read."""
 _HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp|strike)\b", re.IGNORECASE)
@@ -66,7 +68,10 @@ def parse_comment(body: str, mention: str = "") -> Command | UnknownCommand | No
 
 
 def parse_comments(body: str, mention: str = "") -> list[Command | UnknownCommand]:
-    """The commands of a comment in order."""
+    """The commands of a comment in order. Only what may hold one is read as Markdown, and no more than `MAX_BODY`."""
+    if not _may_hold_command(body, mention):
+        return []
+    body = body[:MAX_BODY]
     above_mail = _MAIL_TAIL.split(body.replace("\r\n", "\n").replace("\u00a0", " "), maxsplit=1)[0]
     prefixes = {_PREFIX, f"@{mention}".lower()} - {"@"}
     calls: list[tuple[list[str], int]] = []
@@ -77,6 +82,12 @@ def parse_comments(body: str, mention: str = "") -> list[Command | UnknownComman
     written = above_mail.split("\n")
     ends = [*[number for _, number in calls], len(written)][1:]
     return [_command(words, "\n".join(written[number:end])) for (words, number), end in zip(calls, ends, strict=True)]
+
+
+def _may_hold_command(body: str, mention: str) -> bool:
+    """Whether any word of the comment can call Autopack, also where letters are written as entities."""
+    lowered = "".join(char for char in body.lower() if unicodedata.category(char) != "Cf")
+    return _PREFIX in lowered or "&" in lowered or bool(mention and f"@{mention}".lower() in lowered)
 
 
 def _command(words: list[str], written: str) -> Command | UnknownCommand:

@@ -17,7 +17,9 @@ _HIDDEN = re.compile(
 _MENTION = re.compile(r"@(?=[\w-])")
 _REFERENCE = re.compile(r"(#|\bGH-)(?=\d)", re.IGNORECASE)
 _URL = re.compile(r"(https?:)(?=//\S*/(?:issues|pull|discussions|commit)/)", re.IGNORECASE)
-_KEYWORD = re.compile(r"\b(c|f|r)(?=(?:lose[sd]?|ix(?:es|ed)?|esolve[sd]?)\b\s*:?\s*\S*(?:#|GH-|://))", re.IGNORECASE)
+_KEYWORD = re.compile(
+    r"\b(c|f|r)(?=(?:lose[sd]?|ix(?:es|ed)?|esolve[sd]?)\b\s*+(?::\s*+)?\S{0,300}?(?:#|GH-|://))", re.IGNORECASE
+)
 _SKIP_CI = re.compile(r"\[(skip|ci|no|actions)(?=[ -](?:ci|skip|actions)\])|\b(skip)(?=-checks:)", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _LINK = re.compile(r"\](?=[(:\[])")

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -123,7 +124,8 @@ def read_plan(body: str, posted: Plan) -> Plan:
     """The plan as people left it in its comment; what they did not touch is as in `posted`. Raises `PlanUnreadable`."""
     entries = _entries(body)
     listed = [phase for tier in entries for phase in tier.phases]
-    repeated = [one.phase_id for one in listed if one.phase_id and sum(one.phase_id == x.phase_id for x in listed) > 1]
+    times = Counter(one.phase_id for one in listed if one.phase_id)
+    repeated = [phase_id for phase_id, count in times.items() if count > 1]
     if repeated:
         raise PlanUnreadable(f"{repeated[0]} is there twice: each phase has one line")
     known = {phase.phase_id: phase for phase in posted.phases}
