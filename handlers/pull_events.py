@@ -7,7 +7,7 @@ from app.domain.states import RunState
 from app.github import commits
 from app.github.events import PullRequestEvent
 from app.runs import transitions
-from app.workflows import finish_run, github_status
+from app.workflows import audited_tree, finish_run, github_status
 from app.workflows.services import call_db
 from app.workflows.steps import utcnow
 from handlers.outcomes import Action, WakeRun
@@ -32,6 +32,8 @@ async def handle(event: PullRequestEvent) -> list[Action]:
     if event.pull_request.merged:
         await call_db(run_rows.update, run.run_id, {"promoted_at": utcnow()})
         await github_status.show_promotion.at_once(run.run_id)
+        if run.state is RunState.DONE_SUCCESS and event.pull_request.merge_commit_sha is not None:
+            await audited_tree.compare_landed.at_once(run.run_id, event.pull_request.merge_commit_sha)
         reason = f"the pull request was merged{by} before the run had ended"
     else:
         reason = f"the pull request was closed{by}"

@@ -66,6 +66,8 @@ class BranchName(ApiModel):
 
 class PullRef(ApiModel):
     merged: bool = False
+    merge_commit_sha: str | None = None
+    """Of a merged one: the commit that landed."""
     head: BranchRef
 
 

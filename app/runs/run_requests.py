@@ -57,6 +57,14 @@ def read_head(db: Database, run_id: str) -> str | None:
         return session.get_one(Run, run_id).head_sha
 
 
+def list_audited_heads(db: Database, run_id: str) -> tuple[str, ...]:
+    """The commits with which phases of the run are complete, each approved by an audit."""
+    audited = (Phase.run_id == run_id, Phase.state == PhaseState.COMPLETE, Phase.auditor_attempts > 0)
+    with db.reading() as session:
+        heads = session.scalars(sa.select(Phase.head_sha).where(*audited).order_by(Phase.phase_index))
+        return tuple(dict.fromkeys(sha for sha in heads if sha is not None))
+
+
 def is_complete_at(db: Database, run_id: str, sha: str) -> bool:
     """Whether a phase of the run is complete with this commit: it is audited, and not red."""
     with db.reading() as session:

@@ -14,7 +14,16 @@ from app.domain.strategy import Engine, Strategy
 from app.github import comments, text
 from app.github.github_errors import OUT_OF_REACH, BranchMoved, GitHubRefused, GitHubUnavailable
 from app.queries import phase_costs
-from app.workflows import db_steps, finish_run, github_status, integrity_gate, promote, requested_changes, start_run
+from app.workflows import (
+    audited_tree,
+    db_steps,
+    finish_run,
+    github_status,
+    integrity_gate,
+    promote,
+    requested_changes,
+    start_run,
+)
 from app.workflows.own_engine import OwnEngine
 from app.workflows.own_phase import run_phase, start_on
 from app.workflows.phase import run_phases
@@ -127,6 +136,7 @@ async def _playbook(context: RunContext, governed: tuple[Plan, Strategy] | None)
             plan, strategy, head_sha = await _run_tier(context, plan, strategy, tier, head_sha)
     plan, strategy, head_sha = await requested_changes.settle(context, plan, strategy, head_sha)
     await integrity_gate.judge_branch(context, strategy, head_sha)
+    await audited_tree.require_audited_tree(context, strategy, head_sha)
     await promote.judge_out_of_draft(context, plan, strategy, head_sha)
     await raise_if_stopped(context.run_id)
 

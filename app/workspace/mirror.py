@@ -188,10 +188,24 @@ class Mirror:
         output = await self._git("merge-base", _checked_sha(one), _checked_sha(other), accept=(0, 1))
         return output.text or None
 
+    async def parents(self, sha: str) -> tuple[str, ...]:
+        """Return the commit's parents in order; none for the first commit."""
+        output = await self._git("rev-list", "--max-count=1", "--parents", _checked_sha(sha))
+        return tuple(output.text.split()[1:])
+
     async def first_parent(self, sha: str) -> str | None:
         """Return the commit's first parent; None for the first commit."""
-        output = await self._git("rev-list", "--max-count=1", "--parents", _checked_sha(sha))
-        return (output.text.split()[1:2] or [None])[0]
+        return next(iter(await self.parents(sha)), None)
+
+    async def count_commits(self, base: str, head: str) -> int:
+        """Return how many commits `head` has that `base` has not."""
+        output = await self._git("rev-list", "--count", _checked_sha(head), f"^{_checked_sha(base)}")
+        return int(output.text)
+
+    async def ancestor(self, sha: str, steps: int) -> str | None:
+        """Return the commit so many first parents before; None where there are fewer."""
+        output = await self._git("rev-parse", "--quiet", "--verify", f"{_checked_sha(sha)}~{steps}", accept=(0, 1))
+        return output.text or None
 
     async def tree_of(self, sha: str) -> str:
         """Return the sha of the commit's tree."""

@@ -73,3 +73,32 @@ def test_rule_is_left_out_by_the_settings(story: Story) -> None:
     story.expect_success()
     story.expect_audit("P1")
     story.expect_check("autopack/integrity", "success")
+
+
+def test_other_landing_is_said(story: Story) -> None:
+    """A commit that someone adds after the offer lands with it: the pull request says in which file it differs."""
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    story.expect_success()
+    story.expect_audit("P1")
+    number = story.pull_number()
+    story.push(story.branch, {"extra.txt": "unseen\n"})
+    story.wait_handled()
+    story.merge_pull()
+    story.wait_for_status("the pull request is merged")
+    story.wait_handled()
+    said = story.expect_comment("is not what was audited and judged", on=number)
+    assert "`extra.txt`" in said
+    assert "greeting.txt" not in said
+
+
+def test_landing_on_a_moved_base_is_no_difference(story: Story) -> None:
+    story.plays(plan(phase()), {"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    story.expect_success()
+    story.expect_audit("P1")
+    story.push("main", {"other.txt": "by hand\n"})
+    story.wait_handled()
+    story.merge_pull()
+    story.wait_for_status("the pull request is merged")
+    story.wait_handled()

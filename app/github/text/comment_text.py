@@ -1,5 +1,7 @@
 """Short answers and the one-off comments: plan, refusal, help, incident."""
 
+from collections.abc import Sequence
+
 from app.domain.commands import REGISTRY, usage
 from app.domain.finding_verdict import FindingVerdict
 from app.domain.outcome import outcome_of
@@ -8,7 +10,7 @@ from app.domain.status_view import RunView
 from app.domain.steer_request import SteerAnswer
 from app.github.text.budget_text import budget_section
 from app.github.text.escape import advice, code, fence, inline
-from app.github.text.markdown import details, links, sections, table
+from app.github.text.markdown import bullets, details, links, sections, table
 from app.github.text.status_text import COMMANDS, HEADLINES, failing_job, headline, ledger, parts_line
 
 
@@ -45,6 +47,15 @@ def plan_unreadable(problem: str) -> str:
 def superseded_pull(number: int) -> str:
     """What is said on a pull request of an earlier run when another run of the issue has ended well."""
     return f"#{number} takes the place of this pull request: a later run for the issue ended well. The branch stays."
+
+
+def landed_otherwise(head_sha: str, landed_sha: str, paths: Sequence[str]) -> str:
+    """What is said on a merged pull request that landed with something else than what was audited and judged."""
+    return sections(
+        f"⚠️ What landed in {landed_sha[:7]} is not what was audited and judged in {head_sha[:7]}, merged with the "
+        "base. It differs in:",
+        bullets((code(path, 200) for path in paths), 8_000),
+    )
 
 
 def only_the_first(command: str) -> str:
