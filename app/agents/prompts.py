@@ -9,7 +9,6 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import app
-from app.agents.diff_lines import number_lines
 from app.agents.tasks import AuditTask, BuilderTask, PlannerTask
 from app.domain.audit_window import WINDOW
 from app.domain.findings import Finding
@@ -53,7 +52,6 @@ def _environment() -> Environment:
     )
     filters: dict[str, Callable[..., str]] = {
         "fence": fence,
-        "number_lines": number_lines,
         "place_and_problem": place_and_problem,
     }
     environment.filters.update(filters)

@@ -56,6 +56,10 @@ class AuditTask(_Task):
     phase: PlannedPhase
     diff: str
     """Unified git diff of the patch."""
+    shown: str = ""
+    """The part of it that is read in this request, with line numbers."""
+    part: int = 1
+    parts: int = 1
     profile: AuditorProfile = AuditorProfile.GENERAL
     ci: str = ""
     """What CI says about the commit so far."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.agents import prompts
-from app.agents.diff_lines import number_lines
+from app.agents.diff_parts import split_numbered
 from app.agents.tasks import Feedback, IssueText
 from app.domain.findings import Finding, Severity, Source
 from app.domain.plan import AuditorProfile, BuilderMode
@@ -121,6 +121,13 @@ def test_auditor_sees_open_findings_by_fingerprint() -> None:
     assert f"id {finding.fingerprint} (major, correctness__slug__digits)" in text
 
 
+def _numbered(diff: str) -> str:
+    parts = split_numbered(diff, 10_000)
+    assert parts is not None
+    assert len(parts) == 1
+    return parts[0]
+
+
 def test_diff_lines_carry_the_numbers_of_their_side() -> None:
     diff = """\
 diff --git a/a.py b/a.py
@@ -141,7 +148,7 @@ diff --git a/a.py b/a.py
 diff --git a/b.py b/b.py
 --- a/b.py
 +++ /dev/null"""
-    assert number_lines(diff).split("\n")[3:] == [
+    assert _numbered(diff).split("\n")[3:] == [
         "@@ -10,4 +10,4 @@ def f():",
         "R10  keep",
         "L11 -old",
@@ -162,4 +169,4 @@ diff --git a/b.py b/b.py
 
 def test_a_context_line_without_its_blank_is_numbered() -> None:
     diff = "--- a/a.py\n+++ b/a.py\n@@ -1,3 +1,3 @@\n keep\n\n-old\n+new\n"
-    assert number_lines(diff).split("\n")[3:] == ["R1  keep", "R2 ", "L3 -old", "R3 +new", ""]
+    assert _numbered(diff).split("\n")[3:] == ["R1  keep", "R2 ", "L3 -old", "R3 +new", ""]

@@ -3,8 +3,8 @@
 from tests.support.answers import approves, approves_but, command, edits, finding, finds, phase, plan, write
 from tests.support.story import Story
 
-LARGE = f"{'x' * 79}\n" * 3_000
-"""Larger than the Auditor's window, with as many lines as a patch may have."""
+LARGE = f"{'x' * 250_000}\n"
+"""A line that is longer than what the Auditor reads in one request."""
 BEFORE = "one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n"
 
 
@@ -131,7 +131,7 @@ def test_too_many_minor_findings_fail_run(story: Story) -> None:
 def test_diff_over_the_auditors_window_is_not_approved(story: Story) -> None:
     story.plays(plan(phase()), {"P1": [edits(write("large.txt", LARGE)), edits(write("greeting.txt", "hello\n"))]})
     story.label()
-    why = ("the Auditor reads at most 200,000", "Make the change smaller")
+    why = ("the Auditor reads at most 1,200,000", "Make the change smaller")
     story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", *why)
     assert story.requests("auditor") == [], "nothing is paid for it"
     for number in (1, 2):
@@ -157,12 +157,35 @@ def test_smaller_second_diff_is_audited_whole(story: Story) -> None:
     assert "Findings: 0 open, 1 settled" in story.status()
 
 
+def test_large_diff_is_audited_whole_in_parts(story: Story) -> None:
+    """Every changed line is in a prompt, and the parts come to one audit."""
+    story.settings["patch"] = {"max_lines": 7_000}
+    lines = [f"{number:05} " + "x" * 60 for number in range(6_000)]
+    files = [
+        write(f"part{n}.txt", "".join(f"{line}\n" for line in lines[n * 2_000 : (n + 1) * 2_000])) for n in range(3)
+    ]
+    doubt = finding("part0.txt", 1, "It is dull.", severity="minor")
+    story.plays(plan(phase(category="feature_scaffolding")), {"P1": [edits(*files), approves_but(doubt)]})
+    story.label()
+    story.expect_success()
+    asked = [request.body.decode() for request in story.requests("auditor")]
+    assert len(asked) == 3
+    assert all(f"this is part {number}." in text for number, text in enumerate(asked, 1))
+    assert [line for line in lines if not any(line in text for text in asked)] == []
+    story.expect_review("Part 1: Good enough.", "Part 3: Good enough.")
+    story.expect_review_comment("part0.txt", 1, "It is dull.")
+
+
 def test_large_binary_files_hide_no_source_file(story: Story) -> None:
     hide = "head -c 150000 /dev/urandom > a.png; echo open > login.txt; head -c 150000 /dev/urandom > z.png"
     story.settings["commands"] = {"allowed": True}
-    attempts = [edits(command(hide)), edits(command(hide))]
-    story.plays(plan(phase(category="security_auth_change", complexity="high")), {"P1": attempts})
+    story.plays(plan(phase(category="security_auth_change", complexity="high")), {"P1": [edits(command(hide))]})
     story.label()
-    story.expect_failure("DONE_FAILED_REQUIRES_HUMAN_REVIEW", "the Auditor reads at most 200,000", "take out binary")
-    assert story.requests("auditor") == []
-    story.expect_nothing_pushed()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    [asked] = [request.body.decode() for request in story.requests("auditor")]
+    assert "R1 +open" in asked
+    assert asked.count("not shown: sha256") == 2
+    found = story.expect_check("autopack/integrity", "failure")["output"]["summary"].replace("\\", "")
+    assert "a.png is binary, so that no rule and no Auditor has read it" in found
+    assert story.pull()["draft"] is True
+    story.read_all()

@@ -93,7 +93,7 @@ def test_own_auditor_reviews_posted_work_when_asked(client: Client, story: Story
 def test_own_auditor_approves_no_patch_over_its_window(client: Client, story: Story) -> None:
     story.plays(phases={"P1": []})
     client.start({})
-    large = "".join(f"{'x' * 79}\n" for _ in range(3_000))
+    large = f"{'x' * 250_000}\n"
     assert client.build("P1", new_file("large.txt", large))["commit_sha"]
     client.ask_for_audit("P1")
     client.wait_for("P1", state="EXECUTING")
@@ -102,7 +102,7 @@ def test_own_auditor_approves_no_patch_over_its_window(client: Client, story: St
     client.wait_end("DONE_FAILED_REQUIRES_HUMAN_REVIEW")
     assert client.phase("P1")["auditor_attempts"] == 2, "a small patch on top does not get the large one approved"
     story.wait_idle()
-    assert "the Auditor reads at most 200,000" in client.run()["failure_reason"]
+    assert "the Auditor reads at most 1,200,000" in client.run()["failure_reason"]
     for number in (1, 2):
         story.expect_review("audited by", f"audit:{client.run_id}:P1:{number}")
     assert story.requests() == []
