@@ -16,6 +16,7 @@ _INVISIBLE = frozenset(
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u3164\ufeff\uffa0"
 )
 _JOINERS = frozenset("\u200c\u200d")
+_SUSPECT = re.compile(f"[{''.join(sorted(_BIDI | _INVISIBLE | _JOINERS))}\U000e0000-\U000e01ef]")
 _WORD = re.compile(r"\w{2,120}")
 _SUPPRESSION = re.compile(
     r"#\s{0,4}(?:noqa|type:\s{0,4}ignore|pyright:\s{0,4}ignore|pragma:\s{0,4}no cover"
@@ -91,7 +92,7 @@ def added_lines(file: ChangedText) -> Iterator[tuple[int, str]]:
 
 def _hidden(path: str, added: Iterable[tuple[int, str]]) -> Iterable[Flag]:
     for number, line in added:
-        if line.isascii():
+        if line.isascii() or not _SUSPECT.search(line):
             continue
         found = next((char for index, char in enumerate(line) if _hides(line, index, first=number == 1)), None)
         if found is not None:

@@ -16,7 +16,7 @@ from app.github.client import Repo
 from app.github.events import Account, IssueCommentEvent
 
 _PREFIX = "/autopack"
-MAX_BODY = 12_000
+MAX_BODY = 10_500
 """Characters of a comment in which a command is looked for: reading Markdown takes time with the square of brackets."""
 MAX_TEXT = 10_000
 """Characters of a command's text that are read."""

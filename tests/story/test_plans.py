@@ -110,3 +110,22 @@ def test_approval_required(story: Story) -> None:
     story.expect_offered(["P1"])
     story.expect_audit("P1")
     story.expect_comment(f"status:{planned}")
+
+
+def test_questions_by_mention(story: Story) -> None:
+    """What is about no run yet, or only asks: help, plan, status and run, each by calling the App."""
+    story.plays(plan(phase()), {"P1": [GREETING]})
+    story.comment("@autopack help")
+    story.expect_comment("| Command | What it does |")
+    story.comment("@autopack plan")
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    story.expect_comment("Autopack's plan: 1 phase")
+    planned = story.run_id
+    story.comment("@autopack status")
+    story.expect_comment("The status comment is up to date")
+    story.comment("@autopack run")
+    story.wait_until(lambda: len(story.run_ids) == 2, "the run begins")
+    assert story.wait_for_end(2) == "DONE_SUCCESS"
+    story.expect_offered(["P1"])
+    story.expect_audit("P1")
+    story.expect_comment(f"status:{planned}")
