@@ -44,6 +44,7 @@ class RecentComment(ApiModel):
     user: Account | None = None
     created_at: datetime
     issue_url: str
+    html_url: str = ""
     performed_via_github_app: dict[str, object] | None = None
 
     @property

@@ -8,7 +8,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.db import deliveries, run_rows
+from app.db import deliveries, repository_runs, run_rows
 from app.db.deliveries import StoredDelivery
 from app.github import issues, recent_events
 from app.github.client import GitHubApp, Repo
@@ -77,10 +77,14 @@ async def _missed(
         if ours and since <= given.created_at <= until and await _is_unknown(repo, given):
             found.append(_of_label(repo, repository, given))
     names = ("autopack", repo.app_slug.casefold())
+    open_runs = await call_db(repository_runs.list_runs_of, repository.id, repository.full_name)
+    at_work = {number for run in open_runs for number in (run.issue_number, run.pull_number) if number}
     comments = [
         one
         for one in await recent_events.recent_comments(repo)
-        if since <= one.created_at <= until and one.by_person and any(name in one.text.casefold() for name in names)
+        if since <= one.created_at <= until
+        and one.by_person
+        and (one.issue_number in at_work or any(name in one.text.casefold() for name in names))
     ]
     known = await call_db(deliveries.list_known_subjects, [one.subject for one in comments])
     return found + [await _of_comment(repo, repository, one) for one in comments if one.subject not in known]
@@ -116,7 +120,12 @@ async def _of_comment(repo: Repo, repository: InstalledRepository, comment: Rece
             "state": "open" if issue.open else "closed",
             "pull_request": {} if issue.is_pull else None,
         },
-        "comment": {"id": comment.id, "body": comment.body, "created_at": comment.created_at.isoformat()},
+        "comment": {
+            "id": comment.id,
+            "body": comment.body,
+            "html_url": comment.html_url,
+            "created_at": comment.created_at.isoformat(),
+        },
         "sender": comment.user.model_dump() if comment.user else None,
     }
     payload = _payload(repo, repository, about)

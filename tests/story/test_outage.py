@@ -75,3 +75,26 @@ def test_label_during_database_failure_starts_run(lone_world: World, stories: Ca
     story.expect_success()
     story.expect_audit("Nothing blocks it.")
     assert len(story.run_ids) == 1
+
+
+def test_lost_comment_on_an_open_run_is_found(lone_world: World, stories: Callable[[World], Story]) -> None:
+    """What a person says to a run at work names no one, and no delivery brought it."""
+    story = stories(lone_world)
+    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
+    lone_world.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.wait_handled()
+    lone_world.hub.webhooks.pause()
+    said = story.comment("Say it in French too, please.")
+    lone_world.hub.webhooks.lose()
+    lone_world.hub.webhooks.resume()
+    lone_world.hub.backdate(story.full_name, minutes=3)
+    earlier = datetime.now(UTC) - timedelta(minutes=10)
+    lone_world.execute(sa.update(DeliveryRow).values(received_at=earlier))
+    lone_world.service.restart()
+    story.wait_until(lambda: story.reactions(said) == ["eyes"], "it is acknowledged")
+    lone_world.hub.runner.release()
+    story.expect_success()
+    story.expect_audit("Nothing blocks it.")
+    assert "came after the last attempt" in story.status()
