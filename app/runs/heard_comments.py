@@ -3,6 +3,7 @@
 from app.db.engine import LOCK, Database
 from app.db.tables import Run
 from app.domain.requested_change import RequestedChange, RequestKind
+from app.domain.strategy import Engine
 
 MAX_COMMENTS = 50
 """Of one run; what is beyond is not kept."""
@@ -47,7 +48,9 @@ def note_not_taken(db: Database, run_id: str) -> None:
     with db.writing() as session:
         run = session.get_one(Run, run_id, with_for_update=LOCK)
         late = [one for one in run.objections or () if one.kind is RequestKind.COMMENT and not one.given_to]
-        noted = [f"{_what(one)} came after the last attempt: `/autopack fix` has it done." for one in late]
+        external = run.engine is Engine.EXTERNAL  # which reads it over the REST API, or does not
+        why = "was for the external builder to read" if external else "came after the last attempt"
+        noted = [f"{_what(one)} {why}{'' if external else ': `/autopack fix` has it done'}." for one in late]
         run.notices = [*run.notices, *(text for text in noted if text not in run.notices)]
 
 

@@ -27,6 +27,8 @@ from handlers.commands.parser import parse_comments
 from tests.db.sample_rows import PLAN
 
 SECONDS = 0.2
+TRIES = 3
+"""The best one counts: what is slow by its form is slow each time, and a busy machine is not."""
 ALIASES = "a: &a [x, x]\n" + "".join(f"k{n}: &k{n} [*a, *a]\n" for n in range(50))
 COMMENT = 65_536
 """Characters of a comment on GitHub at most."""
@@ -136,10 +138,15 @@ INPUTS: Mapping[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_foreign_text_is_read_at_once(name: str) -> None:
-    began = time.process_time()
-    INPUTS[name]()
-    took = time.process_time() - began
+    took = min(_seconds(INPUTS[name]) for _ in range(TRIES))
     assert took <= SECONDS, f"{name}: {took:.2f} s"
+
+
+def _seconds(read: Callable[[], object]) -> float:
+    """Processor time of this thread alone."""
+    began = time.thread_time()
+    read()
+    return time.thread_time() - began
 
 
 def test_there_are_enough_of_them() -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 import signal
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,22 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     raise _TooSlow
 
 
+def _seconds(pattern: Any, subject: Any, *, at_start: bool) -> float:
+    """Processor time of one use, at most two seconds."""
+    signal.setitimer(signal.ITIMER_REAL, 2)
+    began = time.thread_time()
+    try:
+        if at_start:
+            pattern.fullmatch(subject)
+        else:
+            deque(pattern.finditer(subject), maxlen=0)
+        return time.thread_time() - began
+    except _TooSlow:
+        return 2.0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 @pytest.mark.parametrize("place", PATTERNS)
 def test_pattern_is_linear(place: str) -> None:
     pattern, at_start = PATTERNS[place].pattern, PATTERNS[place].at_start
@@ -94,18 +111,9 @@ def test_pattern_is_linear(place: str) -> None:
     try:
         for text in _hostile(source):
             subject: Any = text if isinstance(pattern.pattern, str) else text.encode("latin-1", "replace")
-            signal.setitimer(signal.ITIMER_REAL, 2)
-            began = time.process_time()
-            try:
-                if at_start:
-                    pattern.fullmatch(subject)
-                else:
-                    sum(1 for _ in pattern.finditer(subject))
-                took = time.process_time() - began
-            except _TooSlow:
-                took = 2.0
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            took = _seconds(pattern, subject, at_start=at_start)
+            if took > SECONDS:  # once more: a busy machine is not slow twice
+                took = min(took, _seconds(pattern, subject, at_start=at_start))
             if took > worst:
                 worst, slow = took, text[:60]
             if worst > SECONDS:

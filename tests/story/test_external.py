@@ -151,6 +151,20 @@ def test_posted_audits_are_reviews_of_the_pull_request(client: Client, story: St
     story.expect_check("autopack/promotion", "failure")
 
 
+def test_comments_are_there_for_the_external_builder(client: Client, story: Story) -> None:
+    client.start({}, issue_number=story.number)
+    said = story.comment("Say it in French too, please.")
+    story.wait_until(lambda: story.reactions(said) == ["eyes"], "it is acknowledged")
+    assert [(one["kind"], one["text"]) for one in client.run()["requests"]] == [
+        ("comment", "Say it in French too, please.")
+    ]
+    client.build("P1", new_file("greeting.txt", "bonjour\n"))
+    client.audit("P1")
+    client.wait_end("DONE_SUCCESS")
+    expect_offered(story, "P1")
+    assert "was for the external builder to read" in story.status()
+
+
 def test_late_audit_takes_promotion_away(client: Client, story: Story) -> None:
     client.start({}, issue_number=story.number)
     client.build("P1", new_file("greeting.txt", "hello\n"))
