@@ -188,7 +188,7 @@ async def test_a_command_that_hangs_or_floods_is_ended(tmp_path: Path) -> None:
     assert cut.truncated
     assert len(cut.stdout) == 1000
     with pytest.raises(GitError, match="not finished after"):
-        await git("-c", "alias.hang=!yes", "hang", cwd=tmp_path, deadline=0.3)
+        await git("-c", "alias.hang=!sleep 60", "hang", cwd=tmp_path, deadline=0.3)
 
 
 @pytest.mark.parametrize(
