@@ -10,7 +10,6 @@ from app.domain.commands import BOXES, OPTIONS, REGISTRY, Argument, CommandName,
 
 ROOT = Path(__file__).parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "commands.md"
-BEGIN, END = "<!-- commands: begin -->\n", "<!-- commands: end -->"
 
 
 def readme_table() -> str:
@@ -35,10 +34,11 @@ def _row(name: CommandName) -> str:
     return f"| `{usage(name)}` | {spec.meaning}.{takes} | {rest} | {line} | {'yes' if name in BOXES else ''} |"
 
 
-def with_table(text: str, table: str) -> str:
-    """The page with the table between its marks."""
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}{table}{END}{rest.split(END)[1]}"
+def with_table(text: str, table: str, name: str = "commands") -> str:
+    """The page with the table between the marks of this name."""
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+    before, rest = text.split(begin)
+    return f"{before}{begin}{table}{end}{rest.split(end)[1]}"
 
 
 def main() -> None:

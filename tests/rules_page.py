@@ -7,17 +7,16 @@ import argparse
 from pathlib import Path
 
 from app.domain.integrity import RULES
+from tests import commands_page
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
-BEGIN, END = "<!-- rules: begin -->\n", "<!-- rules: end -->"
 
 
 def with_table(text: str) -> str:
     """The page with a line for each rule between its marks."""
     lines = ["| rule | what follows | a file that … |", "| --- | --- | --- |"]
     lines += [f"| `{name}` | {rule.level} | {rule.meaning} |" for name, rule in RULES.items()]
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}{chr(10).join(lines)}\n{END}{rest.split(END)[1]}"
+    return commands_page.with_table(text, "\n".join(lines) + "\n", "rules")
 
 
 def main() -> None:

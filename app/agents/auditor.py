@@ -14,10 +14,9 @@ agent = make_agent(Role.AUDITOR, AuditReport)
 _GRAVEST = (Recommendation.ESCALATE, Recommendation.REVISE, Recommendation.APPROVE)
 
 
-def unread(diff: str) -> AuditReport | None:
-    """The answer about a diff that cannot be read whole; None for one that can."""
-    parts = split_numbered(diff, WINDOW)
-    return refuse_unread(len(diff)) if parts is None or len(parts) > MAX_PARTS else None
+def unread(diff: str) -> bool:
+    """Whether a diff cannot be read whole."""
+    return _parts_of(diff) is None
 
 
 async def audit(task: AuditTask, deps: AgentDeps) -> AuditReport:
@@ -25,8 +24,8 @@ async def audit(task: AuditTask, deps: AgentDeps) -> AuditReport:
 
     Raises as `converse` does.
     """
-    parts = split_numbered(task.diff, WINDOW)
-    if parts is None or len(parts) > MAX_PARTS:
+    parts = _parts_of(task.diff)
+    if parts is None:
         return refuse_unread(len(task.diff))
     reports: list[AuditReport] = []
     for number, shown in enumerate(parts, 1):
@@ -34,6 +33,12 @@ async def audit(task: AuditTask, deps: AgentDeps) -> AuditReport:
         result = await converse(agent, prompts.auditor_system(part), prompts.request("auditor", part), deps)
         reports.append(result.output)
     return _together(reports)
+
+
+def _parts_of(diff: str) -> tuple[str, ...] | None:
+    """What each request shows of the diff; None where it cannot be read whole."""
+    parts = split_numbered(diff, WINDOW)
+    return parts if parts is not None and len(parts) <= MAX_PARTS else None
 
 
 def _together(reports: Sequence[AuditReport]) -> AuditReport:

@@ -12,8 +12,8 @@ _BINARY = ("GIT binary patch", "Binary files ")
 def split_numbered(diff: str, window: int) -> tuple[str, ...] | None:
     """The parts of the diff, of `window` characters at most, file by file; None where one line alone is longer.
 
-    Before added and kept lines stands `R<n>` (new file), before removed ones `L<n>` (old file), 1-based. A file that is
-    larger than the window goes on in the next part, under its head. A binary file is one line with its digest.
+    Added and kept lines begin with `R<n>` (new file), removed ones with `L<n>` (old file), 1-based. A file larger than
+    the window goes on in the next part, under its head. A binary file is one line with its digest.
     """
     parts: list[list[str]] = [[]]
     room = window

@@ -6,7 +6,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db.column_types import Base, PlainText
-from app.db.engine import Database
 from app.domain.frozen import Frozen
 
 MAX_LISTED = 1_000
@@ -47,9 +46,3 @@ def list_in(session: Session, project_id: str) -> tuple[DismissedFinding, ...]:
     """What people of the project called wrong, the newest first."""
     newest = sa.select(Dismissal).where(Dismissal.project_id == project_id).order_by(Dismissal.at.desc())
     return tuple(DismissedFinding.model_validate(row) for row in session.scalars(newest.limit(MAX_LISTED)))
-
-
-def list_of_project(db: Database, project_id: str) -> tuple[DismissedFinding, ...]:
-    """As `list_in`, in a transaction of its own."""
-    with db.reading() as session:
-        return list_in(session, project_id)

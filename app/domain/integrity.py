@@ -33,7 +33,7 @@ RULES = {
     "look_alike": Rule(level=Level.PERSON, meaning="mixes letters that look alike in one name"),
     "bot_settings": Rule(level=Level.PERSON, meaning="is an action, or governs a bot of the repository"),
     "agent_instructions": Rule(level=Level.PERSON, meaning="instructs agents, also Autopack's next run"),
-    "runs_at_reviewer": Rule(level=Level.PERSON, meaning="runs on the machine of whoever opens the branch"),
+    "runs_at_reviewer": Rule(level=Level.PERSON, meaning="runs on the machine of a person who opens the branch"),
     "install_script": Rule(level=Level.PERSON, meaning="runs when the package is installed"),
     "lock_alone": Rule(level=Level.PERSON, meaning="is a lock file that changes without its manifest"),
     "test_removed": Rule(level=Level.PERSON, meaning="loses a test"),

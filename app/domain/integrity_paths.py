@@ -66,11 +66,10 @@ def scan_paths(files: Sequence[ChangedText]) -> Iterable[Flag]:
         for rule, globs in _GLOBS.items():
             if any(matches_path(glob, path) or matches_path(glob, f"{path}/") for glob in globs):
                 yield Flag(rule=rule, path=file.path)
-        folder, _, name = path.rpartition("/")
+        name = path.rpartition("/")[2]
         manifests = _LOCKS.get(name, ())
-        beside = {f"{folder}/{one}" if folder else one for one in manifests}
         workspace = {one for one in touched if one.rpartition("/")[2] in manifests}
-        if manifests and not file.deleted and not beside & touched and not workspace:
+        if manifests and not file.deleted and not workspace:
             yield Flag(rule="lock_alone", path=file.path, detail=f"{' or '.join(manifests)} is as it was")
         yield from _install_scripts(file, name)
 

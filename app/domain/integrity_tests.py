@@ -46,7 +46,7 @@ class TestShape(Frozen):
 
     assertions: int
     constant: int
-    """Of them, those that are true whatever the code does."""
+    """Of them, those that are true in every case."""
     skipped: bool
     empty: bool
 
@@ -174,7 +174,7 @@ def _returns_nothing(node: ast.stmt) -> bool:
 
 
 def _is_constant(test: ast.expr) -> bool:
-    """Whether an assertion holds whatever the code does: no name is in it, or one is compared with itself."""
+    """Whether an assertion holds in every case: no name is in it, or one is compared with itself."""
     if isinstance(test, ast.Tuple) and test.elts:
         return True
     if isinstance(test, ast.Compare) and len(test.comparators) == 1:

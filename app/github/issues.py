@@ -159,7 +159,7 @@ async def _take_label(repo: Repo, number: int, name: str) -> None:
             lambda: repo.rest.issues.async_remove_label(repo.owner, repo.name, number, quote(name, safe=""))
         )
     except GitHubRefused as refusal:
-        if refusal.status != 404:  # somebody else took it
+        if refusal.status != 404:  # it is gone already
             raise
 
 

@@ -104,10 +104,10 @@ class _PeoplesThread:
     @property
     def finding(self) -> str | None:
         """The fingerprint of the Auditor's finding that it is about."""
-        return finding_of(self.root.body or "") if self.root.id <= self.last_own and not self.root.by_person else None
+        return None if self.root.by_person else finding_of(self.root.body or "")
 
     def request(self, of_reviews: set[int]) -> RequestedChange | None:
-        """What is asked for since the App's last word; without one, a thread of such a review is part of that."""
+        """What is asked for since the App's newest comment; without one, a thread of such a review is part of that."""
         first = next((one for one in self.said if one.id > self.last_own and self._asks(one)), None)
         of_review = not self.last_own and self.root.pull_request_review_id in of_reviews
         if of_review or first is None or first.user is None:

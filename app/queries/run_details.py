@@ -1,6 +1,7 @@
 """A run as the REST API shows it: pure functions of its tree."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from app.domain.outcome import outcome_of
 from app.domain.plan import is_identifier
 from app.domain.states import TierState
 from app.queries.run_tree import PhaseNode, RunTree, TierNode, read_run_tree
-from app.queries.run_view import promotion_blockers, run_view
+from app.queries.run_view import run_view
 
 
 class RunLocation(Frozen):
@@ -70,7 +71,7 @@ def _not_found(run_id: str) -> NotFound:
 
 
 def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
-    run, strategy, blockers = tree.run, tree.run.strategy, list(promotion_blockers(tree))
+    run, strategy, view = tree.run, tree.run.strategy, run_view(tree, server_url="")
     return RunCard(
         id=run.run_id,
         run_id=run.run_id,
@@ -94,12 +95,12 @@ def run_card(tree: RunTree, backlog_entries: Iterable[BacklogEntry]) -> RunCard:
         ci_runs_used=tree.ci_runs,
         minor_issues_count=tree.issues.minor,
         major_issues_count=tree.issues.major,
-        promotion_eligible_to_main=not blockers,
-        promotion_blockers=blockers if run.completed_at else [],
+        promotion_eligible_to_main=run.state.terminal and not view.promotion_blockers,
+        promotion_blockers=list(view.promotion_blockers),
         debt_status=promotion.debt_status(backlog_entries),
         failure_reason=run.failure_reason,
         reason=run.reason,
-        outcome=outcome_of(run_view(tree, server_url="")),
+        outcome=outcome_of(view),
         branch=run.branch,
         head_sha=run.head_sha,
         pull_number=run.pull_number,
@@ -121,13 +122,11 @@ def phase_card(session: Session, run: Run, phase: Phase) -> PhaseCard:
 
 def _tier_cards(tree: RunTree) -> list[TierCard]:
     numbers = {phase.row.phase_id: number for number, phase in enumerate(tree.phases, 1)}
+    still_open = _open_findings(tree)
     return [
         _tier_card(
             tier,
-            [
-                _phase_card(numbers[phase.row.phase_id], phase, _open_findings(tree, phase.row.phase_id))
-                for phase in tier.phases
-            ]
+            [_phase_card(numbers[phase.row.phase_id], phase, still_open[phase.row.phase_id]) for phase in tier.phases]
             if tree.governed
             else [],
         )
@@ -141,10 +140,13 @@ def find_open_run_of_issue(session: Session, run: Run) -> str | None:
     return session.scalar(sa.select(Run.run_id).where(*same, Run.completed_at.is_(None)).limit(1))
 
 
-def _open_findings(tree: RunTree, phase_id: str) -> list[OpenFinding]:
-    return [
-        OpenFinding.model_validate(view.finding) for view in tree.findings if view.phase_id == phase_id and view.open
-    ]
+def _open_findings(tree: RunTree) -> Mapping[str, list[OpenFinding]]:
+    """By phase."""
+    found: defaultdict[str, list[OpenFinding]] = defaultdict(list)
+    for view in tree.findings:
+        if view.open:
+            found[view.phase_id].append(OpenFinding.model_validate(view.finding))
+    return found
 
 
 def _phase_card(number: int, phase: PhaseNode, findings: list[OpenFinding]) -> PhaseCard:

@@ -5,15 +5,10 @@ from app.db.tables import Run
 from app.domain.integrity import IntegrityReport
 
 
-def store_report(db: Database, run_id: str, report: IntegrityReport) -> IntegrityReport:
-    """Keep the newest report; the same branch looked through again stays approved."""
+def store_report(db: Database, run_id: str, report: IntegrityReport) -> None:
+    """Keep the newest report."""
     with db.writing() as session:
-        run = session.get_one(Run, run_id, with_for_update=LOCK)
-        known = run.integrity
-        if known is not None and known.model_copy(update={"accepted_by": ""}) == report:
-            return known
-        run.integrity = report
-        return report
+        session.get_one(Run, run_id, with_for_update=LOCK).integrity = report
 
 
 def accept_report(db: Database, run_id: str, approvals: dict[str, str]) -> bool:

@@ -5,14 +5,14 @@ from app.domain import diff
 from app.domain.budget import Role
 from app.domain.findings import Finding, Recommendation
 from app.domain.frozen import Frozen
-from app.github import commits, reviews, text
+from app.github import reviews, text
 from app.github.placement import on_the_base, place_findings
 from app.github.telling import Untold
 from app.github.write_locks import write_lock
 from app.runs import posted_audits
 from app.runs.posted_audits import DueAudit
 from app.workflows.audit import Audit
-from app.workflows.repositories import mirror_at
+from app.workflows.repositories import fork_of_pull, mirror_at
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run
 
@@ -99,11 +99,8 @@ async def _post(run_id: str, said: _AuditReview) -> list[object]:
     if run.pull_number is None or run.base_sha is None:
         return []
     repo = await repo_of_run(run.run_id)
-    # The pull request's diff begins where its branch and the base of now part: at what was merged last.
-    base_sha = await commits.branch_head(repo, run.base_branch) or run.base_sha
-    mirror = await mirror_at(run.run_id, base_sha, said.audited_from, said.head_sha)
-    fork = await mirror.merge_base(base_sha, said.head_sha) or run.base_sha
-    await mirror_at(run.run_id, fork)
+    fork = await fork_of_pull(repo, run_id, run.base_branch, run.base_sha, said.head_sha)
+    mirror = await mirror_at(run_id, said.audited_from)
     models = await call_db(model_calls.models_of_phase, run_id, said.phase_id)
     body = text.review_body(
         said.recommendation,

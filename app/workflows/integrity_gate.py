@@ -11,11 +11,11 @@ from app.domain.integrity_tests import scan_tests
 from app.domain.integrity_text import added_lines, scan_text
 from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.strategy import Strategy
-from app.github import checks, commits, text
+from app.github import checks, text
 from app.runs import integrity_reports
 from app.workflows import github_status
 from app.workflows.build import AttemptStart
-from app.workflows.repositories import mirror_at
+from app.workflows.repositories import fork_of_pull, mirror_at
 from app.workflows.run_context import PhaseContext, RunContext
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run, services
@@ -38,12 +38,19 @@ async def scan_attempt(phase: PhaseContext, start: AttemptStart, patch: Patch) -
 
 @effect
 async def judge_branch(context: RunContext, strategy: Strategy, head_sha: str) -> None:
-    """Look through all that the branch changes in its base, and keep what is found; what cannot be read is kept too."""
+    """Look through all that the branch changes in its base, and keep what is found; what cannot be read is kept too.
+
+    A commit that was looked through is not looked through again.
+    """
+    known = await call_db(integrity_reports.read_report, context.run_id)
+    if known is not None and known.head_sha == head_sha and not known.trouble:
+        return
     try:
         report = await _read_branch(context, strategy, head_sha)
     except (WorkspaceError, UnicodeError, RecursionError) as trouble:
         report = IntegrityReport(head_sha=head_sha, trouble=str(trouble)[:300])
-    if (await call_db(integrity_reports.store_report, context.run_id, report)).needs_person:
+    await call_db(integrity_reports.store_report, context.run_id, report)
+    if report.needs_person:
         await show_integrity.at_once(context.run_id)
 
 
@@ -67,10 +74,8 @@ async def accept(run_id: str, approvals: dict[str, str]) -> None:
 
 async def _read_branch(context: RunContext, strategy: Strategy, head_sha: str) -> IntegrityReport:
     repo = await repo_of_run(context.run_id)
-    base_sha = await commits.branch_head(repo, context.base_branch) or context.base_sha
-    mirror = await mirror_at(context.run_id, base_sha, head_sha)
-    fork = await mirror.merge_base(base_sha, head_sha) or context.base_sha
-    await mirror_at(context.run_id, fork)
+    fork = await fork_of_pull(repo, context.run_id, context.base_branch, context.base_sha, head_sha)
+    mirror = await mirror_at(context.run_id, head_sha)
     changes = await mirror.changes(fork, head_sha)
     return IntegrityReport(head_sha=head_sha, flags=await _scan(mirror, (fork,), changes, strategy.integrity.ignore))
 

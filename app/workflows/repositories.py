@@ -1,6 +1,7 @@
 """Repositories as mirrors on disk, as steps reach them."""
 
 from app.db import run_rows
+from app.github import commits
 from app.github.client import Repo
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.workflows.services import call_db, repo_of_run, services
@@ -21,6 +22,18 @@ async def mirror_at(run_id: str, *shas: str) -> Mirror:
         repo = await repo_of_run(run_id)
         await repo.app.renewing(lambda: _fetch(repo, mirror, missing))
     return mirror
+
+
+async def fork_of_pull(repo: Repo, run_id: str, base_branch: str, base_sha: str, head_sha: str) -> str:
+    """The commit at which the pull request's diff begins, on disk: where its branch and the base of now part.
+
+    `base_sha` is the base as it was known, for a base that is gone or shares no commit with the branch.
+    """
+    newest = await commits.branch_head(repo, base_branch) or base_sha
+    mirror = await mirror_at(run_id, newest, head_sha)
+    fork = await mirror.merge_base(newest, head_sha) or base_sha
+    await mirror_at(run_id, fork)
+    return fork
 
 
 def project_mirror(project_id: str, repository: str) -> Mirror:

@@ -94,10 +94,9 @@ def probe(isolation: Sequence[str]) -> str | None:
     """Try from inside what must not work under these options; what does, or why nothing could be tried."""
     try:
         with _filter_file() as filter_file, probe_command() as (command, environment):
-            options = [*isolation, "--seccomp", str(filter_file.fileno())]
+            options = [*isolation, *_sealed(filter_file)]
             for name, value in environment.items():
                 options += ["--setenv", name, value]
-            options += ["--remount-ro", "/dev", "--remount-ro", "/"]
             trial = subprocess.run(
                 [str(bwrap_path()), *options, "--", *command],
                 env={},
@@ -116,6 +115,11 @@ def probe(isolation: Sequence[str]) -> str | None:
         return f"bubblewrap does not work here ({message}); it needs unprivileged user namespaces"
     works = trial.stdout.decode(errors="replace").strip().replace("\n", "; ")
     return f"the sandbox does not hold here: {works[:500]}" if works else None
+
+
+def _sealed(filter_file: FileIO) -> list[str]:
+    """The last options: system calls are filtered, and what was mounted stays as it is."""
+    return ["--seccomp", str(filter_file.fileno()), "--remount-ro", "/dev", "--remount-ro", "/"]
 
 
 @contextmanager
@@ -227,8 +231,7 @@ async def _start(program: Path, options: list[str], command: str, pipes: _Pipes)
     inner = [*options, "--info-fd", str(pipes.info_writer.fileno()), "--block-fd", str(pipes.block_reader.fileno())]
     for path, file in pipes.stubs.items():
         inner += ["--ro-bind-data", str(file.fileno()), path]
-    inner += ["--seccomp", str(pipes.filter_file.fileno())]
-    inner += ["--remount-ro", "/dev", "--remount-ro", "/"]
+    inner += _sealed(pipes.filter_file)
     pipes.options.write(b"".join(os.fsencode(option) + b"\0" for option in inner))
     pipes.options.seek(0)
     process = await asyncio.create_subprocess_exec(
