@@ -42,11 +42,15 @@ def try_out(
     work: Annotated[Path, typer.Option(help="Folder for the trial's state; an old one is replaced.")] = Path(
         ".autopack-try"
     ),
+    without_sandbox: Annotated[
+        bool,
+        typer.Option("--without-sandbox", help="Run CI also where no sandbox can be made: models' code, your files."),
+    ] = False,
 ) -> None:
     """Run Autopack on a local repository, against an embedded GitHub, with real models."""
     from app.trial import Trial
 
-    sys.exit(Trial(repository=repo, issue=issue, work=work, model=model).run())
+    sys.exit(Trial(repository=repo, issue=issue, work=work, model=model, unconfined=without_sandbox).run())
 
 
 @cli.command()

@@ -19,6 +19,8 @@ from app.hub import Hub
 from app.replay.model_server import ModelServer
 from app.replay.recording import load_recordings
 from app.trial_report import Progress, conversation, what_next
+from app.workspace.ci_sandbox import confined
+from app.workspace.sandbox import sandbox_available
 
 PERSON = "maintainer"
 REPOSITORY = "local/{name}"
@@ -54,6 +56,8 @@ class Trial:
     work: Path
     model: str | None = None
     recording: Path | None = None
+    unconfined: bool = False
+    """Run CI also where there is no sandbox for it."""
 
     def run(self) -> int:
         """Carry the trial through; 0 when the run ended as DONE_SUCCESS."""
@@ -71,6 +75,19 @@ class Trial:
             console.print(f"[red]{escape(str(error))}[/]")
             return 1
 
+    def may_confine(self, recorded: bool) -> bool:
+        """Whether jobs run in the sandbox. Without one, only recorded answers are tried, or who asks for it."""
+        refused = sandbox_available()
+        if refused is None:
+            return True
+        if not recorded and not self.unconfined:
+            raise TrialFailed(
+                f"CI would run what models write without a sandbox: {refused}. Correct that, or add --without-sandbox:"
+                " then this code can read your files and keys."
+            )
+        console.print(f"[yellow]CI runs without a sandbox: {escape(refused)}[/]")
+        return False
+
     def _make_anew(self) -> None:
         """Delete what an earlier trial left in its folder, and nothing else."""
         for name in ("github", ".autopack", ".autonomous_runs"):
@@ -80,7 +97,7 @@ class Trial:
     def _play(self, stack: ExitStack, recorded: bool) -> int:
         name = REPOSITORY.format(name=self.repository.resolve().name)
         branch = _git(self.repository, "symbolic-ref", "--short", "HEAD")
-        hub = Hub(self.work / "github", app_refs=APP_REFS)
+        hub = Hub(self.work / "github", app_refs=APP_REFS, confine=confined if self.may_confine(recorded) else None)
         hub.start()
         stack.callback(hub.stop)
         hub.add_user(PERSON)

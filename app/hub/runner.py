@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -245,16 +246,23 @@ def _is_cut_off(space: Space) -> bool:
 
 def _execute(space: Space, script: str, folder: Path, env: dict[str, str]) -> int | None:
     """The exit status of a script, or None when its time was over or the hub stops. Nothing of it stays alive."""
-    output = space.folder / "output"
-    with output.open("wb") as sink:
+    output = space.folder.with_suffix(".output")
+    command = ["bash", "-e", "-c", script]
+    confine = space.hub.confine
+    with ExitStack() as stack:
+        sink = stack.enter_context(output.open("wb"))
+        arguments, files = (
+            stack.enter_context(confine(command, space.folder, folder, script)) if confine else (command, list[int]())
+        )
         process = subprocess.Popen(
-            ["bash", "-e", "-c", script],
+            arguments,
             cwd=folder,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=files,
         )
         status: int | None = None
         while status is None and time.monotonic() < space.deadline and not _is_cut_off(space):
@@ -264,4 +272,5 @@ def _execute(space: Space, script: str, folder: Path, env: dict[str, str]) -> in
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(timeout=10)
     space.log.write(output.read_text(encoding="utf-8", errors="replace"))
+    output.unlink()
     return status

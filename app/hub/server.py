@@ -40,7 +40,7 @@ from app.hub.github_problems import Refusal
 from app.hub.journal import JournalEntry, entries
 from app.hub.refs import write_hook
 from app.hub.routing import ById, find_repository, mount, refuse
-from app.hub.state import HubState, load_app
+from app.hub.state import Confine, HubState, load_app
 from app.hub.store import Row, Store
 
 START_SECONDS = 10.0
@@ -101,12 +101,14 @@ class Hub:
         runners: int = 1,
         token_seconds: float = 3600.0,
         app_refs: tuple[str, ...] = (),
+        confine: Confine | None = None,
     ) -> None:
         """`app_refs`: beginnings of the refs that a rule lets the App write to; none: no such rule."""
         root.mkdir(parents=True, exist_ok=True)
         store = Store(root / "hub.sqlite3")
         identity = load_app(store, app_slug)
         self.state = HubState(root.resolve(), store, identity, token_seconds=token_seconds, app_refs=app_refs)
+        self.state.confine = confine
         self.faults = Faults()
         self.webhooks = Webhooks(self.state)
         self.runner = Runner(self.state)

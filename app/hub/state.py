@@ -3,10 +3,12 @@
 import functools
 import secrets
 import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -30,6 +32,14 @@ class AppIdentity:
     webhook_secret: str
 
 
+class Confine(Protocol):
+    """Wraps the command of a job's step: what to start instead of it, and the descriptors that this inherits."""
+
+    def __call__(
+        self, command: Sequence[str], folder: Path, working: Path, script: str
+    ) -> AbstractContextManager[tuple[list[str], list[int]]]: ...
+
+
 @dataclass
 class HubState:
     """Shared by all modules of the hub; rows live in `store`, bare repositories under `root`."""
@@ -44,6 +54,8 @@ class HubState:
     api_versions: tuple[str, ...] = ("2022-11-28", "2026-03-10")
     """What it speaks; GitHub Enterprise Server up to 3.20 knows the first alone."""
     limits: RateLimits = field(default_factory=RateLimits)
+    confine: Confine | None = None
+    """How steps of jobs are kept apart from the machine; None: they are not, as in tests of our own."""
     wake: threading.Condition = field(default_factory=threading.Condition)
     runner_held: bool = False
     cancelled: set[int] = field(default_factory=set[int])

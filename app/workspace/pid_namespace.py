@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_KIB = 1024
+_BLOCK = 512
+"""Bytes; the unit of `st_blocks`, whatever the file system."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """Threads of all processes, and their resident private memory in bytes."""
+    """Threads of all processes, and their resident memory in bytes: private, and shared, which counts once."""
 
     threads: int
     memory: int
@@ -40,13 +42,16 @@ class PidNamespace:
 
     def usage(self) -> ProcessUsage:
         """Add up the processes that are in the namespace now."""
-        threads = memory = 0
+        threads = private = shared = 0
+        unnamed: dict[tuple[int, int], int] = {}
         for pid in (entry.name for entry in os.scandir("/proc") if entry.name.isdigit()):
             if _namespace_of(pid) == self._identity:
-                used = _usage_of(pid)
-                threads += used.threads
-                memory += used.memory
-        return ProcessUsage(threads, memory)
+                fields = _status_of(pid)
+                threads += fields.get("Threads", 0)
+                private += fields.get("RssAnon", 0) * _KIB
+                shared += _share_of(pid) if fields.get("RssShmem") else 0
+                unnamed |= _unnamed_files(pid)
+        return ProcessUsage(threads, private + max(shared, sum(unnamed.values())))
 
     def kill(self) -> None:
         """End all processes; nothing happens when they have ended."""
@@ -73,10 +78,34 @@ def _namespace_of(pid: str) -> str | None:
         return None
 
 
-def _usage_of(pid: str) -> ProcessUsage:
+def _status_of(pid: str) -> dict[str, int]:
+    """The numbers in a process's status: kibibytes, or counts. Empty when it ended in between."""
     try:
-        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return ProcessUsage(0, 0)  # it ended in between
-    return ProcessUsage(int(fields[17]), (int(pages[1]) - int(pages[2])) * _PAGE)
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    parts = (line.partition(":") for line in lines)
+    return {name: int(words[0]) for name, _, rest in parts if (words := rest.split()) and words[0].isdigit()}
+
+
+def _share_of(pid: str) -> int:
+    """Bytes of the memory that a process shares, divided by those who share it."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0  # it ended in between
+    return sum(int(line.split()[1]) * _KIB for line in lines if line.startswith("Pss_Shmem:"))
+
+
+def _unnamed_files(pid: str) -> dict[tuple[int, int], int]:
+    """Bytes of the files in memory (memfd) that a process has open, by their identity: no map need show them."""
+    found: dict[tuple[int, int], int] = {}
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                if os.readlink(entry.path).startswith("/memfd:"):  # noqa: PTH115 - many, many times
+                    status = entry.stat()
+                    found[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK
+    except OSError:
+        pass  # it ended in between
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.workspace.trees import TreeSize, size_of
 from app.workspace.workspace_errors import RecordError
 
 _ADVICE = "put what is generated where .gitignore names it, or into /tmp"
@@ -28,6 +29,17 @@ class Quota:
             raise RecordError(f"{size:,} bytes {what}, and {self.size:,} can be recorded; {_ADVICE}")
         if depth > self.depth:
             raise RecordError(f"a file is {depth} folders deep, and {self.depth} can be recorded; {_ADVICE}")
+
+    def check_growth(self, root: Path, base: TreeSize) -> None:
+        """Raise RecordError where a whole tree, ignored files included, has grown too much since it was this large."""
+        found = size_of(root)
+        for more, allowed, unit in (
+            (found.files - base.files, self.files, "files and folders"),
+            (found.size - base.size, self.size, "bytes"),
+            (found.depth if found.depth > base.depth else 0, self.depth, "folders inside each other"),
+        ):
+            if more > allowed:
+                raise RecordError(f"there are {more:,} {unit} more, ignored ones too, and {allowed:,} may be; use /tmp")
 
     def check_new(self, root: Path, untracked: Iterable[bytes], modified: Iterable[bytes]) -> None:
         """Raise RecordError where the tree's new files are too many, or one file is too large to be read at all."""

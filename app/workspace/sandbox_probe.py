@@ -18,6 +18,7 @@ for file in /etc/shadow "/$admin/.ssh" "/proc/1/$admin/etc/shadow" /run/docker.s
   [ -r "$file" ] && works "it can read $file"
 done
 for place in "$@"; do [ -e "$place" ] && works "it sees $place"; done
+[ "$(id -u)" != 0 ] || works "it runs as root"
 [ "$(status CapEff)" = 0000000000000000 ] || works "it has capabilities ($(status CapEff))"
 [ "$(status CapBnd)" = 0000000000000000 ] || works "it may gain capabilities ($(status CapBnd))"
 [ "$(status NoNewPrivs)" = 1 ] || works "it may gain rights by programs (setuid)"

@@ -9,7 +9,10 @@ The program's form: https://www.kernel.org/doc/html/latest/userspace-api/seccomp
 import errno
 import os
 import struct
+from io import FileIO
 from typing import Final
+
+from app.workspace.workspace_errors import SandboxError
 
 _ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 """By what `uname` says: the value that the kernel gives the filter (linux/audit.h)."""
@@ -81,6 +84,22 @@ def filter_program(machine: str = "") -> bytes | None:
     for number, error in refused.items():
         program += [_step(_EQUAL, number, 0, 1), _step(_RETURN, _ERROR | error)]
     return b"".join([*program, _step(_RETURN, _ALLOW)])
+
+
+def memory_file(content: bytes) -> FileIO:
+    """An open file without a name that holds this, to be read from its beginning."""
+    file = FileIO(os.memfd_create("content"), "r+")
+    file.write(content)
+    file.seek(0)
+    return file
+
+
+def filter_file() -> FileIO:
+    """The filter as an open file. Raises `SandboxError` where there is none for this processor."""
+    program = filter_program()
+    if program is None:
+        raise SandboxError(f"there is no filter of system calls for {os.uname().machine}")
+    return memory_file(program)
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

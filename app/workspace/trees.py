@@ -3,11 +3,24 @@
 import os
 import stat
 import uuid
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+_BLOCK = 512
+"""Bytes; the unit of `st_blocks`, whatever the file system."""
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSize:
+    """Files and folders, bytes on disk, and the folders above the deepest file."""
+
+    files: int
+    size: int
+    depth: int
 
 
 def delete_tree(path: Path) -> None:
@@ -119,25 +132,60 @@ def restrict(path: Path) -> None:
     Of files the owner's bits stay, so git sees no change. Nothing happens without the folder; what belongs to another
     user stays as it is.
     """
+    _in_each_folder(path, _restrict_entries)
+
+
+def hand_over(path: Path, user: int) -> None:
+    """Give a folder and all in it to this user and group; only root may. Nothing happens without the folder."""
+    _in_each_folder(path, partial(_give_entries, user=user))
+
+
+def size_of(path: Path) -> TreeSize:
+    """Measure a folder with all in it. Files that others link to count each time. Raises OSError."""
+    files = size = 0
+
+    def add(folder: int) -> list[str]:
+        nonlocal files, size
+        folders: list[str] = []
+        for entry in _entries(folder):
+            files += 1
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                with suppress(FileNotFoundError):
+                    size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+        return folders
+
+    depth = _in_each_folder(path, add)
+    return TreeSize(files, size, depth)
+
+
+def _in_each_folder(path: Path, act: Callable[[int], list[str]]) -> int:
+    """Call `act` with a descriptor of each folder of a tree; it returns the names of the folders in it.
+
+    Return how many folders the deepest is below the top.
+    """
+    deepest = 0
     try:
         here = _enter(str(path.resolve()), None)
     except FileNotFoundError:
-        return
+        return deepest
     above: list[tuple[int, int]] = []  # device and inode of each folder above: a descriptor each would be too many
-    waiting = [_restrict_entries(here)]
+    waiting = [act(here)]
     try:
-        while waiting:
+        while True:
             if waiting[-1]:
                 inside = _try_to_enter(waiting[-1].pop(), here)
                 if inside is None:
                     continue
                 above.append(_identity(here))
+                deepest = max(deepest, len(above))
                 here = _close_for(here, inside)
-                waiting.append(_restrict_entries(here))
+                waiting.append(act(here))
             else:
                 waiting.pop()
                 if not above:
-                    return
+                    return deepest
                 here = _close_for(here, os.open("..", os.O_RDONLY | _FOLDER, dir_fd=here))
                 if _identity(here) != above.pop():
                     raise OSError(f"{path.name}: a folder moved meanwhile")
@@ -155,6 +203,20 @@ def _restrict_entries(folder: int) -> list[str]:
         elif not entry.is_symlink():
             with suppress(FileNotFoundError):
                 _restrict_file(entry, folder)
+    return folders
+
+
+def _give_entries(folder: int, *, user: int) -> list[str]:
+    """Give a folder and what is in it to a user; return the names of its folders. A link itself is given."""
+    if os.fstat(folder).st_uid != user:
+        os.fchown(folder, user, user)
+    folders: list[str] = []
+    for entry in _entries(folder):
+        with suppress(FileNotFoundError):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            elif entry.stat(follow_symlinks=False).st_uid != user:
+                os.chown(entry.name, user, user, dir_fd=folder, follow_symlinks=False)
     return folders
 
 

@@ -26,7 +26,7 @@ from app.workspace.search import SearchResult, pathspecs, search
 from app.workspace.text_files import TextFile, decode, in_the_style_of
 from app.workspace.trash import empty_trash, empty_trash_soon, move_to_trash
 from app.workspace.tree_diff import count_lines, tree_changes, unified_diff
-from app.workspace.trees import delete_tree
+from app.workspace.trees import TreeSize, delete_tree, size_of
 from app.workspace.workspace_errors import EditError, GitError, PathError, RecordError, WorkspaceError
 from app.workspace.write_tree import exclude_options, write_tree
 
@@ -37,6 +37,8 @@ MAX_NESTED: Final = 20
 QUOTA: Final = Quota(files=5_000, size=64 * 1024 * 1024, depth=100)
 """What one command may change, which is recorded with the workflow and replayed from there; and what a work tree may
 hold in new files after it, whichever commands made them. Ignored files are not counted."""
+TREE_QUOTA: Final = Quota(files=500_000, size=4 * 1024**3, depth=200)
+"""What a work tree may hold in all after its commands, ignored files too: else one run fills the disk for others."""
 _RUN_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?(?<!\.lock)")
 T = TypeVar("T")
 
@@ -69,6 +71,7 @@ class Worktree:
         self._turn: asyncio.Lock = asyncio.Lock()
         self.last_change: str = ""
         """The lines that the last edit of a text changed, with their numbers."""
+        self._first_size: TreeSize | None = None  # before the first command
         self._written: set[str] = set()  # named by an edit: part of the patch even where .gitignore matches
 
     @classmethod
@@ -187,8 +190,11 @@ class Worktree:
         """
         async with self._turn:
             before = await self._tree()
+            if self._first_size is None:
+                self._first_size = await asyncio.to_thread(size_of, self.path)
             result = await action()
             try:
+                await asyncio.to_thread(TREE_QUOTA.check_growth, self.path, self._first_size)
                 after = await self._tree(QUOTA)
                 return result, await tree_changes(self.mirror.path, before, after, QUOTA)
             except Exception as error:
