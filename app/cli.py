@@ -21,17 +21,43 @@ DEMO = Path(__file__).parent.parent / "examples" / "demo"
 
 
 @cli.command()
-def serve() -> None:
+def serve(
+    web: Annotated[
+        bool, typer.Option("--web", help="Only take in webhooks and serve the API; workers do the rest.")
+    ] = False,
+) -> None:
     """Serve webhooks and the REST API; everything is set by environment variables (see the documentation)."""
     collection.pause()  # until the service is ready
     import uvicorn
 
+    from app.main import Role, app
     from app.settings import Settings
 
     settings = Settings()
+    _log_to_stderr()
+    app.state.role = Role.WEB if web else Role.ALL
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="info", timeout_graceful_shutdown=5)
+
+
+@cli.command()
+def worker() -> None:
+    """Act on deliveries and runs beside other processes on one PostgreSQL, and serve nothing; SIGTERM ends it."""
+    collection.pause()
+    import asyncio
+
+    from app.db.engine import DatabaseUnusable
+    from app.main import work
+
+    _log_to_stderr()
+    try:
+        asyncio.run(work())
+    except DatabaseUnusable as trouble:
+        sys.exit(str(trouble))
+
+
+def _log_to_stderr() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("app").setLevel(logging.INFO)
-    uvicorn.run("app.main:app", host=settings.host, port=settings.port, log_level="info", timeout_graceful_shutdown=5)
 
 
 @cli.command("try")

@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import logging
 import os
+import signal
 from collections.abc import AsyncGenerator
+from enum import StrEnum
 
 from dbos import DBOS, DBOSConfig
 from fastapi import Depends, FastAPI
@@ -14,7 +17,9 @@ from app.agents import models
 from app.agents.model_access import ModelAccess
 from app.artifacts import writer
 from app.config.loader import default_ruleset
-from app.db.engine import Database
+from app.db.engine import Database, DatabaseUnusable
+from app.db.worker_lock import LOCAL
+from app.github import write_locks
 from app.github.client import GitHubApp
 from app.runs import transitions
 from app.settings import Settings
@@ -31,12 +36,12 @@ from app.web import (
     webhooks,
 )
 from app.web.access import require_access
-from app.web.background import Background
+from app.web.background import Background, Work
 from app.web.body_limit import BodyLimit
 from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
-from app.workflows import cleanup, reconcile
+from app.workflows import cleanup, reconcile, worker_takeover
 from app.workflows.run import RUNS_QUEUE
 from app.workflows.services import Services, begin_shutdown, configure
 from app.workflows.steps import utcnow
@@ -52,13 +57,26 @@ WORKFLOWS_VERSION = "8"
 """Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
 
 
-def engine_config(db: Database) -> DBOSConfig:
-    """The workflow engine's configuration."""
+log = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a process does. Several share a PostgreSQL; SQLite has one, which does everything."""
+
+    ALL = "all"
+    WEB = "web"
+    """It takes in webhooks and serves the API; workers do the rest."""
+    WORKER = "worker"
+    """It acts on deliveries and runs, and serves nothing."""
+
+
+def engine_config(db: Database, executor: str = LOCAL) -> DBOSConfig:
+    """The workflow engine's configuration; `executor` is the name of this process's work."""
     return {
         "name": "autopack",
         "system_database_url": db.url.render_as_string(hide_password=False),
         "application_version": WORKFLOWS_VERSION,
-        "executor_id": "local",
+        "executor_id": executor,
         "notification_listener_polling_interval_sec": ENGINE_POLLING_SECONDS,
         "system_database_engine": db.workflow_engine(),
         "log_level": "WARNING",
@@ -68,12 +86,25 @@ def engine_config(db: Database) -> DBOSConfig:
 
 @contextlib.asynccontextmanager
 async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
-    """Open the database, launch the workflow engine (which takes up what a crash left), drain the inbox."""
+    """Serve as `app.state.role` says, in this process alone where that says nothing."""
+    async with running(getattr(api.state, "role", Role.ALL)) as api.state.service:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def running(role: Role) -> AsyncGenerator[ServiceState]:
+    """Open the database, launch the workflow engine (which takes up what a crash left), and begin the tasks of a role.
+
+    Raises `DatabaseUnusable` where the database cannot be served so.
+    """
     settings = Settings()
     await asyncio.to_thread(_prepare_folders, settings)
     db = Database(settings.database)
+    if db.sqlite and role is not Role.ALL:
+        raise DatabaseUnusable("SQLite is served by one process: start `autopack serve`, or name a PostgreSQL")
     await asyncio.to_thread(db.claim)
     await asyncio.to_thread(db.migrate)
+    executor = await asyncio.to_thread(db.worker.enlist, WORKFLOWS_VERSION)
     access = ModelAccess()
     models.configure(access)
     ruleset = default_ruleset()
@@ -89,24 +120,27 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
             own_secrets=(*settings.secrets, *access.secrets),
         )
     )
-    transitions.mark_open_runs_resumed(db, utcnow())
-    DBOS(config=engine_config(db))
-    await asyncio.to_thread(_launch)
+    if db.sqlite:
+        transitions.mark_runs_resumed(db, utcnow())
+    else:
+        write_locks.share(db.shared_lock)
+        if github is not None:
+            github.before_write = worker_takeover.require_own_work
+    DBOS(config=engine_config(db, executor))
+    await asyncio.to_thread(_launch, role)
     intake, drainer = Intake(db), Drainer(db)
     background = Background(
         {
-            "intake": intake.run,
-            "drainer": drainer.run,
-            "reconciler": reconcile.run_reconcile_loop,
-            "upkeep": cleanup.run_cleanup_loop,
             "artifacts": functools.partial(writer.run_writer_loop, db, settings, ruleset),
+            **({} if role is Role.WORKER else {"intake": intake.run}),
+            **({} if db.sqlite else {"takeover": worker_takeover.run_takeover_loop}),
+            **({} if role is Role.WEB else _work_tasks(drainer)),
         }
     )
-    api.state.service = ServiceState(settings=settings, db=db, intake=intake, drainer=drainer, background=background)
     background.start()
     collection.resume()
     try:
-        yield
+        yield ServiceState(settings, db, intake, drainer, background, executor)
     finally:
         await background.stop()
         begin_shutdown()
@@ -114,8 +148,23 @@ async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
         await models.close()
         if github is not None:
             await github.aclose()
+        write_locks.share(None)
         configure(None)
         db.close()
+
+
+async def work() -> None:
+    """Be a worker until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    async with running(Role.WORKER) as service:
+        log.info("%s works", service.executor)
+        await ended.wait()
+
+
+def _work_tasks(drainer: Drainer) -> dict[str, Work]:
+    return {"drainer": drainer.run, "reconciler": reconcile.run_reconcile_loop, "upkeep": cleanup.run_cleanup_loop}
 
 
 def _prepare_folders(settings: Settings) -> None:
@@ -126,7 +175,9 @@ def _prepare_folders(settings: Settings) -> None:
         restrict(folder)
 
 
-def _launch() -> None:
+def _launch(role: Role) -> None:
+    if role is Role.WEB:
+        DBOS.listen_queues([])
     DBOS.launch()
     DBOS.register_queue(RUNS_QUEUE, polling_interval_sec=ENGINE_POLLING_SECONDS)
 

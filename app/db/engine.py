@@ -20,7 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.db.change_tracking import ChangeLog, TrackingSession
-from app.db.process_lock import FileProcessLock, PostgresProcessLock, ProcessLock
+from app.db.worker_lock import FileWorkerLock, PostgresWorkerLock, WorkerLock, shared_lock_sql
 
 BUSY_SECONDS = 30
 PROCESS_LOCK_SECONDS = 30.0
@@ -53,9 +53,10 @@ class Database:
             raise DatabaseUnusable(f"DATABASE_URL names {self.url.get_backend_name()}: use sqlite or postgresql")
         self.engine = self._engine("NORMAL")
         self._durable = self._engine("FULL") if self.sqlite else self.engine
+        self._locks: sa.Engine | None = None
         self.changes = ChangeLog()
-        self._claim: ProcessLock = (
-            FileProcessLock(Path(f"{self.url.database}.lock")) if self.sqlite else PostgresProcessLock(self.engine)
+        self.worker: WorkerLock = (
+            FileWorkerLock(Path(f"{self.url.database}.lock")) if self.sqlite else PostgresWorkerLock(self.engine)
         )
 
     @contextmanager
@@ -109,22 +110,38 @@ class Database:
             command.upgrade(config, revision)
 
     def claim(self, seconds: float = PROCESS_LOCK_SECONDS) -> None:
-        """Be the one process that serves this database, until `close` or the process's end; a repeat makes sure of it.
+        """Be one of the processes that serve this database, until `close` or the process's end.
 
-        Two would each take up the other's runs. Raises `DatabaseUnusable` when another one keeps it.
+        SQLite has one. Raises `DatabaseUnusable` when another one keeps it.
         """
         deadline = time.monotonic() + seconds
         told = False
-        while not self._claim.take():
+        while not self.worker.take():
             if time.monotonic() >= deadline:
                 raise DatabaseUnusable(
-                    "another Autopack process serves this database: stop it, start only one worker, "
-                    "or give this one a DATABASE_URL of its own"
+                    "another Autopack process serves this database: stop it, give this one a DATABASE_URL of its own, "
+                    "or name a PostgreSQL, which any number of processes of this release may serve"
                 )
             if not told:
                 log.warning("another process serves this database; waiting %g seconds at most for its end", seconds)
                 told = True
             time.sleep(0.1)
+
+    @contextmanager
+    def shared_lock(self, name: str, seconds: float) -> Generator[None]:
+        """Hold a lock of this name among all processes for the body; on SQLite there is one process.
+
+        Raises `sqlalchemy.exc.OperationalError` when it is not free within `seconds`.
+        """
+        if self.sqlite:
+            yield
+            return
+        if self._locks is None:  # connections of their own: who waits for a lock keeps none from who holds it
+            self._locks = sa.create_engine(self.url, poolclass=sa.NullPool)
+        with self._locks.begin() as connection:
+            connection.execute(sa.text(f"SET LOCAL lock_timeout = '{int(seconds * 1000)}ms'"))
+            connection.execute(*shared_lock_sql(name))
+            yield
 
     def ping(self) -> None:
         """Raise a SQLAlchemyError when the database does not answer."""
@@ -132,7 +149,9 @@ class Database:
             connection.execute(sa.text("SELECT 1"))
 
     def close(self) -> None:
-        self._claim.release()
+        self.worker.release()
+        if self._locks is not None:
+            self._locks.dispose()
         self.engine.dispose()
         self._durable.dispose()
 

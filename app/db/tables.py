@@ -299,6 +299,20 @@ class ModelCallRow(Base):
     """What a day may cost is summed before each request."""
 
 
+class WorkerRow(Base):
+    """A process that serves a PostgreSQL database, alive while a session holds the lock of its number."""
+
+    __tablename__ = "workers"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    executor_id: Mapped[str] = mapped_column(String(100))
+    """Its name in the workflow engine."""
+    version: Mapped[str] = mapped_column(String(50))
+    """Of its workflows."""
+    begun_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    """When another process had taken up all its work."""
+
+
 class OwedText(Base):
     """What a run has to tell on GitHub, which did not take it when it was due: the reconciler tries it again."""
 

@@ -1,14 +1,15 @@
 """One writer at a time for one thing on GitHub: looking and then creating is not atomic, and events come together.
 
-Within this process only; one process at a time serves a database.
+Where several processes serve a database, they share the locks through it.
 """
 
 import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 
 from app.github.client import Repo
 from app.github.github_errors import GitHubUnavailable
@@ -20,6 +21,14 @@ DEADLINE_SECONDS = 150.0
 _queues: dict[tuple[str, ...], deque[Future[None]]] = {}
 """By key, the holder of the lock and behind it those that wait, in order. The future of the holder is done."""
 _guard = threading.Lock()
+SharedLock = Callable[[str, float], AbstractContextManager[None]]
+_shared: SharedLock | None = None
+
+
+def share(lock: SharedLock | None) -> None:
+    """Have locks of these names among processes, too. It takes a name and seconds, and raises `SQLAlchemyError`."""
+    global _shared  # noqa: PLW0603
+    _shared = lock
 
 
 @contextlib.asynccontextmanager
@@ -36,9 +45,23 @@ async def write_lock(repo: Repo, *key: str) -> AsyncGenerator[None]:
                 await asyncio.shield(asyncio.wrap_future(turn))  # a canceled wait leaves the future to `_leave`
         except TimeoutError as error:
             raise GitHubUnavailable(f"another write of {' '.join(key)} takes too long") from error
-        yield
+        async with _among_processes(" ".join(whole)):
+            yield
     finally:
         _leave(whole, turn)
+
+
+@contextlib.asynccontextmanager
+async def _among_processes(name: str) -> AsyncGenerator[None]:
+    if _shared is None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, _shared(name, DEADLINE_SECONDS))
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(stack.close)
 
 
 def _enter(key: tuple[str, ...]) -> Future[None]:

@@ -1,6 +1,6 @@
 """How runs, tiers and phases move and end: only by the machines of `app.domain.states`, each step recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -61,10 +61,11 @@ def stop_clock(db: Database, run_id: str, at: datetime) -> None:
         stop_clock_in(session.get_one(Run, run_id, with_for_update=LOCK), at)
 
 
-def mark_open_runs_resumed(db: Database, at: datetime) -> None:
-    """After a crash: open runs say that they were resumed; time since their last model request is not counted."""
+def mark_runs_resumed(db: Database, at: datetime, run_ids: Collection[str] | None = None) -> None:
+    """After a crash: open runs (these, or all) say that they were resumed; time since then is not counted."""
+    chosen = sa.select(Run).where(Run.completed_at.is_(None))
     with db.writing() as session:
-        for run in session.scalars(sa.select(Run).where(Run.completed_at.is_(None))):
+        for run in session.scalars(chosen if run_ids is None else chosen.where(Run.run_id.in_(run_ids))):
             earlier = [one for one in run.notices if not one.startswith(_RESUMED_PREFIX)]
             run.notices = [*earlier, f"{_RESUMED_PREFIX} at {at:%Y-%m-%d %H:%M} UTC; nothing was done twice."]
             if run.active_since is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from app.db.engine import Database
+from app.db.worker_lock import LOCAL
 from app.settings import Settings
 from app.web.background import Background
 from app.web.drainer import Drainer
@@ -18,6 +19,8 @@ class ServiceState:
     intake: Intake
     drainer: Drainer
     background: Background
+    executor: str = LOCAL
+    """The name of this process's work."""
 
 
 def state(request: Request) -> ServiceState:

@@ -13,7 +13,9 @@ from app.workflows.steps import utcnow
 from handlers.dispatch import handle_delivery, select_for_workflows
 
 POLL_SECONDS = 5.0
-"""Without being woken, the inbox is looked at this often: another process may have stored something."""
+"""Without being woken, the inbox is looked at this often."""
+POLL_SHARED_SECONDS = 0.5
+"""The same where another process may have stored something: nothing wakes this one."""
 MAX_CONCURRENT = 8
 """Deliveries acted on at the same time, so that a flood of them leaves room for taking in more."""
 
@@ -41,7 +43,8 @@ class Drainer:
             except (SQLAlchemyError, error.DBOSException):
                 log.exception("the inbox could not be drained; it is tried again in %s seconds", POLL_SECONDS)
             try:
-                await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+                seconds = POLL_SECONDS if self._db.sqlite else POLL_SHARED_SECONDS
+                await asyncio.wait_for(self._woken.wait(), seconds)
             except TimeoutError:
                 continue
 

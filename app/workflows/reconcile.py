@@ -48,7 +48,9 @@ async def run_reconcile_loop() -> None:
     missed = await MissedEvents.since_last_delivery()
     while True:
         try:
-            await asyncio.to_thread(services().db.claim)
+            if not await asyncio.to_thread(services().db.worker.leads):
+                await asyncio.sleep(EVERY_SECONDS)
+                continue  # another process does it
             await retry_failed_workflows(retried)
             await end_orphaned_runs()
             await start_lost_runs()

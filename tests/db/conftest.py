@@ -53,6 +53,12 @@ def url(backend: tuple[str, Server | None], tmp_path: Path) -> str:
     return new_database(kind, tmp_path, running)
 
 
+@pytest.fixture
+def postgres_url(server: Server, tmp_path: Path) -> str:
+    """The address of an empty PostgreSQL database."""
+    return new_database("postgresql", tmp_path, server)
+
+
 @pytest.fixture(scope="session")
 def kept(backend: tuple[str, Server | None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database that is migrated once for the tests of this process, which use it one after the other."""

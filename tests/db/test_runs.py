@@ -293,8 +293,8 @@ def test_resumed_runs_say_so_once(db: Database) -> None:
     run_rows.add_notice(db, "r1", "no CI")
     run_rows.create(db, new_run("r2", issue=8), NOW)
     transitions.end_run(db, "r2", RunState.DONE_CANCELLED, "cancelled", NOW)
-    transitions.mark_open_runs_resumed(db, after(hours=1))
-    transitions.mark_open_runs_resumed(db, after(hours=2))
+    transitions.mark_runs_resumed(db, after(hours=1))
+    transitions.mark_runs_resumed(db, after(hours=2))
     first, second = run_view.read_run_view(db, "r1", "").notices
     assert first == "no CI"
     assert "2026-01-02 05:04 UTC" in second
@@ -319,7 +319,7 @@ def test_time_between_crash_and_restart_is_free(db: Database) -> None:
     planned_run(db)
     run_rows.create(db, new_run("r2", issue=8), NOW)
     run_rows.update(db, "r1", {"active_since": NOW})
-    transitions.mark_open_runs_resumed(db, after(hours=2))
+    transitions.mark_runs_resumed(db, after(hours=2))
     assert run_rows.get(db, "r1").active_minutes(after(hours=2, minutes=3)) == 3
     assert run_rows.get(db, "r2").active_since is None
 

@@ -31,7 +31,7 @@ class Reader:
         self.seen: set[Written] = set()
         """What has been read or expected of what the App wrote; at the end, nothing else may be there."""
         self.default_branch = "main"
-        self._log_from = len(world.service.log())
+        self._log_from = len(world.log())
         self._log_may_hold: list[str] = []
         self._run_id = ""
 
@@ -197,7 +197,7 @@ class Reader:
 
     def log(self) -> str:
         """What the service has logged since the story began."""
-        return self.world.service.log()[self._log_from :]
+        return self.world.log()[self._log_from :]
 
     def _states(self) -> list[str]:
         """The states shown by the status comments, oldest first, from the journal: cheap enough to poll."""

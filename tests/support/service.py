@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 _RUNNING = "Uvicorn running on "
+_WORKS = " works\n"
 
 
 class ServiceDied(AssertionError):
@@ -27,10 +28,18 @@ class ServiceDied(AssertionError):
 class Service:
     """`autopack serve` on a port of its own. It can be killed and started again on the same port and data."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], *, by_command: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        by_command: bool = False,
+        command: Sequence[str] = ("serve",),
+    ) -> None:
         """`folder` is its working directory, home and place for its log; `environment` is all that it gets.
 
         `by_command` starts Python as a user does, which takes seconds; else the process has its imports already.
+        `command` may also be `serve --web`, or `worker`, which has no port.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -46,6 +55,7 @@ class Service:
             **environment,
         }
         self._by_command = by_command
+        self._command = tuple(command)
         self._process: _Command | ForkServerProcess | None = None
         self._port = 0
 
@@ -67,13 +77,15 @@ class Service:
         logged = len(self.log())
         environment = {**self._environment, "PORT": str(self._port)}
         if self._by_command:
-            self._process = _Command(self.folder, self.log_file, environment)
+            self._process = _Command(self.folder, self.log_file, environment, self._command)
         else:
             self._process = processes.start(
-                "app.cli", "serve", folder=self.folder, log=self.log_file, environment=environment
+                "app.cli", *self._command, folder=self.folder, log=self.log_file, environment=environment
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.running:
+            if self._command == ("worker",) and _WORKS in self.log()[logged:]:
+                return
             _, found, rest = self.log()[logged:].partition(_RUNNING)
             if found and "\n" in rest:
                 self._port = int(rest.split()[0].rpartition(":")[2])
@@ -82,9 +94,25 @@ class Service:
             time.sleep(0.02)
         raise ServiceDied(f"the service did not start:\n{self.log()[logged:][-4000:]}")
 
+    def give(self, variables: Mapping[str, str]) -> None:
+        """Have more variables in the environment of the next start."""
+        self._environment |= variables
+
     def forget(self, variable: str) -> None:
         """Take a variable out of the environment of the next start."""
         self._environment.pop(variable, None)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, such as SIGSTOP."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def wait_ended(self) -> None:
+        """Return when it has ended by itself. Raises `AssertionError` when it does not."""
+        assert self._process is not None
+        self._process.join(STOP_SECONDS)
+        assert not self._process.is_alive()
 
     def kill(self) -> None:
         """SIGKILL: it can save nothing."""
@@ -117,8 +145,8 @@ class Service:
 class _Command:
     """The service as a user starts it, with the methods of a `multiprocessing` process."""
 
-    def __init__(self, folder: Path, log: Path, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "app.cli", "serve"]
+    def __init__(self, folder: Path, log: Path, environment: Mapping[str, str], arguments: Sequence[str]) -> None:
+        command = [sys.executable, "-m", "app.cli", *arguments]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT

@@ -1,7 +1,7 @@
 """A world for stories: an embedded GitHub, recorded models and the service, on one database."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -32,8 +32,21 @@ _PREFIXES = {
 class World:
     """One hub, one model server, one service. Its stories have a repository of their own each."""
 
-    def __init__(self, folder: Path, database_url: str, *, runners: int = 1, vendors: Sequence[str] = VENDORS) -> None:
-        """`vendors` are those for which the service has a key."""
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        *,
+        runners: int = 1,
+        vendors: Sequence[str] = VENDORS,
+        workers: int = 0,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """`vendors` are those for which the service has a key. With `workers`, the service only serves the web.
+
+        `settings` are more variables of the service's environment.
+        """
+        self._settings = dict(settings or {})
         self.hub = Hub(folder / "hub", runners=runners, app_refs=APP_REFS)
         self.models = ModelServer()
         self.vendors = vendors
@@ -44,6 +57,10 @@ class World:
         self._numbers = count(1)
         self._started = ExitStack()
         self.service: Service
+        self.workers = [
+            Service(folder / f"worker-{number}", {}, command=["worker"]) for number in range(1, workers + 1)
+        ]
+        """Each has a data folder of its own, as on another machine."""
 
     def start(self) -> None:
         """Start everything, or nothing; the hub's webhooks go to the service."""
@@ -53,9 +70,14 @@ class World:
             started.callback(self.models.stop)
             self.models.start()
             started.callback(self._database.dispose)
-            self.service = Service(self._folder / "service", self.environment())
+            command = ["serve", "--web"] if self.workers else ["serve"]
+            self.service = Service(self._folder / "service", self.environment(), command=command)
             started.callback(self.service.stop)
             self.service.start()
+            for worker in self.workers:
+                worker.give(self.environment())
+                started.callback(worker.stop)
+                worker.start()
             self.hub.set_webhook_url(self.service.webhook_url)
             self._started = started.pop_all()
 
@@ -80,6 +102,7 @@ class World:
             "GITHUB_WEBHOOK_SECRET": self.hub.webhook_secret,
             "GITHUB_API_URL": self.hub.url,
             "GITHUB_SERVER_URL": self.hub.url,
+            **self._settings,
         }
 
     def new_repository_name(self) -> str:
@@ -124,6 +147,10 @@ class World:
         """Change the service's database behind its back."""
         with self._database.begin() as connection:
             connection.execute(statement)
+
+    def log(self) -> str:
+        """All that its workers, which tests may end, and its service have written."""
+        return "".join(one.log() for one in (*self.workers, self.service))
 
     def owed(self) -> int:
         """How many texts the service owes GitHub."""
