@@ -41,7 +41,7 @@ def serve(
 
 @cli.command()
 def worker() -> None:
-    """Act on deliveries and runs beside other processes on one PostgreSQL, and serve nothing; SIGTERM ends it."""
+    """Act on deliveries and runs, with other processes on one PostgreSQL; SIGTERM ends it."""
     collection.pause()
     import asyncio
 
