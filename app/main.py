@@ -41,9 +41,8 @@ from app.web.body_limit import BodyLimit
 from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
-from app.workflows import cleanup, reconcile, worker_takeover
-from app.workflows.run import RUNS_QUEUE
-from app.workflows.services import Services, begin_shutdown, configure
+from app.workflows import cleanup, reconcile, run_queue, worker_takeover
+from app.workflows.services import RunLimits, Services, begin_shutdown, configure
 from app.workflows.steps import utcnow
 from app.workspace.trees import restrict
 
@@ -53,7 +52,7 @@ ENGINE_POLLING_SECONDS = 0.2
 OWNER_ONLY = 0o077
 """No other user of the machine reads what the service writes: code, prompts, the database."""
 
-WORKFLOWS_VERSION = "8"
+WORKFLOWS_VERSION = "9"
 """Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
 
 
@@ -117,6 +116,7 @@ async def running(role: Role) -> AsyncGenerator[ServiceState]:
             data_dir=settings.data_dir,
             ruleset=ruleset,
             vendors=access.vendors,
+            limits=RunLimits(settings.max_runs, settings.max_runs_per_repository),
             own_secrets=(*settings.secrets, *access.secrets),
         )
     )
@@ -179,7 +179,7 @@ def _launch(role: Role) -> None:
     if role is Role.WEB:
         DBOS.listen_queues([])
     DBOS.launch()
-    DBOS.register_queue(RUNS_QUEUE, polling_interval_sec=ENGINE_POLLING_SECONDS)
+    run_queue.register(ENGINE_POLLING_SECONDS)
 
 
 def _assemble() -> FastAPI:

@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     github_api_url: str = "https://api.github.com"
     github_server_url: str = "https://github.com"
     autopack_api_token: SecretStr | None = None
+    max_runs: int = Field(default=50, ge=1)
+    max_runs_per_repository: int = Field(default=10, ge=1)
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65_535)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import deliveries
@@ -15,7 +15,8 @@ from app.db.engine import Database
 from app.github.events import BadPayload, Event, parse
 from app.github.github_errors import GitHubRefused
 from app.workflows.reconcile import DELIVERY
-from app.workflows.run import RUNS_QUEUE, run
+from app.workflows.run import enqueue_run
+from app.workflows.run_queue import end_if_waiting
 from app.workflows.services import call_db
 from app.workflows.steps import retry_durably
 from app.workflows.waiting import wake
@@ -125,10 +126,10 @@ async def handle_delivery(delivery_id: str) -> None:
     """Act on one delivery of the inbox. Ended by a defect, it is tried again by the reconciler."""
     for action in await retry_durably(lambda: _decide(delivery_id), PAUSES, SQLAlchemyError):
         if isinstance(action, StartRun):
-            with SetWorkflowID(action.run_id):
-                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, action.run_id)
+            await enqueue_run(action.run_id)
         else:
             await wake(action.run_id)
+            await end_if_waiting(action.run_id)
 
 
 @DBOS.step(name="handlers.dispatch.decide")

@@ -34,12 +34,14 @@ def deadline_of(
 
     `stored` is the moment until which it waits, where it knows one; `ci_minutes` how long it waits for CI.
     """
+    if headline in _AT_WORK and stored is not None:  # it waits for its turn
+        return Deadline(at=stored, then="the run ends")
     if headline in _AT_WORK:
         if clock.max_minutes is None:
             return None
         left = timedelta(minutes=clock.max_minutes) - timedelta(seconds=clock.seconds)
         spent = f"the run ends, as its {clock.max_minutes:g} minutes of work are spent"
-        return Deadline(at=stored or (clock.since or since) + left, then=spent)
+        return Deadline(at=(clock.since or since) + left, then=spent)
     if headline is Headline.WAITING_FOR_CI and ci_minutes is not None:
         return Deadline(at=stored or since + timedelta(minutes=ci_minutes), then="the run ends without CI's verdict")
     return Deadline(at=stored, then=_THEN.get(headline, "the run goes on")) if stored is not None else None

@@ -38,7 +38,8 @@ from app.workflows import on_demand_audit
 from app.workflows.answers import wait_for_answer
 from app.workflows.finish_run import recheck_promotion
 from app.workflows.repositories import mirror_at
-from app.workflows.run import start_workflow
+from app.workflows.run import enqueue_run
+from app.workflows.run_queue import end_if_waiting
 from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steer import steer
 from app.workflows.steps import utcnow
@@ -73,7 +74,7 @@ async def start_run(asked: RunStart) -> RunCard:
     strategies = [_govern(asked, part, rules, options) for part in known]
     card = await call_db(api_commands.create_run, asked, parts, strategies, target, utcnow())
     if target is not None:
-        await start_workflow(card.run_id)
+        await enqueue_run(card.run_id)
     return card
 
 
@@ -144,9 +145,10 @@ async def steer_run(
     if not answer.done:
         raise Conflict(answer.message)
     if answer.starts:
-        await start_workflow(answer.starts)
+        await enqueue_run(answer.starts)
     elif run.repository is not None and not run.over:
         await wake(run_id)
+        await end_if_waiting(run_id)
     return answer.message, await call_db(run_rows.get, answer.starts or run_id)
 
 

@@ -22,7 +22,8 @@ from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.runs import pending_work, steering, transitions
 from app.workflows.finish_run import end_orphaned_run
 from app.workflows.missed_events import MissedEvents
-from app.workflows.run import RUNS_QUEUE, run
+from app.workflows.run import enqueue_run
+from app.workflows.run_queue import end_if_waiting
 from app.workflows.run_telling import tell_owed
 from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
@@ -55,6 +56,8 @@ async def run_reconcile_loop() -> None:
             await end_orphaned_runs()
             await start_lost_runs()
             await end_overdue_runs()
+            for waiting in await call_db(run_rows.list_open_runs):
+                await end_if_waiting(waiting.run_id)
             if (github := services().github) is not None:
                 await _ask_github(github, requested)
                 if found := await missed.store(github):
@@ -117,8 +120,7 @@ async def start_lost_runs() -> None:
             continue
         if await DBOS.get_workflow_status_async(lost.run_id) is None:
             log.warning("run %s had no workflow, which starts now", lost.run_id)
-            with SetWorkflowID(lost.run_id):
-                await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, lost.run_id)
+            await enqueue_run(lost.run_id)
 
 
 async def end_overdue_runs() -> None:

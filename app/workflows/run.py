@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS, SetEnqueueOptions, SetWorkflowID
 
 from app.db import run_rows
 from app.domain.budget import BudgetExhausted, ModelFailed, ModelFailure, RunStopped
@@ -22,6 +22,7 @@ from app.workflows import (
     integrity_gate,
     promote,
     requested_changes,
+    run_queue,
     start_run,
 )
 from app.workflows.own_engine import OwnEngine
@@ -35,8 +36,6 @@ from app.workflows.services import NotConfigured, call_db, repo_of_run, stopping
 from app.workflows.steps import now
 from app.workflows.waiting import raise_if_stopped, wait_for_wake, with_provider_pauses
 from app.workspace.workspace_errors import WorkspaceError
-
-RUNS_QUEUE = "runs"
 
 
 @DBOS.workflow(name="run", max_recovery_attempts=None)
@@ -61,14 +60,15 @@ async def run(run_id: str) -> None:
         end = await _end_of(run_id, error)
     following = await finish_run.finish_run(run_id, context, end)
     if following is not None:
-        with SetWorkflowID(following):
-            await DBOS.enqueue_workflow_async(RUNS_QUEUE, run, following)
+        await enqueue_run(following)
 
 
-async def start_workflow(run_id: str) -> None:
-    """Start the run's workflow; a second call changes nothing."""
-    with SetWorkflowID(run_id):
-        await DBOS.start_workflow_async(run, run_id)
+async def enqueue_run(run_id: str) -> None:
+    """Have the run begin in its turn; a second call changes nothing."""
+    project = await run_queue.read_project(run_id)
+    with SetWorkflowID(run_id), SetEnqueueOptions(queue_partition_key=project):
+        await DBOS.enqueue_workflow_async(run_queue.RUNS_QUEUE, run, run_id)
+    await run_queue.show_waiting(run_id)
 
 
 EVENT_SECONDS = 5.0

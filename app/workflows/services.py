@@ -21,6 +21,14 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class RunLimits:
+    """How many runs with a repository work at once; the others wait for their turn."""
+
+    overall: int = 50
+    per_repository: int = 10
+
+
+@dataclass(frozen=True)
 class Services:
     db: Database
     github: GitHubApp | None
@@ -31,6 +39,7 @@ class Services:
     ruleset: Ruleset
     vendors: frozenset[str]
     """Model vendors for which a key is configured."""
+    limits: RunLimits = RunLimits()
     own_secrets: tuple[str, ...] = field(default=(), repr=False)
     """The service's keys and tokens, which no patch may hold."""
 
