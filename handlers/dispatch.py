@@ -14,12 +14,12 @@ from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
 from app.github.events import BadPayload, Event, parse
 from app.github.github_errors import GitHubRefused
-from app.workflows.reconcile import DELIVERY
 from app.workflows.run import enqueue_run
 from app.workflows.run_queue import end_if_waiting
 from app.workflows.services import call_db
 from app.workflows.steps import retry_durably
 from app.workflows.waiting import wake
+from app.workflows.workflow_names import DELIVERY
 from handlers import (
     ci_events,
     comment_events,

@@ -26,12 +26,11 @@ _KEEPALIVE_SQL = (
     "set_config('tcp_keepalives_count', '2', false)"
 )
 """The server ends the session of a host that vanished after 20 seconds; else it keeps it for hours."""
-_DEAD = sa.text("""
-SELECT number, executor_id FROM workers WHERE ended_at IS NULL AND NOT EXISTS (
-    SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :key AND objid = number
-    AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-) ORDER BY number
-""")
+_LOCKED = sa.text(
+    "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = :key AND objsubid = 2"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+_ROWS = sa.text("SELECT number, executor_id, version FROM workers WHERE ended_at IS NULL ORDER BY number")
 _ENTER = sa.text(
     "INSERT INTO workers (number, executor_id, version, begun_at) VALUES (:number, :name, :version, now())"
 )
@@ -74,6 +73,10 @@ class WorkerLock(Protocol):
 
     def list_dead(self) -> list[DeadWorker]: ...
 
+    def list_versions(self) -> list[str]:
+        """The workflow versions of other living processes."""
+        ...
+
     def bury(self, dead: DeadWorker) -> bool:
         """Take the lock of a dead process; False when it lives, or another one buries it."""
         ...
@@ -111,6 +114,9 @@ class FileWorkerLock:
         return True
 
     def list_dead(self) -> list[DeadWorker]:
+        return []
+
+    def list_versions(self) -> list[str]:
         return []
 
     def bury(self, dead: DeadWorker) -> bool:
@@ -175,7 +181,16 @@ class PostgresWorkerLock:
     def list_dead(self) -> list[DeadWorker]:
         """Processes whose row has not ended though no session holds its lock."""
         with self._session() as session:
-            return [DeadWorker(row.number, row.executor_id) for row in session.execute(_DEAD, {"key": _WORKER_KEY})]
+            rows = session.execute(_ROWS).all()  # before the locks: each of these was held when its row was entered
+            held = set(session.scalars(_LOCKED, {"key": _WORKER_KEY}))
+            return [DeadWorker(row.number, row.executor_id) for row in rows if row.number not in held]
+
+    def list_versions(self) -> list[str]:
+        """The workflow versions of all processes whose lock is held."""
+        with self._session() as session:
+            rows = session.execute(_ROWS).all()
+            held = set(session.scalars(_LOCKED, {"key": _WORKER_KEY}))
+            return [row.version for row in rows if row.number in held]
 
     def bury(self, dead: DeadWorker) -> bool:
         """Take the lock of a dead process; False when it lives, or another one buries it."""

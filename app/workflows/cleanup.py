@@ -11,9 +11,9 @@ from dbos import DBOS, error
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.db import deliveries, run_rows
-from app.workflows.reconcile import DELIVERY
 from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
+from app.workflows.workflow_names import DELIVERY, STARTED_DIRECTLY
 from app.workspace.mirror import Mirror
 from app.workspace.workspace_errors import WorkspaceError
 from app.workspace.worktree import sweep
@@ -24,8 +24,6 @@ RETENTION = timedelta(days=30)
 REPACK_AFTER = timedelta(days=1)
 BATCH = 200
 """Workflows deleted in one transaction, at most: SQLite has one writer."""
-_STARTED_DIRECTLY = ("run", "end_stranded", "reconsider_promotion", "audit_posted_patch")
-"""Names of the workflows that are no part of another one, except deliveries."""
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
 log = logging.getLogger(__name__)
@@ -63,7 +61,7 @@ async def _delete_workflows() -> None:
 async def delete_workflows(before: datetime) -> None:
     """Delete the engine's records of workflows that ended before then, with child workflows, except deliveries."""
     # To the engine a run is the child of the delivery that started it, so deliveries go without their children.
-    for name, with_children in ((DELIVERY, False), *((begun, True) for begun in _STARTED_DIRECTLY)):
+    for name, with_children in ((DELIVERY, False), *((begun, True) for begun in STARTED_DIRECTLY)):
         await contained(f"workflows {name}", functools.partial(_forget, name, before, with_children=with_children))
 
 

@@ -20,6 +20,7 @@ from app.github import redelivery
 from app.github.client import GitHubApp
 from app.github.github_errors import GitHubRefused, GitHubUnavailable
 from app.runs import pending_work, steering, transitions
+from app.workflows.carry_over import carry_over
 from app.workflows.finish_run import end_orphaned_run
 from app.workflows.missed_events import MissedEvents
 from app.workflows.run import enqueue_run
@@ -27,12 +28,13 @@ from app.workflows.run_queue import end_if_waiting
 from app.workflows.run_telling import tell_owed
 from app.workflows.services import call_db, services
 from app.workflows.steps import utcnow
+from app.workflows.workflow_names import DELIVERY
 
 START_GRACE = timedelta(minutes=1)
 """A run that has no workflow after that long never gets one by itself."""
-DELIVERY = "delivery"
-"""Name of the workflow that acts on a delivery."""
 EVERY_SECONDS = 120.0
+STAND_BY_SECONDS = 5.0
+"""How soon another process takes the place of the one that reconciled, and has ended."""
 LOOK_BACK = timedelta(days=3)
 """GitHub keeps deliveries for about that long."""
 MAX_RETRIES = 5
@@ -50,8 +52,9 @@ async def run_reconcile_loop() -> None:
     while True:
         try:
             if not await asyncio.to_thread(services().db.worker.leads):
-                await asyncio.sleep(EVERY_SECONDS)
+                await asyncio.sleep(STAND_BY_SECONDS)
                 continue  # another process does it
+            await carry_over(DBOS.application_version)
             await retry_failed_workflows(retried)
             await end_orphaned_runs()
             await start_lost_runs()

@@ -35,10 +35,11 @@ from app.workflows.run_telling import Telling
 from app.workflows.services import NotConfigured, call_db, repo_of_run, stopping
 from app.workflows.steps import now
 from app.workflows.waiting import raise_if_stopped, wait_for_wake, with_provider_pauses
+from app.workflows.workflow_names import RUN
 from app.workspace.workspace_errors import WorkspaceError
 
 
-@DBOS.workflow(name="run", max_recovery_attempts=None)
+@DBOS.workflow(name=RUN, max_recovery_attempts=None)
 async def run(run_id: str) -> None:
     """Lead a run with a repository to a terminal state, also when something fails on the way."""
     context: RunContext | None = None

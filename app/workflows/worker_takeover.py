@@ -16,12 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.db.worker_lock import DeadWorker, WorkerReplaced
 from app.runs import transitions
+from app.workflows.carry_over import carry_over
 from app.workflows.services import begin_shutdown, call_db, services
 from app.workflows.steps import utcnow
+from app.workflows.workflow_names import RUN
 
 EVERY_SECONDS = 2.0
-RUN = "run"
-"""Name of the workflow of a run, whose id is the run's."""
 _INTERNAL_QUEUE = "_dbos_internal_queue"
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,11 @@ async def run_takeover_loop() -> None:
     while True:
         try:
             await asyncio.to_thread(lock.confirm)
-            for dead in await asyncio.to_thread(lock.list_dead):
+            found = await asyncio.to_thread(lock.list_dead)
+            for dead in found:
                 await take_over(dead)
+            if found and await asyncio.to_thread(lock.leads):
+                await carry_over(DBOS.application_version)
         except WorkerReplaced as replaced:
             _give_up(replaced)
             await asyncio.Event().wait()  # until the process ends
