@@ -30,6 +30,7 @@ LONG = {
     "test_plan_of_sixty_phases_is_three_runs",
     "test_ten_kills_keep_the_result",
     "test_all_texts_owed_to_silence_are_told",
+    "test_each_delivery_disturbed_changes_nothing",
 }
 """Stories that take minutes run with `--all-databases` only."""
 

@@ -6,6 +6,7 @@ from collections.abc import Generator
 
 from app.hub import administration, setup, webhook_sender
 from app.hub.auth import Actor
+from app.hub.disturbance import Kind
 from app.hub.routing import find_repository
 from app.hub.state import HubState
 from app.hub.store import Row
@@ -37,6 +38,13 @@ class Webhooks:
         """Forget what waits, without a trace: what happens where GitHub's webhooks are down."""
         with self._state.store.transaction():
             self._state.store.execute("DELETE FROM deliveries WHERE state = 'pending'")
+
+    def disturb(self, full_name: str, kind: Kind, number: int | None = None) -> None:
+        """Have a delivery of the repository lost, doubled, or swapped with the next; by its number from now, or all."""
+        owner, _, name = full_name.partition("/")
+        with self._state.store.transaction():
+            repo = find_repository(self._state, owner, name)
+        self._state.disturbances.set(repo["id"], kind, number)
 
     def repeat(self, delivery_id: int, times: int = 1) -> list[int]:
         """Deliver again under the same guid; the ids of the new deliveries."""

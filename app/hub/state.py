@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from app.hub.disturbance import Disturbances
 from app.hub.github_problems import Json
 from app.hub.limits import RateLimits
 from app.hub.store import Store
@@ -65,6 +66,7 @@ class HubState:
     unseen: dict[str, int] = field(default_factory=dict[str, int])
     """By path, the reads that will not see a thing."""
     deliveries_paused: bool = False
+    disturbances: Disturbances = field(default_factory=Disturbances)
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def notify(self) -> None:

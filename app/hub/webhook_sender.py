@@ -62,20 +62,27 @@ def store(hub: HubState, installation: Row, event: str, payload: Json, repo_id: 
     payload["installation"] = {"id": installation["id"], "node_id": f"IN_{installation['id']}"} | payload.get(
         "installation", {}
     )
-    row_id = hub.store.next_id()
-    hub.store.insert(
-        "deliveries",
-        id=row_id,
-        position=row_id,
-        guid=str(uuid.uuid4()),
-        event=event,
-        action=payload.get("action"),
-        installation_id=installation["id"],
-        repository_id=repo_id,
-        payload=json.dumps(payload),
-        redelivery=False,
-        state="pending",
-    )
+    disturbed = hub.disturbances.meet(repo_id)
+    if disturbed == "lost":
+        return
+    guid = str(uuid.uuid4())
+    for _ in range(2 if disturbed == "doubled" else 1):
+        row_id = hub.store.next_id()
+        if disturbed == "swapped":
+            hub.disturbances.hold(row_id, repo_id or 0)
+        hub.store.insert(
+            "deliveries",
+            id=row_id,
+            position=row_id,
+            guid=guid,
+            event=event,
+            action=payload.get("action"),
+            installation_id=installation["id"],
+            repository_id=repo_id,
+            payload=json.dumps(payload),
+            redelivery=False,
+            state="held" if disturbed == "swapped" else "pending",
+        )
 
 
 def redeliver(hub: HubState, delivery_id: int) -> int:
@@ -139,6 +146,7 @@ def work(hub: HubState) -> None:
     with httpx.Client(timeout=TIMEOUT_SECONDS) as client:
         while not hub.stopping.is_set():
             with hub.store.transaction():
+                _send_held(hub, hub.disturbances.let_go())
                 url = hub.store.setting("webhook_url")
                 row = hub.store.row("SELECT * FROM deliveries WHERE state = 'pending' ORDER BY position LIMIT 1")
                 headers = _headers(hub, row) if row else {}
@@ -147,6 +155,13 @@ def work(hub: HubState) -> None:
                     hub.wake.wait(timeout=0.05)
                 continue
             _send(hub, client, row, url, headers)
+            with hub.store.transaction():
+                _send_held(hub, hub.disturbances.let_go(row["repository_id"]))
+
+
+def _send_held(hub: HubState, ids: list[int]) -> None:
+    for row_id in ids:
+        hub.store.update("deliveries", row_id, state="pending", position=hub.store.next_id())
 
 
 def reverse_pending(hub: HubState) -> None:
@@ -158,7 +173,7 @@ def reverse_pending(hub: HubState) -> None:
 def pending(hub: HubState) -> int:
     """How many deliveries wait to be sent or are under way."""
     with hub.store.transaction():
-        row = hub.store.row("SELECT count(*) AS n FROM deliveries WHERE state = 'pending'")
+        row = hub.store.row("SELECT count(*) AS n FROM deliveries WHERE state IN ('pending', 'held')")
     return int(row["n"]) if row else 0
 
 

@@ -17,7 +17,7 @@ from fastapi.responses import Response, StreamingResponse
 from app.replay import event_streams
 from app.replay.recording import ANY, Recording, Turn
 from app.replay.refusals import BadRequest, check_azure_version, check_window
-from app.replay.wire import Conversation, Vendor, read_request, write_error, write_reply
+from app.replay.wire import Conversation, Vendor, read_request, tokens_of, write_error, write_reply
 
 HEADERS = {"x-autopack-recorded": "true"}
 """On every response, so that no one takes a recorded answer for a model's."""
@@ -67,6 +67,7 @@ class ModelServer:
         self._recordings = dict(recordings or {})
         self._wanted_port = port
         self._requests: list[RecordedRequest] = []
+        self._answered: list[tuple[str, str, str | None, int, int, int]] = []
         self._failures: Counter[tuple[object, ...]] = Counter()
         self._hold: _Hold | None = None
         self._server: uvicorn.Server | None = None
@@ -137,6 +138,16 @@ class ModelServer:
         """Every request so far in order of arrival, held and failed ones too."""
         return list(self._requests)
 
+    def tokens_answered(self, repository: str) -> tuple[int, int]:
+        """Tokens of all answers for a repository, each request once; and of answers to a request sent again."""
+        counted: dict[tuple[str, str | None, int, int], int] = {}
+        repeated = 0
+        for answered_for, role, phase, attempt, turn, tokens in list(self._answered):
+            if answered_for == repository:
+                repeated += tokens if (role, phase, attempt, turn) in counted else 0
+                counted[role, phase, attempt, turn] = tokens
+        return sum(counted.values()), repeated
+
     def hold(self, *, role: str | None = None, turn: int | None = None) -> None:
         """Keep matching requests waiting until `release`, at most 120 s (then 503)."""
         self._hold = _Hold(role, turn)
@@ -187,6 +198,9 @@ class ModelServer:
             if turn.odd is not None and turn.odd.body is not None:
                 return Response(turn.odd.body, 200, HEADERS, media_type=turn.odd.content_type)
             body = write_reply(asked, turn)
+            self._answered.append(
+                (asked.repository, asked.role, asked.phase, asked.attempt, asked.turn, tokens_of(body))
+            )
             if turn.odd is not None:
                 return _response(200, turn.odd.distort(body))
             if asked.streamed:

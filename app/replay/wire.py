@@ -128,6 +128,13 @@ def write_reply(asked: Conversation, turn: Turn) -> dict[str, Any]:
     return write(asked.model, turn, calls, usage)
 
 
+def tokens_of(body: dict[str, Any]) -> int:
+    """Input and output together of a response body, in the form of any vendor."""
+    usage = body["usage"]
+    names = ("input_tokens", "cache_read_input_tokens", "output_tokens", "prompt_tokens", "completion_tokens")
+    return sum(int(usage.get(name) or 0) for name in names)
+
+
 _CUT: dict[Vendor, dict[str, Any]] = {
     "anthropic": {"content": [], "stop_reason": "max_tokens"},
     "openai": {"output": [], "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},

@@ -1,6 +1,5 @@
 """Killed at any point and started again, a run ends as if nothing had happened, and nothing is done twice."""
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 import yaml
 
 from app.replay.recording import Recording
-from tests.support import trace
+from tests.support.left_on_github import asked, left_on_github
 from tests.support.story import Story
 from tests.support.world import World
 
@@ -34,16 +33,16 @@ def _survive(kills: int, lone_world: World, stories: Callable[[World], Story]) -
 
     stormy = _demo(stories(lone_world))
     for kill in range(1, kills + 1):
-        asked_before = _asked(stormy)
+        asked_before = asked(stormy)
         due = kill * steps // (kills + 1)
         stormy.wait_until(lambda due=due: _progress(stormy) >= due, f"step {due} of {steps}", SECONDS)
         lone_world.service.restart()
-        repeated = sum((_asked(stormy) - asked_before).values()) - len(_asked(stormy) - asked_before)
+        repeated = sum((asked(stormy) - asked_before).values()) - len(asked(stormy) - asked_before)
         assert repeated <= 1, f"kill {kill}: {repeated} model requests repeated"
     assert stormy.wait_for_end() == "DONE_SUCCESS"
 
-    assert sum(count - 1 for count in _asked(stormy).values()) <= kills
-    assert _outcome(stormy) == _outcome(calm)
+    assert sum(count - 1 for count in asked(stormy).values()) <= kills
+    assert left_on_github(stormy) == left_on_github(calm)
 
 
 def _demo(story: Story) -> Story:
@@ -60,41 +59,7 @@ def _demo(story: Story) -> Story:
     return story
 
 
-def _asked(story: Story) -> Counter[tuple[str, str | None, int, int]]:
-    """How often each model request was sent."""
-    return Counter((one.role, one.phase, one.attempt, one.turn) for one in story.requests())
-
-
 def _progress(story: Story) -> int:
     """How far the run has come: model requests and things made on GitHub, each counted once."""
     made = {(entry.kind, entry.name, entry.sha) for entry in story.hub.journal(story.full_name)}
-    return len(_asked(story)) + len(made)
-
-
-def _outcome(story: Story) -> dict[str, object]:
-    """What is left on GitHub, without what differs from run to run: ids, shas, times, tokens."""
-    subjects = {sha: story.message(sha).partition("\n")[0] for sha in story.commits()}
-    pull = story.pull()
-    return {
-        "commits": [
-            (subjects[sha], story.hub.git(story.full_name, "rev-parse", f"{sha}^{{tree}}")) for sha in subjects
-        ],
-        "checks": {
-            (subjects[sha], name): one["conclusion"] for sha in subjects for name, one in story.checks(sha).items()
-        },
-        "pull": (pull["draft"], pull["state"], pull["title"]),
-        "objects": Counter(_named(story, subjects, one) for one in _written(story)),
-    }
-
-
-def _written(story: Story) -> set[trace.Written]:
-    """Every object that the App wrote; all of them are looked at here."""
-    objects = {one for entry in story.hub.journal(story.full_name) if (one := trace.written(entry)) is not None}
-    story.seen |= objects
-    return objects
-
-
-def _named(story: Story, subjects: dict[str, str], one: trace.Written) -> tuple[str, ...]:
-    """An object's kind and key, with the run's id and shas replaced by what they are."""
-    names = [subjects.get(part, part.replace(story.run_id, "RUN")) for part in one]
-    return tuple("NODE" if one[0] == "thread" and at else name for at, name in enumerate(names))
+    return len(asked(story)) + len(made)

@@ -152,6 +152,11 @@ class World:
         """All that its workers, which tests may end, and its service have written."""
         return "".join(one.log() for one in (*self.workers, self.service))
 
+    def scalar(self, query: sa.Executable) -> object:
+        """One value from the service's database."""
+        with self._database.connect() as connection:
+            return connection.scalar(query)
+
     def owed(self) -> int:
         """How many texts the service owes GitHub."""
         with self._database.connect() as connection:
