@@ -17,6 +17,8 @@ cli = typer.Typer(
 )
 
 steer_cli.install(cli)
+BACKLOG = 2048
+"""Connections that wait to be accepted, at most."""
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
 
 
@@ -32,11 +34,26 @@ def serve(
 
     from app.main import Role, app
     from app.settings import Settings
+    from app.web.http_protocol import HttpProtocol
 
     settings = Settings()
     _log_to_stderr()
     app.state.role = Role.WEB if web else Role.ALL
-    uvicorn.run(app, host=settings.host, port=settings.port, log_level="info", timeout_graceful_shutdown=5)
+    logging.getLogger("uvicorn.access").addFilter(_is_no_delivery)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=HttpProtocol,
+        log_level="info",
+        timeout_graceful_shutdown=5,
+        backlog=BACKLOG,
+    )
+
+
+def _is_no_delivery(line: logging.LogRecord) -> bool:
+    """Whether an access is worth a line: GitHub and the inbox know of each delivery that is taken in."""
+    return not (isinstance(line.args, tuple) and line.args[2:3] == ("/webhooks/github",) and line.args[-1] == 202)
 
 
 @cli.command()

@@ -193,8 +193,8 @@ def _assemble() -> FastAPI:
     problems.install(api)
     openapi.install(api)
     api.add_middleware(BodyLimit)
-    for router in (health.router, webhooks.router):
-        api.include_router(router)
+    api.add_middleware(webhooks.Door)  # the outermost: added last
+    api.include_router(health.router)
     for router in (
         run_routes.router,
         steer_routes.router,

@@ -8,11 +8,13 @@ What no run can need is recognized by the payload alone: an organization sends t
 from app.db import run_rows
 from app.domain.ci import PASSING
 from app.github.commits import PREFIX
-from app.github.events import CheckRunEvent, CheckSuiteEvent, Event, RepositoryRef, StatusEvent, WorkflowRunEvent
+from app.github.events import CheckRunEvent, CheckSuiteEvent, Event, StatusEvent, WorkflowRunEvent
+from app.queries.run_heads import Head, find_runs_by_heads
 from app.workflows import github_status
 from app.workflows.services import call_db, services
 from handlers.outcomes import Action, WakeRun
 
+CiEvent = CheckRunEvent | CheckSuiteEvent | WorkflowRunEvent | StatusEvent
 ACTIONS = "github-actions"
 """The App of GitHub Actions, whose workflow runs have events of their own."""
 MAX_BRANCHES = 10
@@ -60,41 +62,39 @@ def is_rerun(event: Event) -> bool:
     return event.action == "rerequested"
 
 
-def only_wakes(event: Event) -> bool:
-    """Whether nothing is asked of GitHub for it. A workflow run that is repeated is only "requested" again."""
-    return not is_rerun(event)
+def head_of(event: CiEvent) -> Head:
+    """The commit that the event is about."""
+    match event:
+        case CheckRunEvent():
+            sha = event.check_run.head_sha
+        case CheckSuiteEvent():
+            sha = event.check_suite.head_sha
+        case WorkflowRunEvent():
+            sha = event.workflow_run.head_sha
+        case StatusEvent():
+            sha = event.sha
+    return Head(event.repository.full_name, event.repository.id, sha)
 
 
-async def check_run(event: CheckRunEvent) -> list[Action]:
-    return await _handle(event, event.check_run.head_sha)
+def wakes(event: CiEvent) -> Head | None:
+    """The commit whose run it wakes, where nothing is asked of GitHub for it; None for a re-run.
+
+    A workflow run that is repeated is only "requested" again.
+    """
+    return None if is_rerun(event) else head_of(event)
 
 
-async def check_suite(event: CheckSuiteEvent) -> list[Action]:
-    return await _handle(event, event.check_suite.head_sha)
-
-
-async def _handle(event: CheckRunEvent | CheckSuiteEvent, head_sha: str) -> list[Action]:
+async def handle(event: CiEvent) -> list[Action]:
+    """Show a run again whose check is run again; wake the one that is at work on the commit."""
+    head = head_of(event)
     if is_rerun(event):
-        run = await call_db(run_rows.find_run_shown_on, event.repository.id, head_sha)
+        run = await call_db(run_rows.find_run_shown_on, event.repository.id, head.sha)
         if run is not None:
             await github_status.show_run.at_once(run.run_id)
             await github_status.answer_rerun.at_once(run.run_id)
-    return await _wake(event.repository, head_sha)
-
-
-async def workflow_run(event: WorkflowRunEvent) -> list[Action]:
-    return await _wake(event.repository, event.workflow_run.head_sha)
-
-
-async def status(event: StatusEvent) -> list[Action]:
-    return await _wake(event.repository, event.sha)
+    return [WakeRun(run_id) for run_id in sorted(await call_db(find_runs_by_heads, [head]))]
 
 
 def _may_be_ours(branch: str | None) -> bool:
     """Whether the branch is a run's; one that GitHub does not name may be."""
     return branch is None or branch.startswith(PREFIX)
-
-
-async def _wake(repository: RepositoryRef, head_sha: str) -> list[Action]:
-    run = await call_db(run_rows.find_run_by_head, repository.full_name, head_sha, repository.id)
-    return [] if run is None else [WakeRun(run.run_id)]

@@ -1,7 +1,6 @@
 """From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
 from app.github.events import BadPayload, Event, parse
 from app.github.github_errors import GitHubRefused
+from app.queries.run_heads import Head, find_runs_by_heads
 from app.workflows.run import enqueue_run
 from app.workflows.run_queue import end_if_waiting
 from app.workflows.services import call_db
@@ -43,8 +43,8 @@ class Handler(NamedTuple):
     handle: Callable[[Any], Awaitable[list[Action]]]
     is_relevant: Callable[[Any], bool] = lambda _event: True
     """Decides by the payload alone. What is not relevant costs no workflow."""
-    only_wakes: Callable[[Any], bool] = lambda _event: False
-    """Whether it asks for nothing but `WakeRun`, which may be done twice: that needs no workflow either."""
+    wakes: Callable[[Any], Head | None] = lambda _event: None
+    """The commit whose run it wakes, where it asks for nothing else. That may be done twice: it needs no workflow."""
 
 
 HANDLERS: Mapping[str, Handler] = {
@@ -53,10 +53,10 @@ HANDLERS: Mapping[str, Handler] = {
     "pull_request": Handler(pull_events.handle, pull_events.is_relevant),
     "pull_request_review": Handler(review_events.handle, review_events.is_relevant),
     "push": Handler(push_events.handle, push_events.is_relevant),
-    "check_run": Handler(ci_events.check_run, ci_events.is_relevant_check, ci_events.only_wakes),
-    "check_suite": Handler(ci_events.check_suite, ci_events.is_relevant_suite, ci_events.only_wakes),
-    "workflow_run": Handler(ci_events.workflow_run, ci_events.is_relevant_workflow, ci_events.only_wakes),
-    "status": Handler(ci_events.status, ci_events.is_relevant_status, ci_events.only_wakes),
+    "check_run": Handler(ci_events.handle, ci_events.is_relevant_check, ci_events.wakes),
+    "check_suite": Handler(ci_events.handle, ci_events.is_relevant_suite, ci_events.wakes),
+    "workflow_run": Handler(ci_events.handle, ci_events.is_relevant_workflow, ci_events.wakes),
+    "status": Handler(ci_events.handle, ci_events.is_relevant_status, ci_events.wakes),
     "repository": Handler(repository_events.handle, repository_events.is_relevant),
     "installation": Handler(installation_events.handle, installation_events.is_relevant),
     "installation_repositories": Handler(
@@ -80,37 +80,28 @@ def needed(delivery: StoredDelivery) -> StoredDelivery | None:
 
 async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> list[str]:
     """Wake the runs that deliveries only wake, each run once; the ids of the deliveries that need a workflow."""
-    selected: list[str] = []
-    woken: set[str] = set()
-    for delivery_id, relevant in (await asyncio.to_thread(_read_relevant, db, delivery_ids)).items():
-        if relevant is not None and relevant.handler.only_wakes(relevant.event):
-            with contextlib.suppress(Exception):  # its own workflow meets the same error and logs it; the others go on
-                woken |= {action.run_id for action in await relevant.handler.handle(relevant.event)}
-                continue
-        selected.append(delivery_id)
-    for run_id in woken:
+    selected, heads = await asyncio.to_thread(select, db, delivery_ids)
+    for run_id in await asyncio.to_thread(find_runs_by_heads, db, heads) if heads else ():
         await wake(run_id)
     return selected
 
 
-class _Relevant(NamedTuple):
-    handler: Handler
-    event: Event
-
-
-def _read_relevant(db: Database, delivery_ids: Sequence[str]) -> dict[str, _Relevant | None]:
-    """The relevant deliveries by id, with handler and event; None for a delivery that cannot be read."""
-    found: dict[str, _Relevant | None] = {}
-    for delivery_id in delivery_ids:
+def select(db: Database, delivery_ids: Sequence[str]) -> tuple[list[str], set[Head]]:
+    """The deliveries that need a workflow, those that cannot be read among them, and the commits of the others."""
+    selected: list[str] = []
+    heads: set[Head] = set()
+    for delivery in deliveries.load_many(db, delivery_ids):
         try:
-            delivery = deliveries.load(db, delivery_id)
             event = _relevant_event(delivery)
         except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it; the others go on
-            found[delivery_id] = None
-        else:
-            if event is not None:
-                found[delivery_id] = _Relevant(HANDLERS[delivery.event], event)
-    return found
+            selected.append(delivery.id)
+            continue
+        head = HANDLERS[delivery.event].wakes(event) if event is not None else None
+        if head is not None:
+            heads.add(head)
+        elif event is not None:
+            selected.append(delivery.id)
+    return selected, heads
 
 
 def _relevant_event(delivery: StoredDelivery) -> Event | None:

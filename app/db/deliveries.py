@@ -31,9 +31,8 @@ def store(db: Database, deliveries: Sequence[StoredDelivery], now: datetime) -> 
         {"id": d.id, "event": d.event, "payload": d.payload, "subject": d.subject, "received_at": now} for d in ordered
     ]
     insert = sqlite.insert(DeliveryRow) if db.sqlite else postgresql.insert(DeliveryRow)
-    statement = insert.values(rows).on_conflict_do_nothing().returning(DeliveryRow.id)
-    with db.storing() as connection:
-        return set(connection.scalars(statement))
+    with db.storing() as connection:  # one statement for any number of rows, which is compiled once
+        return set(connection.scalars(insert.on_conflict_do_nothing().returning(DeliveryRow.id), rows))
 
 
 def list_known(db: Database, delivery_ids: Sequence[str]) -> set[str]:
@@ -66,6 +65,15 @@ def load(db: Database, delivery_id: str) -> StoredDelivery:
     with db.reading() as session:
         row = session.get_one(DeliveryRow, delivery_id)
         return StoredDelivery(row.id, row.event, row.payload, row.subject, row.received_at)
+
+
+def load_many(db: Database, delivery_ids: Sequence[str]) -> list[StoredDelivery]:
+    """Those that are there, in the order of these ids."""
+    with db.reading() as session:
+        columns = (DeliveryRow.id, DeliveryRow.event, DeliveryRow.payload, DeliveryRow.subject, DeliveryRow.received_at)
+        rows = session.execute(sa.select(*columns).where(DeliveryRow.id.in_(delivery_ids)))
+        found = {row.id: StoredDelivery(*row) for row in rows}
+    return [found[one] for one in delivery_ids if one in found]
 
 
 def last_received(db: Database) -> datetime | None:

@@ -217,14 +217,6 @@ def find_run(db: Database, repository: str, run_id: str) -> RunRow | None:
     return _first_run(db, Run.repository == repository, Run.run_id == run_id)
 
 
-def find_run_by_head(db: Database, repository: str, head_sha: str, repository_id: int | None = None) -> RunRow | None:
-    """The open run whose newest commit this is, in the repository of this name or id."""
-    here = Run.repository == repository
-    if repository_id is not None:
-        here = sa.or_(here, Run.repository_id == repository_id)
-    return _first_run(db, here, Run.head_sha == head_sha, Run.completed_at.is_(None))
-
-
 def find_run_shown_on(db: Database, repository_id: int | None, head_sha: str) -> RunRow | None:
     """The run whose newest commit this is, open or ended."""
     return _first_run(db, Run.repository_id == repository_id, Run.head_sha == head_sha)

@@ -10,13 +10,10 @@ from app.web.problems import answer
 
 LIMIT_BYTES = 32 * 1024 * 1024
 """A patch of four million characters fits, however its characters are escaped in JSON."""
-WEBHOOK_BYTES = 25 * 1024 * 1024
-"""GitHub's own cap on a payload."""
-WEBHOOK_PATH = "/webhooks/github"
 
 
 class BodyLimit:
-    """Answers 413 to a body over the limit of its path, whether its length is announced or not."""
+    """Answers 413 to a body over the limit, whether its length is announced or not."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,10 +22,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = WEBHOOK_BYTES if scope["path"] == WEBHOOK_PATH else LIMIT_BYTES
-        too_large = f"the body is larger than {limit:,} bytes"
+        too_large = f"the body is larger than {LIMIT_BYTES:,} bytes"
         announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > limit:
+        if announced.isdigit() and int(announced) > LIMIT_BYTES:
             await answer(413, too_large)(scope, receive, send)
             return
         taken = 0
@@ -37,7 +33,7 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > limit:
+            if taken > LIMIT_BYTES:
                 raise HTTPException(413, too_large)
             return message
 

@@ -19,6 +19,9 @@ POLL_SHARED_SECONDS = 0.5
 MAX_CONCURRENT = 8
 """Deliveries acted on at the same time, so that a flood of them leaves room for taking in more."""
 
+BATCH = 100
+"""Deliveries that are read together: most of them only wake a run, or nothing."""
+
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +54,7 @@ class Drainer:
     async def _drain(self) -> None:
         """Hand over, oldest first, `MAX_CONCURRENT` at a time, until the inbox is empty."""
         slots = asyncio.Semaphore(MAX_CONCURRENT)
-        while waiting := await asyncio.to_thread(deliveries.list_pending, self._db, MAX_CONCURRENT):
+        while waiting := await asyncio.to_thread(deliveries.list_pending, self._db, BATCH):
             for delivery_id in await select_for_workflows(self._db, waiting):
                 await slots.acquire()
                 with SetWorkflowID(delivery_id):

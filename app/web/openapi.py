@@ -6,6 +6,8 @@ from typing import Any
 import yaml
 from fastapi import FastAPI
 
+from app.web import webhooks
+
 _EXAMPLES = Path(__file__).with_name("openapi_examples.yaml")
 
 
@@ -20,6 +22,7 @@ def install(api: FastAPI) -> None:
             answers = document["paths"][path][method]["responses"]
             [success] = [answer for status, answer in answers.items() if status.startswith("2")]
             success["content"]["application/json"]["example"] = example
+        document["paths"][webhooks.PATH] = webhooks.DOCUMENTATION
         return document
 
     api.openapi = documented

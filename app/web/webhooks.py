@@ -1,78 +1,172 @@
-"""`POST /webhooks/github`: signature on the raw bytes, one insert into the inbox, 202; all else happens behind it."""
+"""The door for webhooks: plain ASGI, since nothing of a web framework is needed to check and store a delivery.
+
+What is not signed yet costs little: a body has its limit and a deadline, all bodies together have one, and the
+signature is computed while they come in.
+"""
 
 import asyncio
 import hashlib
 import hmac
+import json
 import re
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Protocol
 
-from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.db.deliveries import StoredDelivery
-from app.web.body_limit import WEBHOOK_PATH
-from app.web.dependencies import ServiceState, state
+from app.web.dependencies import ServiceState
 from app.web.problems import answer, problems
 from handlers.dispatch import HANDLERS, needed
 
+PATH: Final = "/webhooks/github"
+MAX_BYTES: Final = 25 * 1024 * 1024
+"""GitHub's own cap on a payload."""
+MAX_BYTES_IN_FLIGHT: Final = 100 * 1024 * 1024
+"""Of all payloads whose signature is not known yet."""
 BODY_SECONDS = 30.0
 """A payload has to be there by then; GitHub itself gives up after ten."""
+DOCUMENTATION: Final[dict[str, object]] = {
+    "post": {
+        "summary": "Receive",
+        "description": (
+            "Take in one delivery. 202 stored, repeated or ignored; 400 headers missing or body unreadable; 401 wrong"
+            " signature; 408 body not sent in time; 413 too large; 503 while the App is not configured, or too much"
+            " comes in at once."
+        ),
+        "operationId": "receive_webhooks_github_post",
+        "responses": {"202": {"description": "Accepted"}, **{str(key): one for key, one in problems(408, 503).items()}},
+    }
+}
+"""Of the path in the API's document; the framework behind the door does not know it."""
+READ_AT_ONCE: Final = 64 * 1024
+"""A smaller payload is read in the event loop: it takes less than the way to a thread."""
 _JSON = "application/json"
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
-
-router = APIRouter()
-
-
-@router.post(WEBHOOK_PATH, status_code=202, responses=problems(408, 503))
-async def receive(request: Request, service: Annotated[ServiceState, Depends(state)]) -> Response:
-    """Take in one delivery.
-
-    202 stored, repeated or ignored; 400 headers missing or body unreadable; 401 wrong signature; 408 body not sent in
-    time; 413 too large; 503 while the App is not configured, since an unsigned delivery is never accepted.
-    """
-    github = service.settings.github
-    if github is None:
-        return _answer(503, "GitHub is not configured: set " + ", ".join(service.settings.github_missing))
-    event = request.headers.get("x-github-event", "")
-    delivery_id = request.headers.get("x-github-delivery", "")
-    if not event or not _DELIVERY_ID.fullmatch(delivery_id):
-        return _answer(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await request.body()
-    except TimeoutError:
-        return _answer(408, f"the payload was not sent within {BODY_SECONDS:g} seconds")
-    secret = github.webhook_secret.get_secret_value().encode()
-    if not signed(body, secret, request.headers.get("x-hub-signature-256", "")):
-        return _answer(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
-    if event not in HANDLERS:
-        return _answer(202, f"the event {event} is ignored")
-    payload = _read_json(request, body)
-    if payload is None:
-        return _answer(400, f"the payload is no JSON: set the webhook's content type to {_JSON}")
-    delivery = await asyncio.to_thread(needed, StoredDelivery(delivery_id, event, payload))
-    if delivery is None:
-        return _answer(202, "nothing to do")
-    new = await service.intake.store(delivery)
-    service.drainer.wake()
-    return _answer(202, "stored" if new else "known already")
+_HEADERS: Final = (
+    b"content-length",
+    b"content-type",
+    b"x-github-event",
+    b"x-github-delivery",
+    b"x-hub-signature-256",
+)
 
 
-def _read_json(request: Request, body: bytes) -> str | None:
+class _Refusal(Exception):
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class Signature(Protocol):
+    """The HMAC of what was read so far."""
+
+    def update(self, msg: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass
+class InFlight:
+    """Bytes of payloads that are being read."""
+
+    bytes: int = 0
+
+
+class Door:
+    """Answers `POST /webhooks/github`; all else goes on to the application behind it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._in_flight = InFlight()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        service: ServiceState = scope["app"].state.service
+        try:
+            said = await self._take_in(service, _headers(scope), receive)
+        except _Refusal as refusal:
+            await answer(refusal.status, str(refusal))(scope, receive, send)
+            return
+        body = json.dumps({"detail": said}).encode()
+        headers = [(b"content-type", _JSON.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": HTTPStatus.ACCEPTED, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _take_in(self, service: ServiceState, headers: Mapping[bytes, str], receive: Receive) -> str:
+        """Store one delivery and say what became of it. Raises `_Refusal`."""
+        github = service.settings.github
+        if github is None:
+            raise _Refusal(503, "GitHub is not configured: set " + ", ".join(service.settings.github_missing))
+        event, delivery_id = headers.get(b"x-github-event", ""), headers.get(b"x-github-delivery", "")
+        if not event or not _DELIVERY_ID.fullmatch(delivery_id):
+            raise _Refusal(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
+        mac = hmac.new(github.webhook_secret.get_secret_value().encode(), digestmod=hashlib.sha256)
+        body = await self._read(headers, receive, mac)
+        if not fits(mac, headers.get(b"x-hub-signature-256", "")):
+            raise _Refusal(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
+        if event not in HANDLERS:
+            return f"the event {event} is ignored"
+        payload = _read_json(headers, body)
+        if payload is None:
+            raise _Refusal(400, f"the payload is no JSON: set the webhook's content type to {_JSON}")
+        received = StoredDelivery(delivery_id, event, payload)
+        delivery = needed(received) if len(body) <= READ_AT_ONCE else await asyncio.to_thread(needed, received)
+        if delivery is None:
+            return "nothing to do"
+        new = await service.intake.store(delivery)
+        service.drainer.wake()
+        return "stored" if new else "known already"
+
+    async def _read(self, headers: Mapping[bytes, str], receive: Receive, mac: Signature) -> bytes:
+        """The body, fed to `mac` on its way. Raises `_Refusal` when it is too large, too late, or one too many."""
+        announced = headers.get(b"content-length", "0")
+        if announced.isdecimal() and int(announced[:20]) > MAX_BYTES:
+            raise _Refusal(413, f"the body is larger than {MAX_BYTES:,} bytes")
+        chunks: list[bytes] = []
+        taken = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Refusal(400, "the sender has gone")
+                    chunk: bytes = message.get("body", b"")
+                    taken += len(chunk)
+                    self._in_flight.bytes += len(chunk)
+                    if taken > MAX_BYTES:
+                        raise _Refusal(413, f"the body is larger than {MAX_BYTES:,} bytes")
+                    if self._in_flight.bytes > MAX_BYTES_IN_FLIGHT:
+                        raise _Refusal(503, "too many payloads come in at once: send it again later")
+                    mac.update(chunk)
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError as error:
+            raise _Refusal(408, f"the payload was not sent within {BODY_SECONDS:g} seconds") from error
+        finally:
+            self._in_flight.bytes -= taken
+
+
+def fits(mac: Signature, signature: str) -> bool:
+    """Whether `signature` (`sha256=…`) is this HMAC; compared in constant time."""
+    expected = "sha256=" + mac.hexdigest()
+    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape"))
+
+
+def _headers(scope: Scope) -> dict[bytes, str]:
+    """The headers that matter; HTTP's are Latin-1."""
+    return {name: value.decode("latin-1") for name, value in scope["headers"] if name in _HEADERS}
+
+
+def _read_json(headers: Mapping[bytes, str], body: bytes) -> str | None:
     """The text of a JSON body; None for a form, which GitHub sends where the hook is set so, and for other bytes."""
-    if request.headers.get("content-type", _JSON).partition(";")[0].strip().lower() != _JSON:
+    if headers.get(b"content-type", _JSON).partition(";")[0].strip().lower() != _JSON:
         return None
     try:
         return body.decode()
     except UnicodeDecodeError:
         return None
-
-
-def signed(body: bytes, secret: bytes, signature: str) -> bool:
-    """Whether `signature` (`sha256=…`) is the HMAC of `body`; compared in constant time."""
-    expected = "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape"))
-
-
-def _answer(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status) if status == 202 else answer(status, detail)

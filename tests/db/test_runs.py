@@ -10,6 +10,7 @@ from app.db.tables import Phase, Run, Tier, Transition
 from app.domain.plan import Plan
 from app.domain.states import IllegalTransition, PhaseState, RunState, TierState
 from app.queries import run_view
+from app.queries.run_heads import Head, find_runs_by_heads
 from app.runs import transitions
 from tests.db.sample_rows import NOW, PLAN, after, at_once, new_run, phase, planned_run, strategy_of
 
@@ -108,13 +109,13 @@ def test_run_is_found_by_every_key(db: Database) -> None:
         run_rows.find_latest_run(db, repository, 7),
         run_rows.find_latest_run(db, repository, 31),
         run_rows.find_run_by_branch(db, repository, "autonomous/r1"),
-        run_rows.find_run_by_head(db, repository, "b" * 40),
+        run_rows.get(db, *find_runs_by_heads(db, [Head(repository, None, "b" * 40)])),
     ]
     assert [run.run_id if run else None for run in found] == ["r1"] * 5
     assert run_rows.find_open_run(db, repository, 7, "plan") is None
     assert run_rows.find_latest_run(db, "acme/gadgets", 7) is None
     assert run_rows.find_run_by_branch(db, "acme/gadgets", "autonomous/r1") is None
-    assert run_rows.find_run_by_head(db, repository, "c" * 40) is None
+    assert find_runs_by_heads(db, [Head(repository, None, "c" * 40)]) == set()
 
 
 def test_ended_run_is_found_by_issue(db: Database) -> None:
@@ -126,7 +127,7 @@ def test_ended_run_is_found_by_issue(db: Database) -> None:
     latest = run_rows.find_latest_run(db, "acme/widgets", 7)
     assert latest is not None
     assert latest.run_id == "r2"
-    assert run_rows.find_run_by_head(db, "acme/widgets", "b" * 40) is None
+    assert find_runs_by_heads(db, [Head("acme/widgets", None, "b" * 40)]) == set()
 
 
 # Plan and strategy

@@ -49,7 +49,7 @@ async def serving(db: Database, settings: Settings = CONFIGURED) -> AsyncGenerat
     """A client of the webhook route; an error in the route is an answer 500, as it is behind a real server."""
     api = FastAPI()
     api.add_middleware(BodyLimit)
-    api.include_router(webhooks.router)
+    api.add_middleware(webhooks.Door)
     intake = Intake(db)
     api.state.service = ServiceState(
         settings=settings, db=db, intake=intake, drainer=Drainer(db), background=Background({})

@@ -1,5 +1,6 @@
 """The service as it is started: a process of its own, governed by environment variables only."""
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -8,8 +9,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
 
 import app
+from app.web import http_protocol
+from app.web.http_protocol import HttpProtocol
 from tests.support.service import Service
 
 
@@ -107,3 +112,36 @@ def test_second_service_waits_for_the_first(tmp_path: Path) -> None:
         first.stop()
         starting.join(40)
         second.stop()
+
+
+def test_head_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a connection's second request; one whose head is whole is left alone."""
+    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.3)
+
+    async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await asyncio.sleep(0.5 if scope["path"] == "/slow" else 0)
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+
+    async def serve() -> None:
+        config = uvicorn.Config(echo, port=0, http=HttpProtocol, lifespan="off", log_level="warning")
+        server = uvicorn.Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        writer.write(b"GET / HTTP/1.1\r\nHost: ")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+        await server.shutdown()
+
+    asyncio.run(serve())

@@ -1,6 +1,8 @@
 """A delivery is acknowledged when it is signed and stored, and in no other case."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -13,8 +15,8 @@ from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
 from app.settings import Settings
 from app.web import webhooks
-from app.web.body_limit import WEBHOOK_BYTES as LIMIT_BYTES
-from app.web.webhooks import signed
+from app.web.webhooks import MAX_BYTES as LIMIT_BYTES
+from app.web.webhooks import fits
 from tests.web.conftest import SECRET, serving, sign
 
 BODY = json.dumps({"action": "labeled", "é": "ü"}, ensure_ascii=False).encode()
@@ -38,6 +40,10 @@ async def post(
     return await client.post(
         "/webhooks/github", content=body, headers={name: value for name, value in headers.items() if value}
     )
+
+
+def signed(body: bytes, secret: bytes, signature: str) -> bool:
+    return fits(hmac.new(secret, body, hashlib.sha256), signature)
 
 
 def test_the_signature_is_githubs() -> None:
@@ -210,3 +216,29 @@ async def test_comment_that_was_read_is_known_already(client: httpx.AsyncClient,
     answer = await post(client, body, event="issue_comment")
     assert (answer.status_code, answer.json()) == (202, {"detail": "known already"})
     assert deliveries.list_pending(db, 10) == ["missed-comment-5"]
+
+
+async def test_payloads_in_flight_are_bounded(
+    client: httpx.AsyncClient, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is not signed yet, all together: the next one is refused, and after that there is room again."""
+    monkeypatch.setattr(webhooks, "MAX_BYTES_IN_FLIGHT", 3 * 1024)
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"x" * 2048
+        await go_on.wait()
+        yield b"x"
+
+    headers = {"X-GitHub-Delivery": "d-1", "X-GitHub-Event": "issues"}
+    first = asyncio.create_task(client.post("/webhooks/github", content=slow(), headers=headers))
+    await asyncio.sleep(0.05)
+    large = json.dumps({"action": "labeled", "filler": "x" * 2048}).encode()
+    refused = await post(client, large)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        503,
+        "too many payloads come in at once: send it again later",
+    )
+    go_on.set()
+    assert (await first).status_code == 401
+    assert (await post(client, large)).status_code == 202
