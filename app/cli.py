@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from app import collection, steer_cli
+from app.token_cli import tokens
 
 cli = typer.Typer(
     help="Autopack: a self-hosted GitHub App that turns a labeled issue into a promotable pull request.",
@@ -17,6 +18,7 @@ cli = typer.Typer(
 )
 
 steer_cli.install(cli)
+cli.add_typer(tokens, name="token")
 BACKLOG = 2048
 """Connections that wait to be accepted, at most."""
 DEMO = Path(__file__).parent.parent / "examples" / "demo"
@@ -32,13 +34,13 @@ def serve(
     collection.pause()  # until the service is ready
     import uvicorn
 
-    from app.main import Role, app
+    from app.main import ProcessRole, app
     from app.settings import Settings
     from app.web.http_protocol import HttpProtocol
 
     settings = Settings()
     _log_to_stderr()
-    app.state.role = Role.WEB if web else Role.ALL
+    app.state.role = ProcessRole.WEB if web else ProcessRole.ALL
     logging.getLogger("uvicorn.access").addFilter(_is_no_delivery)
     uvicorn.run(
         app,

@@ -8,20 +8,22 @@ import os
 import signal
 from collections.abc import AsyncGenerator
 from enum import StrEnum
+from pathlib import Path
 
 from dbos import DBOS, DBOSConfig
 from fastapi import Depends, FastAPI
 
-from app import __version__, collection
+from app import __version__, audit_trail, collection
 from app.agents import models
 from app.agents.model_access import ModelAccess
 from app.artifacts import writer
 from app.config.loader import default_ruleset
 from app.db.engine import Database, DatabaseUnusable
 from app.db.worker_lock import LOCAL
+from app.domain.api_scopes import ApiScope
 from app.github import write_locks
 from app.github.client import GitHubApp
-from app.runs import transitions
+from app.runs import api_tokens, transitions
 from app.settings import Settings
 from app.web import (
     finding_routes,
@@ -49,6 +51,8 @@ from app.workspace.trees import restrict
 ENGINE_POLLING_SECONDS = 0.2
 """How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies."""
 
+TOKEN_FILE = "api-token"  # noqa: S105 - a name
+"""In the data folder: the token that the first start made."""
 OWNER_ONLY = 0o077
 """No other user of the machine reads what the service writes: code, prompts, the database."""
 
@@ -59,7 +63,7 @@ WORKFLOWS_VERSION = "9"
 log = logging.getLogger(__name__)
 
 
-class Role(StrEnum):
+class ProcessRole(StrEnum):
     """What a process does. Several share a PostgreSQL; SQLite has one, which does everything."""
 
     ALL = "all"
@@ -86,12 +90,12 @@ def engine_config(db: Database, executor: str = LOCAL) -> DBOSConfig:
 @contextlib.asynccontextmanager
 async def lifespan(api: FastAPI) -> AsyncGenerator[None]:
     """Serve as `app.state.role` says, in this process alone where that says nothing."""
-    async with running(getattr(api.state, "role", Role.ALL)) as api.state.service:
+    async with running(getattr(api.state, "role", ProcessRole.ALL)) as api.state.service:
         yield
 
 
 @contextlib.asynccontextmanager
-async def running(role: Role) -> AsyncGenerator[ServiceState]:
+async def running(role: ProcessRole) -> AsyncGenerator[ServiceState]:
     """Open the database, launch the workflow engine (which takes up what a crash left), and begin the tasks of a role.
 
     Raises `DatabaseUnusable` where the database cannot be served so.
@@ -99,42 +103,25 @@ async def running(role: Role) -> AsyncGenerator[ServiceState]:
     settings = Settings()
     await asyncio.to_thread(_prepare_folders, settings)
     db = Database(settings.database)
-    if db.sqlite and role is not Role.ALL:
+    if db.sqlite and role is not ProcessRole.ALL:
         raise DatabaseUnusable("SQLite is served by one process: start `autopack serve`, or name a PostgreSQL")
     await asyncio.to_thread(db.claim)
     await asyncio.to_thread(db.migrate)
     executor = await asyncio.to_thread(db.worker.enlist, WORKFLOWS_VERSION)
-    access = ModelAccess()
-    models.configure(access)
-    ruleset = default_ruleset()
-    github = GitHubApp(settings.github) if settings.github else None
-    configure(
-        Services(
-            db=db,
-            github=github,
-            server_url=settings.github_server_url,
-            data_dir=settings.data_dir,
-            ruleset=ruleset,
-            vendors=access.vendors,
-            limits=RunLimits(settings.max_runs, settings.max_runs_per_repository),
-            own_secrets=(*settings.secrets, *access.secrets),
-        )
-    )
-    if db.sqlite:
-        transitions.mark_runs_resumed(db, utcnow())
-    else:
-        write_locks.share(db.shared_lock)
-        if github is not None:
-            github.before_write = worker_takeover.require_own_work
+    if settings.autopack_api_token is None:
+        await asyncio.to_thread(_make_first_token, db, settings.data_dir)
+    acts = audit_trail.install(settings.data_dir)
+    given = _services(settings, db)
+    configure(given)
     DBOS(config=engine_config(db, executor))
     await asyncio.to_thread(_launch, role)
     intake, drainer = Intake(db), Drainer(db)
     background = Background(
         {
-            "artifacts": functools.partial(writer.run_writer_loop, db, settings, ruleset),
-            **({} if role is Role.WORKER else {"intake": intake.run}),
+            "artifacts": functools.partial(writer.run_writer_loop, db, settings, given.ruleset),
+            **({} if role is ProcessRole.WORKER else {"intake": intake.run}),
             **({} if db.sqlite else {"takeover": worker_takeover.run_takeover_loop}),
-            **({} if role is Role.WEB else _work_tasks(drainer)),
+            **({} if role is ProcessRole.WEB else _work_tasks(drainer)),
         }
     )
     background.start()
@@ -146,10 +133,11 @@ async def running(role: Role) -> AsyncGenerator[ServiceState]:
         begin_shutdown()
         await asyncio.to_thread(DBOS.destroy)
         await models.close()
-        if github is not None:
-            await github.aclose()
+        if given.github is not None:
+            await given.github.aclose()
         write_locks.share(None)
         configure(None)
+        audit_trail.uninstall(acts)
         db.close()
 
 
@@ -158,9 +146,40 @@ async def work() -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with running(Role.WORKER) as service:
+    async with running(ProcessRole.WORKER) as service:
         log.info("%s works", service.executor)
         await ended.wait()
+
+
+def _services(settings: Settings, db: Database) -> Services:
+    """What workflows work with; among several processes, with locks and writes that they share."""
+    access = ModelAccess()
+    models.configure(access)
+    github = GitHubApp(settings.github) if settings.github else None
+    if db.sqlite:
+        transitions.mark_runs_resumed(db, utcnow())
+    else:
+        write_locks.share(db.shared_lock)
+        if github is not None:
+            github.writes.before = worker_takeover.require_own_work
+    return Services(
+        db=db,
+        github=github,
+        server_url=settings.github_server_url,
+        data_dir=settings.data_dir,
+        ruleset=default_ruleset(),
+        vendors=access.vendors,
+        limits=RunLimits(settings.max_runs, settings.max_runs_per_repository),
+        own_secrets=(*settings.secrets, *access.secrets),
+    )
+
+
+def _make_first_token(db: Database, folder: Path) -> None:
+    """Make a token at the first start, for clients on other machines; it is in a file that only this user reads."""
+    if not api_tokens.list_all(db):
+        made = api_tokens.make(db, "first", list(ApiScope), utcnow(), made_by_start=True)
+        if made is not None:
+            (folder / TOKEN_FILE).write_text(f"{made}\n", encoding="utf-8")
 
 
 def _work_tasks(drainer: Drainer) -> dict[str, Work]:
@@ -175,8 +194,8 @@ def _prepare_folders(settings: Settings) -> None:
         restrict(folder)
 
 
-def _launch(role: Role) -> None:
-    if role is Role.WEB:
+def _launch(role: ProcessRole) -> None:
+    if role is ProcessRole.WEB:
         DBOS.listen_queues([])
     DBOS.launch()
     run_queue.register(ENGINE_POLLING_SECONDS)

@@ -1,6 +1,7 @@
 """From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.db import deliveries
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
-from app.github.events import BadPayload, Event, parse
+from app.github.events import BadPayload, Event, RepositoryEvent, parse
 from app.github.github_errors import GitHubRefused
 from app.queries.run_heads import Head, find_runs_by_heads
 from app.workflows.run import enqueue_run
@@ -123,6 +124,19 @@ async def handle_delivery(delivery_id: str) -> None:
             await end_if_waiting(action.run_id)
 
 
+def _note_act(delivery: StoredDelivery, event: Event, actions: Sequence[Action]) -> None:
+    """A line of the audit log for what a person did on GitHub, and for what came of it."""
+    sender = getattr(event, "sender", None)
+    if sender is None or sender.bot:
+        return
+    came_of_it = ", ".join(f"{type(one).__name__} {one.run_id}" for one in actions)
+    where = (
+        f"{event.repository.full_name} delivery {delivery.id}" if isinstance(event, RepositoryEvent) else delivery.id
+    )
+    extra = {"actor": sender.login, "where": where, "outcome": came_of_it}
+    logging.getLogger("autopack.audit").info("%s %s", delivery.event, event.action, extra=extra)
+
+
 @DBOS.step(name="handlers.dispatch.decide")
 async def _decide(delivery_id: str) -> list[Action]:
     delivery = await call_db(deliveries.load, delivery_id)
@@ -131,7 +145,9 @@ async def _decide(delivery_id: str) -> list[Action]:
         if event is None:
             return []
         await repository_events.take_over_name(event)
-        return await HANDLERS[delivery.event].handle(event)
+        actions = await HANDLERS[delivery.event].handle(event)
+        _note_act(delivery, event, actions)
+        return actions
     except (BadPayload, GitHubRefused) as trouble:
         # A payload we cannot read, or a repository we may no longer touch: nothing can be answered there.
         DBOS.logger.warning("delivery %s (%s) came to nothing: %s", delivery_id, delivery.event, trouble)

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db.column_types import EMPTY, Base, EnumText, PlainText, PydanticJson
 from app.domain.aging import BacklogStatus
+from app.domain.api_scopes import ApiScope
 from app.domain.budget import Exhausted, Role
 from app.domain.findings import Finding, Severity
 from app.domain.integrity import IntegrityReport
@@ -311,6 +312,18 @@ class WorkerRow(Base):
     begun_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     """When another process had taken up all its work."""
+
+
+class ApiToken(Base):
+    """A token of the REST API, by its digest."""
+
+    __tablename__ = "api_tokens"
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    scopes: Mapped[list[ApiScope]] = mapped_column(PydanticJson(list[ApiScope]))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    made_at: Mapped[datetime]
+    made_by_start: Mapped[bool]
+    """Made by the service's first start, not by a person."""
 
 
 class OwedText(Base):

@@ -26,6 +26,7 @@ from app.github.github_errors import OUT_OF_REACH, GitHubRefused, GitHubUnavaila
 from app.github.request_budget import RequestBudget
 from app.github.shown import Shown
 from app.github.silence import Silence
+from app.github.writes import Writes
 
 TIMEOUT = httpx.Timeout(20.0, connect=5.0)
 """Seconds for one request; how long it is tried again is `RetryPolicy`."""
@@ -188,8 +189,7 @@ class GitHubApp:
         self.shown = Shown()
         self.budget = RequestBudget()
         self._connections = Connections()
-        self.before_write: Callable[[], Awaitable[None]] | None = None
-        """Awaited before each request that changes something; what it raises keeps the request back."""
+        self.writes = Writes()
         self.client = self._client(AppAuthStrategy(settings.app_id, settings.private_key.get_secret_value()))
 
     @property
@@ -310,11 +310,6 @@ class GitHubApp:
         self._tokens.cleanup()
         self._git_tokens.clear()
 
-    async def _require_own_work(self, request: httpx.Request) -> None:
-        """Let nothing be written by a process whose work another one has taken up."""
-        if self.before_write is not None and request.method not in {"GET", "HEAD"}:
-            await self.before_write()
-
     async def aclose(self) -> None:
         """Close the connections of this event loop."""
         await self._connections.aclose()
@@ -333,8 +328,8 @@ class GitHubApp:
             http_cache=False,  # `app.github.conditional` does that
             auto_retry=False,  # `app.github.api_calls` decides what may be sent again
             async_event_hooks={
-                "request": [self._version.apply, self._require_own_work],
-                "response": [self._version.learn, *([note_limit] if installation_id else [])],
+                "request": [self._version.apply, self.writes.begin],
+                "response": [self._version.learn, self.writes.note, *([note_limit] if installation_id else [])],
             },
         )
         client.connections = self._connections

@@ -21,6 +21,8 @@ class ServiceTotals:
     runs: Mapping[str, int]
     """By state."""
     open_runs: int
+    waiting_runs: int
+    """Of these, runs with a repository that have not begun."""
     roles: Mapping[Role, TokenSums]
     calls_under_way: Mapping[str, int]
     """Reserved, not settled; by role."""
@@ -46,6 +48,12 @@ def read_totals(db: Database) -> ServiceTotals:
         return ServiceTotals(
             runs=_counted(session, Run.state),
             open_runs=session.scalar(sa.select(sa.func.count()).where(Run.completed_at.is_(None))) or 0,
+            waiting_runs=session.scalar(
+                sa.select(sa.func.count()).where(
+                    Run.completed_at.is_(None), Run.repository.is_not(None), Run.base_sha.is_(None)
+                )
+            )
+            or 0,
             roles=read_sums(session, ModelCallRow.role),
             calls_under_way=_counted(session, ModelCallRow.role, ModelCallRow.settled.is_(False)),
             phases=_counted_by_two(session, Phase.task_category, Phase.state),

@@ -1,12 +1,16 @@
-"""Who may use the REST API: bearers of `AUTOPACK_API_TOKEN`; while none is set, this machine only."""
+"""Who may use the REST API: bearers of `AUTOPACK_API_TOKEN` or of a stored token; while there is none, this machine."""
 
+import asyncio
 import hmac
 import ipaddress
+import logging
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.domain.api_scopes import allows, needed_scope
+from app.runs import api_tokens
 from app.web.dependencies import ServiceState, state
 from app.web.problems import Problem
 
@@ -17,6 +21,7 @@ _PROXIED = ("forwarded", "via", "x-real-ip", "x-forwarded-")
 _OTHER_PAGES = ("cross-site", "same-site")
 """`Sec-Fetch-Site` of requests that a browser sends for pages which are not this service's own."""
 
+audit = logging.getLogger("autopack.audit")
 _bearer = HTTPBearer(auto_error=False, description="The value of AUTOPACK_API_TOKEN; none is needed while it is unset.")
 
 
@@ -26,16 +31,32 @@ async def require_access(
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> None:
     """Let the request through, or raise a 401 or 403 problem that says what is needed."""
+    actor = await asyncio.to_thread(_actor, request, service, given.credentials if given is not None else None)
+    if request.method != "GET":
+        audit.info("%s", f"{request.method} {request.url.path}", extra={"actor": actor, "where": "REST API"})
+
+
+def _actor(request: Request, service: ServiceState, sent: str | None) -> str:
+    """Who sends the request, by the name of the token. Raises `Problem` where they may not."""
     token = service.settings.autopack_api_token
-    if token is None:
-        if refused := _refusal(request):
-            raise Problem(403, refused)
-        return
-    wanted = token.get_secret_value().encode()  # a header's bytes come as Latin-1
-    if given is None or not hmac.compare_digest(given.credentials.encode("latin-1"), wanted):
+    if sent is not None:
+        sent_bytes = sent.encode("latin-1")  # as a header's bytes come
+        if token is not None and hmac.compare_digest(sent_bytes, token.get_secret_value().encode()):
+            return "AUTOPACK_API_TOKEN"
+        known = api_tokens.find(service.db, sent)
+        needed = needed_scope(request.method, request.url.path)
+        if known is not None and allows(known.scopes, needed):
+            return f"token {known.name}"
+        if known is not None:
+            raise Problem(403, f"The token {known.name} has no scope {needed}: make one with `autopack token new`")
+    stored = [] if token is not None else api_tokens.list_all(service.db)
+    if token is not None or any(not one.made_by_start for one in stored):
         raise Problem(
             401, "Send the header Authorization: Bearer <AUTOPACK_API_TOKEN>", headers={"WWW-Authenticate": "Bearer"}
         )
+    if refused := _refusal(request):
+        raise Problem(403, refused)
+    return "this machine"
 
 
 def _refusal(request: Request) -> str | None:

@@ -63,6 +63,7 @@ def _runs(counted: ServiceTotals) -> Iterator[Metric]:
         by_state.add_metric([state], counted.runs.get(state, 0))
     yield by_state
     yield GaugeMetricFamily("autopack_open_runs", "Runs that have not ended", value=counted.open_runs)
+    yield GaugeMetricFamily("autopack_waiting_runs", "Open runs that wait for their turn", value=counted.waiting_runs)
     ended = CounterMetricFamily("autopack_runs_ended", "Runs that have ended, by outcome", labels=["outcome"])
     outcomes = {
         "success": [RunState.DONE_SUCCESS],

@@ -54,7 +54,7 @@ _HEADERS: Final = (
 )
 
 
-class _Refusal(Exception):
+class RefusedDelivery(Exception):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status = status
@@ -88,7 +88,7 @@ class Door:
         service: ServiceState = scope["app"].state.service
         try:
             said = await self._take_in(service, _headers(scope), receive)
-        except _Refusal as refusal:
+        except RefusedDelivery as refusal:
             await answer(refusal.status, str(refusal))(scope, receive, send)
             return
         body = json.dumps({"detail": said}).encode()
@@ -97,22 +97,22 @@ class Door:
         await send({"type": "http.response.body", "body": body})
 
     async def _take_in(self, service: ServiceState, headers: Mapping[bytes, str], receive: Receive) -> str:
-        """Store one delivery and say what became of it. Raises `_Refusal`."""
+        """Store one delivery and say what became of it. Raises `RefusedDelivery`."""
         github = service.settings.github
         if github is None:
-            raise _Refusal(503, "GitHub is not configured: set " + ", ".join(service.settings.github_missing))
+            raise RefusedDelivery(503, "GitHub is not configured: set " + ", ".join(service.settings.github_missing))
         event, delivery_id = headers.get(b"x-github-event", ""), headers.get(b"x-github-delivery", "")
         if not event or not _DELIVERY_ID.fullmatch(delivery_id):
-            raise _Refusal(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
+            raise RefusedDelivery(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
         mac = hmac.new(github.webhook_secret.get_secret_value().encode(), digestmod=hashlib.sha256)
         body = await self._read(headers, receive, mac)
         if not fits(mac, headers.get(b"x-hub-signature-256", "")):
-            raise _Refusal(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
+            raise RefusedDelivery(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
         if event not in HANDLERS:
             return f"the event {event} is ignored"
         payload = _read_json(headers, body)
         if payload is None:
-            raise _Refusal(400, f"the payload is no JSON: set the webhook's content type to {_JSON}")
+            raise RefusedDelivery(400, f"the payload is no JSON: set the webhook's content type to {_JSON}")
         received = StoredDelivery(delivery_id, event, payload)
         delivery = needed(received) if len(body) <= READ_AT_ONCE else await asyncio.to_thread(needed, received)
         if delivery is None:
@@ -122,10 +122,10 @@ class Door:
         return "stored" if new else "known already"
 
     async def _read(self, headers: Mapping[bytes, str], receive: Receive, mac: Signature) -> bytes:
-        """The body, fed to `mac` on its way. Raises `_Refusal` when it is too large, too late, or one too many."""
+        """The body, fed to `mac` on its way. Raises `RefusedDelivery`: too large, too late, one too many."""
         announced = headers.get(b"content-length", "0")
         if announced.isdecimal() and int(announced[:20]) > MAX_BYTES:
-            raise _Refusal(413, f"the body is larger than {MAX_BYTES:,} bytes")
+            raise RefusedDelivery(413, f"the body is larger than {MAX_BYTES:,} bytes")
         chunks: list[bytes] = []
         taken = 0
         try:
@@ -133,20 +133,20 @@ class Door:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Refusal(400, "the sender has gone")
+                        raise RefusedDelivery(400, "the sender has gone")
                     chunk: bytes = message.get("body", b"")
                     taken += len(chunk)
                     self._in_flight.bytes += len(chunk)
                     if taken > MAX_BYTES:
-                        raise _Refusal(413, f"the body is larger than {MAX_BYTES:,} bytes")
+                        raise RefusedDelivery(413, f"the body is larger than {MAX_BYTES:,} bytes")
                     if self._in_flight.bytes > MAX_BYTES_IN_FLIGHT:
-                        raise _Refusal(503, "too many payloads come in at once: send it again later")
+                        raise RefusedDelivery(503, "too many payloads come in at once: send it again later")
                     mac.update(chunk)
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
         except TimeoutError as error:
-            raise _Refusal(408, f"the payload was not sent within {BODY_SECONDS:g} seconds") from error
+            raise RefusedDelivery(408, f"the payload was not sent within {BODY_SECONDS:g} seconds") from error
         finally:
             self._in_flight.bytes -= taken
 

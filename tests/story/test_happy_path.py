@@ -1,5 +1,7 @@
 """From a label to a pull request that is ready to be merged."""
 
+import json
+
 from tests.support.answers import approves, edits, phase, plan, tier, write
 from tests.support.repository_view import PERSON
 from tests.support.story import Story
@@ -46,3 +48,18 @@ def test_phases_of_two_tiers_follow_each_other(story: Story) -> None:
         story.expect_check("autopack", "neutral", sha)
     assert "3 of 3 phases" in story.status()
     assert "normal CI, audited while CI runs" in story.status(), "the strategy is shown"
+
+
+def test_acts_are_in_the_audit_log(story: Story) -> None:
+    """Who asked, and each change that Autopack made on GitHub."""
+    story.plays(phases={"P1": [edits(write("greeting.txt", "hello\n"))]})
+    story.label()
+    story.expect_success()
+    story.expect_audit("Nothing blocks it.")
+    lines = (story.world.service.folder / ".autopack" / "audit.jsonl").read_text(encoding="utf-8").splitlines()
+    acts = [one for one in map(json.loads, lines) if story.full_name in one["where"] + one["act"]]
+    asked = [one for one in acts if one["actor"] == PERSON]
+    assert [one["act"] for one in asked if story.run_id in one["outcome"]] == ["issues labeled"]
+    written = {one["act"] for one in acts if one["actor"] == "Autopack"}
+    assert f"POST /repos/{story.full_name}/pulls" in written
+    assert f"POST /repos/{story.full_name}/git/commits" in written
