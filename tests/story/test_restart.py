@@ -1,6 +1,8 @@
 """What a run decided once stays decided, however the service is set up when it is started again."""
 
+import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -95,3 +97,34 @@ def test_run_of_earlier_release_is_finished(lone_world: World, stories: Callable
         story.expect_audit("Nothing blocks it.")
         story.expect_check("autopack", "neutral" if sha != story.head() else "success", sha)
     story.known_failures |= set(lone_world.failed_workflows())
+
+
+@pytest.mark.parametrize("lone_world", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("ahead", [False, True], ids=["at once", "later"])
+def test_backup_is_finished_elsewhere(
+    lone_world: World, stories: Callable[[World], Story], tmp_path: Path, ahead: bool
+) -> None:
+    """Restored on a machine without mirrors and work trees; `later`: what was done since is on GitHub already."""
+    story = stories(lone_world)
+    works = {"P1": [edits(write("a.txt", "x\n"))], "P2": [edits(write("b.txt", "y\n"))]}
+    story.plays(plan(phase(), phase("More")), works)
+    lone_world.models.hold(role="auditor")
+    story.label()
+    story.wait_for_request("auditor")
+    backup = tmp_path / "elsewhere" / "autopack.db"
+    backup.parent.mkdir()
+    with sqlite3.connect(lone_world.database_file) as live, sqlite3.connect(backup) as copy:
+        live.backup(copy)
+    if ahead:
+        lone_world.models.release()
+        story.wait_for_ci()
+    lone_world.service.kill()
+    lone_world.models.release()
+    lone_world.move(tmp_path / "elsewhere", f"sqlite:///{backup}")
+    story.wait_until(lambda: "DONE_" in story.status(), "the run is finished")
+    assert "DONE_SUCCESS" in story.status()
+    lone_world.wait_idle()
+    story.expect_offered(["P1", "P2"])
+    for sha in story.commits():
+        story.expect_check("autopack", "neutral" if sha != story.head() else "success", sha)
+        story.expect_audit("Nothing blocks it.")

@@ -148,6 +148,20 @@ class World:
         with self._database.begin() as connection:
             connection.execute(statement)
 
+    @property
+    def database_file(self) -> Path:
+        """Of SQLite."""
+        return Path(self._database.url.database or "")
+
+    def move(self, folder: Path, database_url: str) -> None:
+        """Serve from another folder and database; the service must have ended."""
+        self._database.dispose()
+        self._database_url, self._database = database_url, sa.create_engine(_driver(database_url))
+        self.service = Service(folder, self.environment())
+        self._started.callback(self.service.stop)
+        self.service.start()
+        self.hub.set_webhook_url(self.service.webhook_url)
+
     def log(self) -> str:
         """All that its workers, which tests may end, and its service have written."""
         return "".join(one.log() for one in (*self.workers, self.service))

@@ -16,6 +16,8 @@ _HIDDEN = re.compile(
 """Control characters, what has no width, what turns the direction of text, tags, lone surrogates."""
 _MENTION = re.compile(r"@(?=[\w-])")
 _REFERENCE = re.compile(r"(#|\bGH-)(?=\d)", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?=#?[A-Za-z0-9]{1,40};)")
+"""GitHub finds mentions and references in `&commat;octocat` and `&num;1` too: https://github.com/github/cmark-gfm/issues/181"""
 _URL = re.compile(r"(https?:)(?=//\S*/(?:issues|pull|discussions|commit)/)", re.IGNORECASE)
 _KEYWORD = re.compile(
     r"\b(c|f|r)(?=(?:lose[sd]?|ix(?:es|ed)?|esolve[sd]?)\b\s*+(?::\s*+)?\S{0,300}?(?:#|GH-|://))", re.IGNORECASE
@@ -49,6 +51,7 @@ def with_marker(text: str, key: str) -> str:
 def plain(text: str, limit: int = 20_000) -> str:
     """Foreign text where no Markdown is read, or where it may stay: nothing in it acts. At most `limit` characters."""
     text = shorten(_HIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n")), limit)
+    text = _ENTITY.sub(f"&{BREAK}", text)
     text = _KEYWORD.sub(rf"\1{BREAK}", text)
     text = _URL.sub(rf"\1{BREAK}", text)
     text = _REFERENCE.sub(rf"\1{BREAK}", text)
