@@ -22,7 +22,7 @@ SUITABLE = import sqlite3, sys; sys.exit(sys.version_info < (3, 11) or sys.versi
 # Ask for a particular one with `make setup PYTHON=/path/to/python`.
 PYTHON ?= python3 python3.13 python3.12 python3.11
 
-.PHONY: help setup demo serve test test-databases snapshots pages check check-format check-lint check-types check-imports check-dead check-schema check-words format lock clean
+.PHONY: help setup demo serve test test-databases snapshots pages check check-format check-lint check-types check-imports check-dead check-schema check-words format lock sbom audit clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,13 @@ format: $(STAMP) ## Format the code and mend what the linter can mend
 lock: $(STAMP) ## Write the lock files anew from pyproject.toml (UPGRADE=1 takes newer releases)
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 	@$(UV_COMPILE) $(if $(UPGRADE),--upgrade) --extra dev --constraints requirements.lock --output-file requirements-dev.lock
+
+sbom: $(STAMP) ## Write dist/autopack.cdx.json: what a release is made of (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application --short-PURLs --output-reproducible -o dist/autopack.cdx.json
+
+audit: $(STAMP) ## Look the locked packages up among known weaknesses (needs the advisory service)
+	@$(BIN)/pip-audit --requirement requirements.lock --disable-pip --strict
 
 clean: ## Remove .venv, caches and build output
 	@rm -rf $(VENV) build dist autopack.egg-info .pytest_cache .ruff_cache .import_linter_cache .hypothesis
