@@ -71,6 +71,13 @@ class Service:
     def running(self) -> bool:
         return self._process is not None and self._process.is_alive()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start, and return when it answers. Raises `ServiceDied`."""
         assert not self.running
@@ -104,9 +111,7 @@ class Service:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, such as SIGSTOP."""
-        assert self._process is not None
-        assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     def wait_ended(self) -> None:
         """Return when it has ended by itself. Raises `AssertionError` when it does not."""
