@@ -74,7 +74,7 @@ def caps(world: World, db: Database) -> object:
     """The caps that stop a run, its issue, its tiers and its phases, and whether 70 % of each warn."""
     strategy = world.strategy()
     run = Run(run_id="r", repository="acme/widgets", issue_number=1, strategy=strategy, token_cap=strategy.token_cap)
-    run.active_seconds, run.merge_ci_runs = 0, 0
+    run.active_seconds, run.merge_ci_runs, run.requester, run.requester_id = 0, 0, "maintainer", 42
     phases = [Phase(run_id="r", phase_id=p.phase_id, tier_id=p.tier_id, ci_runs=0) for p in world.plan.phases]
     with db.reading() as session:
         found = (*caps_of(session, run, phases, {}), *read_day_caps(session, run, NOW))
@@ -276,6 +276,7 @@ WITNESSES: Mapping[str, Witness | str] = {
     "usd.run": caps,
     "usd.issue": caps,
     "usd.repository_day": caps,
+    "usd.person_day": caps,
     "usd.service_day": caps,
     "requests_per_attempt": "test_figures.py",
     "provider_pauses_minutes": "test_models.py",
@@ -403,13 +404,14 @@ def test_figure_of_the_ruleset_acts(leaf: str, value: Any, db: Database) -> None
     assert witness(world_of(BASE, settings), db) != witness(world_of(other, settings), db)
 
 
-THEIRS = [(leaf, value) for leaf, value in ACTIVE if leaf != "usd.service_day"]
+THEIRS = [(leaf, value) for leaf, value in ACTIVE if leaf not in {"usd.service_day", "usd.person_day"}]
 """Figures that a repository sets; what all of them may cost on a day is the service's own."""
 
 
-def test_repository_cannot_raise_the_services_day() -> None:
-    with pytest.raises(ValidationError, match="service_day"):
-        RepositorySettings.model_validate({"usd": {"service_day": 1}})
+@pytest.mark.parametrize("name", ["service_day", "person_day"])
+def test_repository_cannot_raise_the_services_day(name: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        RepositorySettings.model_validate({"usd": {name: 1}})
 
 
 @pytest.mark.parametrize(("leaf", "value"), THEIRS, ids=[leaf for leaf, _ in THEIRS])

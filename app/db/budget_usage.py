@@ -118,7 +118,7 @@ def caps_of(
 
 
 def read_day_caps(session: Session, run: Run, now: datetime, early: EarlyCaps | None = None) -> tuple[Cap, ...]:
-    """What the run's repository, and the service, may spend on this day, by UTC, in US dollars."""
+    """What the run's repository and requester, and the service, may spend on this day, by UTC, in US dollars."""
     money = _money_rules(run, early)
     today = ModelCallRow.at >= now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     caps: list[Cap] = []
@@ -126,6 +126,10 @@ def read_day_caps(session: Session, run: Run, now: datetime, early: EarlyCaps | 
         runs = sa.select(Run.run_id).where(Run.repository == run.repository)
         used = read_sums(session, ModelCallRow.settled, today, ModelCallRow.run_id.in_(runs))
         caps.append(_usd_cap(Scope.REPOSITORY, f"{run.repository} today", money.repository_day, *used.values()))
+    if money.person_day is not None and run.requester_id:
+        theirs = sa.select(Run.run_id).where(Run.requester_id == run.requester_id)
+        used = read_sums(session, ModelCallRow.settled, today, ModelCallRow.run_id.in_(theirs))
+        caps.append(_usd_cap(Scope.PERSON, f"{run.requester} today", money.person_day, *used.values()))
     if money.service_day is not None:
         used = read_sums(session, ModelCallRow.settled, today)
         caps.append(_usd_cap(Scope.SERVICE, "today", money.service_day, *used.values()))

@@ -31,6 +31,8 @@ class Scope(StrEnum):
     """A GitHub issue over its whole life: all runs that were ever made for it."""
     REPOSITORY = "repository"
     """A repository on one day, by UTC."""
+    PERSON = "person"
+    """A person's runs on one day, in all repositories."""
     SERVICE = "service"
     """All repositories of the service on one day."""
 

@@ -67,7 +67,7 @@ class TierChanges(_partial(TierCaps)):
     """What a repository changes of a tier's caps."""
 
 
-class MoneyChanges(_partial(MoneyRules, "service_day")):
+class MoneyChanges(_partial(MoneyRules, "person_day", "service_day")):
     """What a repository changes of the caps in money."""
 
 

@@ -142,6 +142,8 @@ class MoneyRules(Rules):
     """Over the issue's whole life."""
     repository_day: Usd | None = None
     """All runs of the repository on one day, by UTC."""
+    person_day: Usd | None = None
+    """All runs that one person requested on one day, in all repositories. Only the service's own ruleset sets it."""
     service_day: Usd | None = None
     """All runs of the service on one day. Only the service's own ruleset sets it."""
 

@@ -75,15 +75,18 @@ class InFlight:
 
 
 class Door:
-    """Answers `POST /webhooks/github`; all else goes on to the application behind it."""
+    """Answers `/webhooks/github`; all else goes on to the application behind it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._in_flight = InFlight()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
+        if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await answer(405, "GitHub sends deliveries by POST", headers={"Allow": "POST"})(scope, receive, send)
             return
         service: ServiceState = scope["app"].state.service
         try:

@@ -78,9 +78,13 @@ async def end_if_waiting(run_id: str) -> None:
 
 @effect
 async def _has_to_end(run_id: str) -> bool:
+    """Whether it waits for other runs; one that can begin at once ends by itself."""
     run = await call_db(run_rows.get, run_id)
     overdue = run.created_at + WAITS_AT_MOST < utcnow()
-    return (run.stop_state is not None or overdue) and await _waits(run)
+    if run.stop_state is None and not overdue:
+        return False
+    ahead = await call_db(run_turn.count_ahead, run_id)
+    return bool(why_waiting(ahead, services().limits)) and await _waits(run)
 
 
 async def _waits(run: RunRow) -> bool:

@@ -313,6 +313,20 @@ def test_day_of_a_repository_is_bounded(db: Database) -> None:
     model_calls.reserve(db, asked[1], NOW + timedelta(days=1), early=early)
 
 
+def test_day_of_a_person_is_bounded(db: Database) -> None:
+    """Over all repositories."""
+    planned_run(db)
+    early = EarlyCaps(10, MoneyRules(person_day=1))
+    with db.writing() as session:
+        run = session.get_one(Run, "r1")
+        run.strategy, run.requester_id = None, 583231
+    asked = [Reservation(f"c{n}", "r1", None, Role.PLANNER, "anthropic:a", 1, Decimal("0.6")) for n in (1, 2)]
+    model_calls.reserve(db, asked[0], NOW, early=early)
+    with pytest.raises(BudgetExhausted, match=r"person \S+ today: 0\.00 of 1\.00 US dollars used and 0\.60 reserved"):
+        model_calls.reserve(db, asked[1], NOW, early=early)
+    model_calls.reserve(db, asked[1], NOW + timedelta(days=1), early=early)
+
+
 def test_cached_input_counts_at_its_share(db: Database) -> None:
     planned_run(db)
     reserve(db, "c1", 10_000)

@@ -71,7 +71,7 @@ def _money_setting(view: RunView, tier: TierView | None, spent: Exhausted) -> st
             return f"usd.{phase.complexity if phase else Complexity.LOW}: {_double(spent)}"
         case Scope.TIER:
             return f"tier.token_factor: {_factor(spent, _phase_money(view, tier))}"
-        case Scope.REPOSITORY | Scope.SERVICE:
+        case Scope.REPOSITORY | Scope.PERSON | Scope.SERVICE:
             return f"usd.{spent.scope}_day: {_double(spent)}"
         case _:
             return f"usd.{spent.scope}: {_double(spent)}"
