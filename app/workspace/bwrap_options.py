@@ -32,8 +32,11 @@ def stubs(user: int | None) -> dict[str, str]:
     return {path: text.format(user=user or INSIDE) for path, text in _STUBS.items()}
 
 
-def isolation_options(tmp_mib: int, user: int | None, *, network: bool = False) -> list[str]:
-    """No network, no capabilities; temporary folders in memory of at most `tmp_mib` each."""
+def isolation_options(tmp_mib: int, user: int | None = None, *, network: bool = False) -> list[str]:
+    """No network, no capabilities; temporary folders in memory of at most `tmp_mib` each.
+
+    `user` runs the command; None is the service's own.
+    """
     options = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", *privileges_for(user)]
     options += [] if network else ["--unshare-net"]
     options += ["--hostname", "sandbox", "--new-session", "--die-with-parent"]

@@ -104,7 +104,7 @@ def sandbox_available() -> str | None:
     return refused or probe(options, user)
 
 
-def probe(isolation: Sequence[str], user: int | None) -> str | None:
+def probe(isolation: Sequence[str], user: int | None = None) -> str | None:
     """Try from inside what must not work under these options; what does, or why nothing could be tried."""
     try:
         with filter_file() as calls, probe_command() as (command, environment):

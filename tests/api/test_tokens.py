@@ -2,17 +2,18 @@
 
 import json
 import os
+import secrets
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.api.support import Api, new_id, plan, said, serving
-from tests.support.service import ROOT, Service
+from tests.support import processes
+from tests.support.service import Service
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,21 @@ def api(service: Service) -> Iterator[Api]:
     client.http.close()
 
 
-def _token(service: Service, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(service.folder), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "app.cli", "token", *arguments]
-    return subprocess.run(command, cwd=service.folder, env=environment, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Said:
+    """What the command line came to."""
+
+    code: int | None
+    text: str
+
+
+def _token(service: Service, *arguments: str) -> Said:
+    log = service.folder / f"token-{secrets.token_hex(4)}.log"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(service.folder)}
+    process = processes.start("app.cli", "token", *arguments, folder=service.folder, log=log, environment=environment)
+    process.join(30)
+    lines = [line for line in log.read_text(encoding="utf-8").splitlines() if "RuntimeWarning" not in line]
+    return Said(process.exitcode, "\n".join(lines).strip())
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -57,13 +69,13 @@ def test_first_start_makes_a_private_token(service: Service, api: Api) -> None:
     assert api.http.get("/metrics/runs", headers=elsewhere).status_code == 200
     assert api.http.get("/metrics/runs", headers={"Host": "autopack.example"}).status_code == 403
     assert token.encode() not in (_data(service) / "autopack.db").read_bytes(), "only its digest is stored"
-    assert "first  operate,read,submit" in _token(service, "list").stdout
+    assert "first  operate,read,submit" in _token(service, "list").text
 
 
 def test_tokens_have_scopes(service: Service, api: Api) -> None:
-    reader = _token(service, "new", "dashboard").stdout.strip()
-    operator = _token(service, "new", "lead", "--scope", "operate").stdout.strip()
-    agent = _token(service, "new", "agent", "--scope", "submit").stdout.strip()
+    reader = _token(service, "new", "dashboard").text
+    operator = _token(service, "new", "lead", "--scope", "operate").text
+    agent = _token(service, "new", "agent", "--scope", "submit").text
     assert len({reader, operator, agent}) == 3
     assert "AUTOPACK_API_TOKEN" in said(api.http.get("/metrics/runs"), 401), "now everyone needs one"
     for token in (reader, operator, agent):
@@ -76,15 +88,15 @@ def test_tokens_have_scopes(service: Service, api: Api) -> None:
     result = "/runs/none/phases/P1/builder_result"
     assert api.http.post(result, json={}, headers=_bearer(agent)).status_code == 422
     assert "no scope submit" in said(api.http.post(result, json={}, headers=_bearer(operator)), 403)
-    assert _token(service, "new", "lead").returncode == 1
-    assert "name read, operate or submit" in _token(service, "new", "x", "--scope", "all").stderr
+    assert _token(service, "new", "lead").code == 1
+    assert "name read, operate or submit" in _token(service, "new", "x", "--scope", "all").text
 
-    rotated = _token(service, "rotate", "dashboard").stdout.strip()
+    rotated = _token(service, "rotate", "dashboard").text
     assert api.http.get("/metrics/runs", headers=_bearer(reader)).status_code == 401
     assert api.http.get("/metrics/runs", headers=_bearer(rotated)).status_code == 200
-    assert _token(service, "revoke", "dashboard").stdout == "Revoked: dashboard\n"
+    assert _token(service, "revoke", "dashboard").text == "Revoked: dashboard"
     assert api.http.get("/metrics/runs", headers=_bearer(rotated)).status_code == 401
-    assert "There is no token dashboard" in _token(service, "rotate", "dashboard").stderr
+    assert "There is no token dashboard" in _token(service, "rotate", "dashboard").text
 
     lines = [json.loads(line) for line in (_data(service) / "audit.jsonl").read_text().splitlines()]
     acts = {(one["actor"], one["act"]) for one in lines}

@@ -91,7 +91,7 @@ def test_worker_cut_off_from_its_work_stops(cluster: World, stories: Callable[[W
 
 def test_runs_of_many_workers_are_done_once(cluster: World, stories: Callable[[World], Story]) -> None:
     """Both workers have a part of the runs, and each run is done by one."""
-    begun = [stories(cluster) for _ in range(6)]
+    begun = [stories(cluster) for _ in range(4)]
     for story in begun:
         story.plays(phases={"P1": [edits(write("a.txt", "x\n"))]})
         story.label()
