@@ -57,7 +57,7 @@ OWNER_ONLY = 0o077
 """No other user of the machine reads what the service writes: code, prompts, the database."""
 
 WORKFLOWS_VERSION = "9"
-"""Open runs are taken up by a process of the same version: raise it only when their recorded steps no longer fit."""
+"""Raise it only when recorded steps no longer fit: runs of another version go on as other runs, nothing is replayed."""
 
 
 log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ from app.workspace.bwrap_program import bwrap_path
 from app.workspace.machine_floor import left
 from app.workspace.pid_namespace import PidNamespace
 from app.workspace.sandbox_probe import probe_command
-from app.workspace.sandbox_user import as_user, command_user, why_not_another_user
+from app.workspace.sandbox_user import as_user, command_user, process_limit, why_not_another_user
 from app.workspace.seccomp import filter_file, memory_file
 from app.workspace.trees import hand_over, restrict
 from app.workspace.workspace_errors import SandboxError
@@ -168,7 +168,7 @@ async def _run(
         with ExitStack() as failing:
             failing.callback(_kill, process)
             async with asyncio.timeout(_START_SECONDS):
-                namespace = await _limit(process, pipes, limits)
+                namespace = await _limit(process, pipes, limits, process_limit(limits.processes, user))
             failing.pop_all()
     with namespace:
         draining = asyncio.create_task(_drain(process, output))
@@ -252,7 +252,7 @@ async def _start(program: Path, options: list[str], command: tuple[str, ...], pi
     return process
 
 
-async def _limit(process: Process, pipes: _Pipes, limits: Limits) -> PidNamespace:
+async def _limit(process: Process, pipes: _Pipes, limits: Limits, processes: int) -> PidNamespace:
     """Set the limits of the sandbox's first process, from which all others inherit, and let it go on."""
     information = await asyncio.to_thread(pipes.info_reader.readall)
     if not information:
@@ -263,7 +263,7 @@ async def _limit(process: Process, pipes: _Pipes, limits: Limits) -> PidNamespac
     for kind, value in (
         (resource.RLIMIT_CPU, limits.cpu_seconds),
         (resource.RLIMIT_DATA, limits.memory_mib * _MIB),  # not RLIMIT_AS: runtimes reserve far more than they use
-        (resource.RLIMIT_NPROC, limits.processes),
+        (resource.RLIMIT_NPROC, processes),
         (resource.RLIMIT_FSIZE, limits.file_mib * _MIB),
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_CORE, 0),

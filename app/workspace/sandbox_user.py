@@ -32,7 +32,12 @@ def command_user(worktree: Path) -> int | None:
     Settings of the kernel and files of the machine ask for the number of a user alone, so root keeps power over them
     in any sandbox.
     """
-    return FIRST_USER + zlib.crc32(os.fsencode(worktree.name)) % USERS if os.geteuid() == 0 else None
+    return FIRST_USER + zlib.crc32(os.fsencode(worktree.absolute())) % USERS if os.geteuid() == 0 else None
+
+
+def process_limit(processes: int, user: int | None) -> int:
+    """The kernel's own limit. Of another user it counts every process on the machine, should two trees share one."""
+    return processes if user is None else 4 * processes
 
 
 def why_not_another_user() -> str | None:
