@@ -102,13 +102,17 @@ async def answer_rerun(run_id: str) -> list[object]:
 
 @Telling
 async def supersede_check(run_id: str, older_sha: str, newer_sha: str) -> list[object]:
-    """End the check run of the branch's head before, so that none is left running for ever."""
+    """End the check run of the branch's head before, so that none is left running for ever.
+
+    In its turn: whoever shows the run at this moment may still write the older picture.
+    """
     run = await call_db(run_rows.get, run_id)
     if older_sha == run.base_sha:
         return []
     repo = await repo_of_run(run.run_id)
     output = text.superseded_check(newer_sha)
-    return [await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, _check_id(run), output)]
+    async with write_lock(repo, "run", run_id):
+        return [await checks.upsert_check(repo, checks.RUN_CHECK, older_sha, _check_id(run), output)]
 
 
 async def read_view(run_id: str) -> RunView:
