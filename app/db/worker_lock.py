@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -19,6 +19,7 @@ LOCAL = "local"
 """The name of the one process of SQLite, which takes up its own work when it starts again."""
 _ALONE_KEY = 727002
 """Releases before 0.2 hold it alone: they serve a PostgreSQL with one process."""
+_ALONE = sa.text(f"SELECT pg_try_advisory_lock_shared({_ALONE_KEY})")
 _WORKER_KEY = 727003
 _LEADER_KEY = 727004
 _KEEPALIVE_SQL = (
@@ -41,7 +42,7 @@ _LEADS = sa.text(
 
 
 class WorkerReplaced(RuntimeError):
-    """Another process has taken up the work of this one, which has to end."""
+    """Another process has taken up the work of this process, which has to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,43 +53,44 @@ class DeadWorker:
     executor_id: str
 
 
-class WorkerLock(Protocol):
-    """What one process holds of a database."""
+class WorkerLock:
+    """What one process holds of a database. Without other processes, all is as these methods say."""
 
     def take(self) -> bool:
         """Whether this process may serve the database now. Safe to repeat."""
-        ...
+        return True
 
-    def enlist(self, version: str) -> str:
+    def release(self) -> None:
+        """Let others have what this process held."""
+
+    def enlist(self, version: str) -> str:  # noqa: ARG002
         """Enter this process as a worker, once the tables are there; the name by which its work is known."""
-        ...
+        return LOCAL
 
     def confirm(self) -> None:
         """Raise `WorkerReplaced` where its work was taken up, `SQLAlchemyError` where that cannot be known now."""
-        ...
 
     def leads(self) -> bool:
         """Whether this process does what one does for all."""
-        ...
+        return True
 
-    def list_dead(self) -> list[DeadWorker]: ...
+    def list_dead(self) -> list[DeadWorker]:
+        """Processes that left work behind."""
+        return []
 
     def list_versions(self) -> list[str]:
-        """The workflow versions of other living processes."""
-        ...
+        """The workflow versions of the living processes."""
+        return []
 
-    def bury(self, dead: DeadWorker) -> bool:
+    def bury(self, dead: DeadWorker) -> bool:  # noqa: ARG002
         """Take the lock of a dead process; False when it lives, or another one buries it."""
-        ...
+        return False
 
     def end_burial(self, dead: DeadWorker, *, done: bool) -> None:
         """Let go of it; `done` when all its work was taken up."""
-        ...
-
-    def release(self) -> None: ...
 
 
-class FileWorkerLock:
+class FileWorkerLock(WorkerLock):
     """SQLite: a lock on a file next to the database. The file stays; only the lock on it counts."""
 
     def __init__(self, path: Path) -> None:
@@ -103,36 +105,12 @@ class FileWorkerLock:
                 return False
         return True
 
-    def enlist(self, version: str) -> str:
-        del version
-        return LOCAL
-
-    def confirm(self) -> None:
-        """The one process is never replaced."""
-
-    def leads(self) -> bool:
-        return True
-
-    def list_dead(self) -> list[DeadWorker]:
-        return []
-
-    def list_versions(self) -> list[str]:
-        return []
-
-    def bury(self, dead: DeadWorker) -> bool:
-        del dead
-        return False
-
-    def end_burial(self, dead: DeadWorker, *, done: bool) -> None:
-        """There is no other process to bury."""
-
     def release(self) -> None:
-        """Let others have it."""
         self._lock.release()
 
 
-class PostgresWorkerLock:
-    """PostgreSQL: advisory locks of one session kept open. Where the server ends it, another one is begun.
+class PostgresWorkerLock(WorkerLock):
+    """PostgreSQL: advisory locks of one session kept open. Where the server ends it, the next use opens another.
 
     https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
     """
@@ -146,7 +124,7 @@ class PostgresWorkerLock:
     def take(self) -> bool:
         """False while a process of an earlier release serves alone. Raises `SQLAlchemyError` without an answer."""
         with self._session() as session:
-            return bool(session.scalar(sa.text(f"SELECT pg_try_advisory_lock_shared({_ALONE_KEY})")))
+            return bool(session.scalar(_ALONE))
 
     def enlist(self, version: str) -> str:
         """Enter a row after its lock is held, so that no one ever sees the row of a living process without it."""
@@ -159,19 +137,16 @@ class PostgresWorkerLock:
             return name
 
     def confirm(self) -> None:
-        """The lock lives as long as the session that answers here. A new session takes it again, if it still can."""
+        """The lock lives as long as the session that answers here."""
         if self._number is None:
             return
-        fresh = self._connection is None
         with self._session() as session:
-            if fresh and not (self.take() and session.scalar(_try(self._number))):
-                raise WorkerReplaced(f"another process has the lock of worker {self._number}")
             alive = sa.text("SELECT count(*) FROM workers WHERE number = :number AND ended_at IS NULL")
             if not session.scalar(alive, {"number": self._number}):
                 raise WorkerReplaced(f"another process has taken up the work of worker {self._number}")
 
     def leads(self) -> bool:
-        """Session locks count how often they were taken, so it is asked for once in a session."""
+        """Taken once in a session: PostgreSQL counts how often a lock is taken."""
         with self._session() as session:
             return bool(
                 session.scalar(_LEADS, {"key": _LEADER_KEY})
@@ -180,17 +155,18 @@ class PostgresWorkerLock:
 
     def list_dead(self) -> list[DeadWorker]:
         """Processes whose row has not ended though no session holds its lock."""
-        with self._session() as session:
-            rows = session.execute(_ROWS).all()  # before the locks: each of these was held when its row was entered
-            held = set(session.scalars(_LOCKED, {"key": _WORKER_KEY}))
-            return [DeadWorker(row.number, row.executor_id) for row in rows if row.number not in held]
+        return [DeadWorker(row.number, row.executor_id) for row, held in self._rows() if not held]
 
     def list_versions(self) -> list[str]:
         """The workflow versions of all processes whose lock is held."""
+        return [row.version for row, held in self._rows() if held]
+
+    def _rows(self) -> list[tuple[sa.Row[Any], bool]]:
+        """The rows that have not ended, and whether a session holds the lock of each."""
         with self._session() as session:
-            rows = session.execute(_ROWS).all()
+            rows = session.execute(_ROWS).all()  # before the locks: each of these was held when its row was entered
             held = set(session.scalars(_LOCKED, {"key": _WORKER_KEY}))
-            return [row.version for row in rows if row.number in held]
+        return [(row, row.number in held) for row in rows]
 
     def bury(self, dead: DeadWorker) -> bool:
         """Take the lock of a dead process; False when it lives, or another one buries it."""
@@ -206,22 +182,31 @@ class PostgresWorkerLock:
             session.execute(sa.text(f"SELECT pg_advisory_unlock({_WORKER_KEY}, {dead.number})"))
 
     def release(self) -> None:
-        """Let others have what this process held."""
         with self._guard:
             self._close()
 
     @contextmanager
     def _session(self) -> Generator[sa.Connection]:
-        """The session of the locks, for one thread at a time. It is closed when the server has ended it."""
+        """The session of the locks, for one thread at a time. One that the server has ended is closed.
+
+        Raises `WorkerReplaced` where a new session cannot hold the locks of the one before.
+        """
         with self._guard:
             try:
                 if self._connection is None:
                     self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
                     self._connection.execute(sa.text(_KEEPALIVE_SQL))
+                    self._take_again(self._connection)
                 yield self._connection
             except DBAPIError:
                 self._close()
                 raise
+
+    def _take_again(self, session: sa.Connection) -> None:
+        """Have the locks of the session before; every use of a new session depends on them."""
+        if self._number is not None and not (session.scalar(_ALONE) and session.scalar(_try(self._number))):
+            self._close()
+            raise WorkerReplaced(f"another process has the lock of worker {self._number}")
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -142,6 +142,24 @@ def test_lost_session_is_begun_again(postgres_url: str) -> None:
     other.close()
 
 
+def test_any_use_of_a_new_session_holds_the_lock(postgres_url: str) -> None:
+    """Not only `confirm`: whichever comes first after the old session was cut."""
+    mine, other = Database(postgres_url), Database(postgres_url)
+    for db in (mine, other):
+        db.claim(0)
+        db.migrate()
+    name = mine.worker.enlist("1")
+    _cut_sessions(postgres_url)
+    with pytest.raises(OperationalError):
+        mine.worker.leads()
+    mine.worker.leads()
+    with pytest.raises(OperationalError):
+        other.worker.list_dead()
+    assert name not in [one.executor_id for one in other.worker.list_dead()]
+    mine.close()
+    other.close()
+
+
 def test_who_was_replaced_never_comes_back(postgres_url: str) -> None:
     mine, other = Database(postgres_url), Database(postgres_url)
     for db in (mine, other):
