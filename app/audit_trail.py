@@ -8,26 +8,29 @@ from pathlib import Path
 from typing import Final
 
 FILE: Final = "audit.jsonl"
-LOGGER: Final = "autopack.audit"
-"""Who acts logs to it: the message says what was done, the attributes `actor`, `where` and `outcome` the rest."""
 MAX_BYTES: Final = 50_000_000
 KEPT_FILES: Final = 10
+_acts = logging.getLogger("autopack.audit")
 
 
 def install(folder: Path) -> logging.Handler:
     """Write the lines to a file in this folder, which is kept up to 550 MB; close the handler at the end."""
     handler = RotatingFileHandler(folder / FILE, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
     handler.setFormatter(_Line())
-    logger = logging.getLogger(LOGGER)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(handler)
+    _acts.setLevel(logging.INFO)
+    _acts.propagate = False
+    _acts.addHandler(handler)
     return handler
 
 
 def uninstall(handler: logging.Handler) -> None:
-    logging.getLogger(LOGGER).removeHandler(handler)
+    _acts.removeHandler(handler)
     handler.close()
+
+
+def record(actor: str, act: str, where: str, outcome: object = "") -> None:
+    """Write who did what, where, and what came of it."""
+    _acts.info("%s", act, extra={"actor": actor, "where": where, "outcome": outcome})
 
 
 class _Line(logging.Formatter):

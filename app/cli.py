@@ -36,12 +36,13 @@ def serve(
 
     from app.main import ProcessRole, app
     from app.settings import Settings
+    from app.web import webhooks
     from app.web.http_protocol import HttpProtocol
 
     settings = Settings()
     _log_to_stderr()
     app.state.role = ProcessRole.WEB if web else ProcessRole.ALL
-    logging.getLogger("uvicorn.access").addFilter(_is_no_delivery)
+    logging.getLogger("uvicorn.access").addFilter(webhooks.is_worth_a_line)
     uvicorn.run(
         app,
         host=settings.host,
@@ -51,11 +52,6 @@ def serve(
         timeout_graceful_shutdown=5,
         backlog=BACKLOG,
     )
-
-
-def _is_no_delivery(line: logging.LogRecord) -> bool:
-    """Whether an access is worth a line: GitHub and the inbox know of each delivery that is taken in."""
-    return not (isinstance(line.args, tuple) and line.args[2:3] == ("/webhooks/github",) and line.args[-1] == 202)
 
 
 @cli.command()

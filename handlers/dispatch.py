@@ -1,7 +1,6 @@
 """From a delivery in the inbox to its handler: a durable workflow whose id is the delivery's, so it acts once."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from dbos import DBOS
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import audit_trail
 from app.db import deliveries
 from app.db.deliveries import StoredDelivery
 from app.db.engine import Database
@@ -133,8 +133,7 @@ def _note_act(delivery: StoredDelivery, event: Event, actions: Sequence[Action])
     where = (
         f"{event.repository.full_name} delivery {delivery.id}" if isinstance(event, RepositoryEvent) else delivery.id
     )
-    extra = {"actor": sender.login, "where": where, "outcome": came_of_it}
-    logging.getLogger("autopack.audit").info("%s %s", delivery.event, event.action, extra=extra)
+    audit_trail.record(sender.login, f"{delivery.event} {event.action}", where, came_of_it)
 
 
 @DBOS.step(name="handlers.dispatch.decide")

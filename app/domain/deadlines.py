@@ -34,9 +34,9 @@ def deadline_of(
 
     `stored` is the moment until which it waits, where it knows one; `ci_minutes` how long it waits for CI.
     """
-    if headline in _AT_WORK and stored is not None:  # it waits for its turn
-        return Deadline(at=stored, then="the run ends")
     if headline in _AT_WORK:
+        if stored is not None:  # it waits for its turn
+            return Deadline(at=stored, then="the run ends")
         if clock.max_minutes is None:
             return None
         left = timedelta(minutes=clock.max_minutes) - timedelta(seconds=clock.seconds)

@@ -1,12 +1,12 @@
 """Requests that change something on GitHub: who must agree before each, and the audit log's line after it."""
 
-import logging
 from collections.abc import Awaitable, Callable
 
 import httpx
 
+from app import audit_trail
+
 _READING = frozenset({"GET", "HEAD"})
-audit = logging.getLogger("autopack.audit")
 
 
 class Writes:
@@ -25,5 +25,4 @@ class Writes:
         """After it is answered."""
         request = response.request
         if request.method not in _READING:
-            extra = {"actor": "Autopack", "where": "GitHub", "outcome": response.status_code}
-            audit.info("%s %s", request.method, request.url.path, extra=extra)
+            audit_trail.record("Autopack", f"{request.method} {request.url.path}", "GitHub", response.status_code)

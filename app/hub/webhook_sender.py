@@ -155,8 +155,9 @@ def work(hub: HubState) -> None:
                     hub.wake.wait(timeout=0.05)
                 continue
             _send(hub, client, row, url, headers)
-            with hub.store.transaction():
-                _send_held(hub, hub.disturbances.let_go(row["repository_id"]))
+            if overtaken := hub.disturbances.let_go(row["repository_id"]):
+                with hub.store.transaction():
+                    _send_held(hub, overtaken)
 
 
 def _send_held(hub: HubState, ids: list[int]) -> None:

@@ -34,9 +34,8 @@ def make(
     with db.writing() as session:
         if session.get(ApiToken, name) is not None:
             return None
-        row = ApiToken(name=name, scopes=sorted(scopes), digest=_digest(token), made_at=now)
-        row.made_by_start = made_by_start
-        session.add(row)
+        digest = _digest(token)
+        session.add(ApiToken(name=name, scopes=sorted(scopes), digest=digest, made_at=now, made_by_start=made_by_start))
     return token
 
 
@@ -71,6 +70,11 @@ def list_all(db: Database) -> list[KnownToken]:
     """All tokens, by name."""
     with db.reading() as session:
         return [_known(row) for row in session.scalars(sa.select(ApiToken).order_by(ApiToken.name))]
+
+
+def is_needed(db: Database) -> bool:
+    """Whether a person has made a token: then no one may do without."""
+    return any(not one.made_by_start for one in list_all(db))
 
 
 def _known(row: ApiToken) -> KnownToken:

@@ -3,12 +3,12 @@
 import asyncio
 import hmac
 import ipaddress
-import logging
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app import audit_trail
 from app.domain.api_scopes import allows, needed_scope
 from app.runs import api_tokens
 from app.web.dependencies import ServiceState, state
@@ -21,7 +21,6 @@ _PROXIED = ("forwarded", "via", "x-real-ip", "x-forwarded-")
 _OTHER_PAGES = ("cross-site", "same-site")
 """`Sec-Fetch-Site` of requests that a browser sends for pages which are not this service's own."""
 
-audit = logging.getLogger("autopack.audit")
 _bearer = HTTPBearer(auto_error=False, description="The value of AUTOPACK_API_TOKEN; none is needed while it is unset.")
 
 
@@ -31,26 +30,30 @@ async def require_access(
     given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)] = None,
 ) -> None:
     """Let the request through, or raise a 401 or 403 problem that says what is needed."""
-    actor = await asyncio.to_thread(_actor, request, service, given.credentials if given is not None else None)
+    sent = given.credentials if given is not None else None
+    token = service.settings.autopack_api_token
+    if token is not None and sent is not None and _is_same(sent, token.get_secret_value()):
+        actor = "AUTOPACK_API_TOKEN"
+    else:  # the stored tokens are read
+        actor = await asyncio.to_thread(_actor, request, service, sent)
     if request.method != "GET":
-        audit.info("%s", f"{request.method} {request.url.path}", extra={"actor": actor, "where": "REST API"})
+        audit_trail.record(actor, f"{request.method} {request.url.path}", "REST API")
+
+
+def _is_same(sent: str, token: str) -> bool:
+    """Compared in constant time; a header's bytes come as Latin-1."""
+    return hmac.compare_digest(sent.encode("latin-1"), token.encode())
 
 
 def _actor(request: Request, service: ServiceState, sent: str | None) -> str:
-    """Who sends the request, by the name of the token. Raises `Problem` where they may not."""
-    token = service.settings.autopack_api_token
-    if sent is not None:
-        sent_bytes = sent.encode("latin-1")  # as a header's bytes come
-        if token is not None and hmac.compare_digest(sent_bytes, token.get_secret_value().encode()):
-            return "AUTOPACK_API_TOKEN"
-        known = api_tokens.find(service.db, sent)
+    """Who sends the request, by the name of the stored token. Raises `Problem` where they may not."""
+    known = api_tokens.find(service.db, sent) if sent is not None else None
+    if known is not None:
         needed = needed_scope(request.method, request.url.path)
-        if known is not None and allows(known.scopes, needed):
-            return f"token {known.name}"
-        if known is not None:
+        if not allows(known.scopes, needed):
             raise Problem(403, f"The token {known.name} has no scope {needed}: make one with `autopack token new`")
-    stored = [] if token is not None else api_tokens.list_all(service.db)
-    if token is not None or any(not one.made_by_start for one in stored):
+        return f"token {known.name}"
+    if service.settings.autopack_api_token is not None or api_tokens.is_needed(service.db):
         raise Problem(
             401, "Send the header Authorization: Bearer <AUTOPACK_API_TOKEN>", headers={"WWW-Authenticate": "Bearer"}
         )

@@ -8,11 +8,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -60,26 +60,12 @@ class RefusedDelivery(Exception):
         self.status = status
 
 
-class Signature(Protocol):
-    """The HMAC of what was read so far."""
-
-    def update(self, msg: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-@dataclass
-class InFlight:
-    """Bytes of payloads that are being read."""
-
-    bytes: int = 0
-
-
 class Door:
     """Answers `/webhooks/github`; all else goes on to the application behind it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._in_flight = InFlight()
+        self._in_flight = 0  # bytes of payloads that are being read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
@@ -124,7 +110,7 @@ class Door:
         service.drainer.wake()
         return "stored" if new else "known already"
 
-    async def _read(self, headers: Mapping[bytes, str], receive: Receive, mac: Signature) -> bytes:
+    async def _read(self, headers: Mapping[bytes, str], receive: Receive, mac: hmac.HMAC) -> bytes:
         """The body, fed to `mac` on its way. Raises `RefusedDelivery`: too large, too late, one too many."""
         announced = headers.get(b"content-length", "0")
         if announced.isdecimal() and int(announced[:20]) > MAX_BYTES:
@@ -139,10 +125,10 @@ class Door:
                         raise RefusedDelivery(400, "the sender has gone")
                     chunk: bytes = message.get("body", b"")
                     taken += len(chunk)
-                    self._in_flight.bytes += len(chunk)
+                    self._in_flight += len(chunk)
                     if taken > MAX_BYTES:
                         raise RefusedDelivery(413, f"the body is larger than {MAX_BYTES:,} bytes")
-                    if self._in_flight.bytes > MAX_BYTES_IN_FLIGHT:
+                    if self._in_flight > MAX_BYTES_IN_FLIGHT:
                         raise RefusedDelivery(503, "too many payloads come in at once: send it again later")
                     mac.update(chunk)
                     chunks.append(chunk)
@@ -151,10 +137,15 @@ class Door:
         except TimeoutError as error:
             raise RefusedDelivery(408, f"the payload was not sent within {BODY_SECONDS:g} seconds") from error
         finally:
-            self._in_flight.bytes -= taken
+            self._in_flight -= taken
 
 
-def fits(mac: Signature, signature: str) -> bool:
+def is_worth_a_line(access: logging.LogRecord) -> bool:
+    """Whether the log has a line of this access: GitHub and the inbox know of each delivery that is taken in."""
+    return not (isinstance(access.args, tuple) and access.args[2:3] == (PATH,) and access.args[-1] == 202)
+
+
+def fits(mac: hmac.HMAC, signature: str) -> bool:
     """Whether `signature` (`sha256=…`) is this HMAC; compared in constant time."""
     expected = "sha256=" + mac.hexdigest()
     return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "surrogateescape"))

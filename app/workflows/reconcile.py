@@ -60,7 +60,8 @@ async def run_reconcile_loop() -> None:
             await start_lost_runs()
             await end_overdue_runs()
             for waiting in await call_db(run_rows.list_open_runs):
-                await end_if_waiting(waiting.run_id)
+                if waiting.base_sha is None:
+                    await end_if_waiting(waiting.run_id)
             if (github := services().github) is not None:
                 await _ask_github(github, requested)
                 if found := await missed.store(github):

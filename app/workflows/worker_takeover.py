@@ -22,7 +22,6 @@ from app.workflows.steps import utcnow
 from app.workflows.workflow_names import RUN
 
 EVERY_SECONDS = 2.0
-_INTERNAL_QUEUE = "_dbos_internal_queue"
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +56,9 @@ async def take_over(dead: DeadWorker) -> None:
         )
         runs = [one.workflow_id for one in left if one.name == RUN]
         await call_db(transitions.mark_runs_resumed, utcnow(), runs)
-        by_queue: defaultdict[str, list[str]] = defaultdict(list)
+        by_queue: defaultdict[str | None, list[str]] = defaultdict(list)
         for one in left:
-            by_queue[one.queue_name or _INTERNAL_QUEUE].append(one.workflow_id)
+            by_queue[one.queue_name].append(one.workflow_id)
         for queue, ids in by_queue.items():
             await DBOS.resume_workflows_async(ids, queue_name=queue)
         log.warning("%s has ended; what it left is taken up: %s workflows", dead.executor_id, len(left))
@@ -81,7 +80,7 @@ async def require_own_work() -> None:
 
 
 def _give_up(replaced: WorkerReplaced) -> None:
-    """End this process as on SIGTERM; whoever started it starts it again."""
+    """End this process as on SIGTERM; what started it starts it again."""
     log.critical("this process ends: %s", replaced)
     begin_shutdown()
     os.kill(os.getpid(), signal.SIGTERM)
