@@ -29,7 +29,7 @@ def uninstall(handler: logging.Handler) -> None:
 
 
 def record(actor: str, act: str, where: str, outcome: object = "") -> None:
-    """Write who did what, where, and what came of it."""
+    """Write who did what, where, and the outcome."""
     _acts.info("%s", act, extra={"actor": actor, "where": where, "outcome": outcome})
 
 

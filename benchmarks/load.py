@@ -49,7 +49,7 @@ def label_all(stories: list[Story], issues: int) -> None:
 
 
 def at_work(world: World) -> tuple[int, int]:
-    """Runs whose workflow has begun and not ended: in all, and most in one repository."""
+    """Runs at work: in all, and most in one repository."""
     begun = f"FROM {world.status_table} WHERE name = 'run' AND status = 'PENDING'"
     whole = world.scalar(sa.text(f"SELECT count(*) {begun}"))
     most = world.scalar(

@@ -22,7 +22,7 @@ class ServiceTotals:
     """By state."""
     open_runs: int
     waiting_runs: int
-    """Of these, runs with a repository that have not begun."""
+    """Of these, runs with a repository that wait for their turn."""
     roles: Mapping[Role, TokenSums]
     calls_under_way: Mapping[str, int]
     """Reserved, not settled; by role."""

@@ -12,11 +12,10 @@ from dbos import DBOS, WorkflowStatus
 from app.db import run_rows
 from app.domain.commands import CommandName
 from app.domain.states import RunState
-from app.domain.steer_request import SteerAnswer, SteerRequest
+from app.domain.steer_request import SteerRequest
 from app.runs import transitions
-from app.workflows.finish_run import finish_run
+from app.workflows.finish_run import end_orphaned_run
 from app.workflows.run import enqueue_run
-from app.workflows.run_context import RunEnded
 from app.workflows.services import call_db, services
 from app.workflows.steer import steer
 from app.workflows.steps import utcnow
@@ -69,21 +68,12 @@ async def _go_on_with(run_id: str) -> None:
     if run.continued_by is not None:
         await enqueue_run(run.continued_by)
         return
-    ended = run.completed_at is not None
-    await call_db(transitions.end_run, run_id, RunState.DONE_CANCELLED, UPDATED, utcnow())
-    answer = None if ended else await _go_on(run_id, run.requester)
-    if answer is not None and answer.starts:
-        await enqueue_run(answer.starts)
+    following = ""
+    if run.completed_at is None:
+        await call_db(transitions.end_run, run_id, RunState.DONE_CANCELLED, UPDATED, utcnow())
+        asked = SteerRequest(command=CommandName.RETRY, by=run.requester, source_id=0)
+        following = (await steer(run_id, asked)).starts
+    if following:
+        await enqueue_run(following)
     else:
-        await DBOS.start_workflow_async(end_carried_run, run_id, answer.message if answer else "")
-
-
-async def _go_on(run_id: str, requester: str) -> SteerAnswer:
-    return await steer(run_id, SteerRequest(command=CommandName.RETRY, by=requester, source_id=0))
-
-
-@DBOS.workflow(name="end_carried")
-async def end_carried_run(run_id: str, why_not: str) -> None:
-    """Show the end of a run with which none goes on."""
-    reason = f"{UPDATED}, and no other run goes on: {why_not}" if why_not else UPDATED
-    await finish_run(run_id, None, RunEnded(RunState.DONE_CANCELLED, reason))
+        await DBOS.start_workflow_async(end_orphaned_run, run_id)

@@ -17,11 +17,13 @@ from app.workflows.services import call_db, repo_of_run
 
 
 @DBOS.workflow(name="end_stranded")
-async def end_orphaned_run(run_id: str) -> None:
-    """End a run whose workflow is over though the run is not, so that no one waits for it and its issue is free."""
+async def end_orphaned_run(run_id: str, reason: str = "internal error: the run was cut off") -> None:
+    """End a run that no workflow leads, so that no one waits for it and its issue is free.
+
+    It ends as a person requested it, else for this reason; one that has ended is shown.
+    """
     requested = await db_steps.get_stop_request(run_id)
-    cut_off = RunState.DONE_FAILED_ENVIRONMENT, "internal error: the run was cut off"
-    await finish_run(run_id, None, RunEnded(*(requested or cut_off)))
+    await finish_run(run_id, None, RunEnded(*(requested or (RunState.DONE_FAILED_ENVIRONMENT, reason))))
 
 
 async def finish_run(run_id: str, context: RunContext | None, end: RunEnded) -> str | None:

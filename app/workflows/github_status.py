@@ -104,7 +104,7 @@ async def answer_rerun(run_id: str) -> list[object]:
 async def supersede_check(run_id: str, older_sha: str, newer_sha: str) -> list[object]:
     """End the check run of the branch's head before, so that none is left running for ever.
 
-    In its turn: whoever shows the run at this moment may still write the older picture.
+    In its turn: a call that shows the run at this moment may still write the older picture.
     """
     run = await call_db(run_rows.get, run_id)
     if older_sha == run.base_sha:

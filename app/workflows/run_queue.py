@@ -6,13 +6,11 @@ from dbos import DBOS, SetWorkflowID
 
 from app.db import run_rows
 from app.db.run_rows import RunRow
-from app.domain.states import RunState
 from app.domain.status_view import Headline
 from app.queries import run_turn
 from app.queries.run_turn import Ahead
-from app.workflows import db_steps, github_status
-from app.workflows.finish_run import finish_run
-from app.workflows.run_context import RunEnded
+from app.workflows import github_status
+from app.workflows.finish_run import end_orphaned_run
 from app.workflows.run_telling import Telling
 from app.workflows.services import RunLimits, call_db, services
 from app.workflows.start_run import acknowledge
@@ -21,6 +19,8 @@ from app.workflows.steps import db_step, effect, utcnow
 RUNS_QUEUE = "runs"
 WAITS_AT_MOST = timedelta(days=3)
 """How long a run waits for its turn. It ends then, and says so."""
+
+NO_TURN = f"its turn did not come within {WAITS_AT_MOST.days} days: start it again"
 
 read_project = db_step(run_turn.get_project)
 
@@ -73,7 +73,7 @@ async def end_if_waiting(run_id: str) -> None:
     if await _has_to_end(run_id):
         await DBOS.cancel_workflow_async(run_id)
         with SetWorkflowID(f"{run_id}:waiting"):
-            await DBOS.start_workflow_async(end_waiting_run, run_id)
+            await DBOS.start_workflow_async(end_orphaned_run, run_id, NO_TURN)
 
 
 @effect
@@ -88,17 +88,8 @@ async def _has_to_end(run_id: str) -> bool:
 
 
 async def _waits(run: RunRow) -> bool:
-    """Whether its workflow has not begun."""
+    """Whether its workflow is still in the queue."""
     if run.base_sha is not None or run.completed_at is not None:
         return False
     workflow = await DBOS.get_workflow_status_async(run.run_id)
     return workflow is not None and workflow.status == "ENQUEUED"
-
-
-@DBOS.workflow(name="end_waiting")
-async def end_waiting_run(run_id: str) -> None:
-    """End a run whose turn never came."""
-    requested = await db_steps.get_stop_request(run_id)
-    days = f"{WAITS_AT_MOST.days} days"
-    overdue = RunState.DONE_FAILED_ENVIRONMENT, f"its turn did not come within {days}: start it again"
-    await finish_run(run_id, None, RunEnded(*(requested or overdue)))

@@ -9,8 +9,6 @@ RUN: Final = "run"
 STARTED_DIRECTLY: Final = (
     RUN,
     "end_stranded",
-    "end_waiting",
-    "end_carried",
     "reconsider_promotion",
     "audit_posted_patch",
 )

@@ -1,5 +1,7 @@
 """What a sandboxed command can see, as bubblewrap's options."""
 
+from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +55,19 @@ def environment_options() -> list[str]:
     options = ["--clearenv"]
     for name, value in _ENVIRONMENT.items():
         options += ["--setenv", name, value]
+    return options
+
+
+def command_options(tmp_mib: int, user: int | None) -> list[str]:
+    """What every sandboxed command has."""
+    return [*isolation_options(tmp_mib, user), *environment_options(), *system_options()]
+
+
+def stub_options(files: Mapping[str, FileIO]) -> list[str]:
+    """Open files, by the paths at which they are read."""
+    options: list[str] = []
+    for path, file in files.items():
+        options += ["--perms", "0444", "--ro-bind-data", str(file.fileno()), path]
     return options
 
 

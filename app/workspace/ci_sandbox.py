@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.workspace.bwrap_options import isolation_options, sealed, stubs, system_options
+from app.workspace.bwrap_options import isolation_options, sealed, stub_options, stubs, system_options
 from app.workspace.bwrap_program import bwrap_path
 from app.workspace.sandbox_user import as_user, command_user
 from app.workspace.seccomp import filter_file, memory_file
@@ -47,13 +47,14 @@ def confined(
     options += [*_way_to(folder), "--bind", str(folder), str(folder), "--chdir", str(working)]
     with ExitStack() as stack:
         calls = stack.enter_context(filter_file())
-        files = [calls.fileno()]
-        for path, text in stubs(user).items():
-            if not network or path not in _NETWORK_FILES:
-                file = stack.enter_context(memory_file(text.encode()))
-                files.append(file.fileno())
-                options += ["--perms", "0444", "--ro-bind-data", str(file.fileno()), path]
-        yield [str(bwrap_path()), *options, *sealed(calls.fileno()), "--", *as_user(user, tuple(command))], files
+        files = {
+            path: stack.enter_context(memory_file(text.encode()))
+            for path, text in stubs(user).items()
+            if not network or path not in _NETWORK_FILES
+        }
+        options += [*stub_options(files), *sealed(calls.fileno())]
+        inherited = [file.fileno() for file in (calls, *files.values())]
+        yield [str(bwrap_path()), *options, "--", *as_user(user, tuple(command))], inherited
 
 
 def _way_to(place: Path) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from app.workspace.trees import BLOCK_BYTES
+
 _KIB = 1024
-_BLOCK = 512
-"""Bytes; the unit of `st_blocks`, whatever the file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _unnamed_files(pid: str) -> dict[tuple[int, int], int]:
             for entry in entries:
                 if os.readlink(entry.path).startswith("/memfd:"):  # noqa: PTH115 - many, many times
                     status = entry.stat()
-                    found[status.st_dev, status.st_ino] = status.st_blocks * _BLOCK
+                    found[status.st_dev, status.st_ino] = status.st_blocks * BLOCK_BYTES
     except OSError:
         pass  # it ended in between
     return found

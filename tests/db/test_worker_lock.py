@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,18 @@ connection = Database(sys.argv[1]).engine.connect()
 print(connection.scalar(sa.text("SELECT pg_try_advisory_lock(727002)")), flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture
+def pair(postgres_url: str) -> Iterator[tuple[Database, Database]]:
+    """Two processes' views of one migrated database, which both may serve."""
+    both = Database(postgres_url), Database(postgres_url)
+    for db in both:
+        db.claim(0)
+        db.migrate()
+    yield both
+    for db in both:
+        db.close()
 
 
 @contextmanager
@@ -73,11 +85,9 @@ def test_sqlite_has_one_process(tmp_path: Path) -> None:
     mine.close()
 
 
-def test_postgresql_has_many_processes(postgres_url: str) -> None:
-    mine, other = Database(postgres_url), Database(postgres_url)
-    for db in (mine, other):
-        db.claim(0)
-        db.migrate()
+def test_postgresql_has_many_processes(pair: tuple[Database, Database]) -> None:
+    mine, other = pair
+    for db in pair:
         db.claim(0)
     names = [mine.worker.enlist("1"), other.worker.enlist("1")]
     assert len({*names}) == 2
@@ -88,7 +98,6 @@ def test_postgresql_has_many_processes(postgres_url: str) -> None:
     other.worker.confirm()
     mine.close()
     assert other.worker.leads(), "who leads has ended"
-    other.close()
 
 
 def test_earlier_release_serves_alone(postgres_url: str) -> None:
@@ -128,26 +137,19 @@ def test_dead_process_is_buried_once(postgres_url: str) -> None:
         db.close()
 
 
-def test_lost_session_is_begun_again(postgres_url: str) -> None:
-    mine, other = Database(postgres_url), Database(postgres_url)
-    for db in (mine, other):
-        db.claim(0)
-        db.migrate()
+def test_lost_session_is_begun_again(pair: tuple[Database, Database], postgres_url: str) -> None:
+    mine, _ = pair
+    for db in pair:
         db.worker.enlist("1")
     _cut_sessions(postgres_url)
     with pytest.raises(OperationalError):
         mine.worker.confirm()
     mine.worker.confirm()
-    mine.close()
-    other.close()
 
 
-def test_any_use_of_a_new_session_holds_the_lock(postgres_url: str) -> None:
+def test_new_session_holds_the_lock(pair: tuple[Database, Database], postgres_url: str) -> None:
     """Not only `confirm`: whichever comes first after the old session was cut."""
-    mine, other = Database(postgres_url), Database(postgres_url)
-    for db in (mine, other):
-        db.claim(0)
-        db.migrate()
+    mine, other = pair
     name = mine.worker.enlist("1")
     _cut_sessions(postgres_url)
     with pytest.raises(OperationalError):
@@ -156,15 +158,10 @@ def test_any_use_of_a_new_session_holds_the_lock(postgres_url: str) -> None:
     with pytest.raises(OperationalError):
         other.worker.list_dead()
     assert name not in [one.executor_id for one in other.worker.list_dead()]
-    mine.close()
-    other.close()
 
 
-def test_who_was_replaced_never_comes_back(postgres_url: str) -> None:
-    mine, other = Database(postgres_url), Database(postgres_url)
-    for db in (mine, other):
-        db.claim(0)
-        db.migrate()
+def test_who_was_replaced_never_comes_back(pair: tuple[Database, Database], postgres_url: str) -> None:
+    mine, other = pair
     name = mine.worker.enlist("1")
     other.worker.enlist("1")
     _cut_sessions(postgres_url)
@@ -179,12 +176,10 @@ def test_who_was_replaced_never_comes_back(postgres_url: str) -> None:
     other.worker.end_burial(dead, done=True)
     with pytest.raises(WorkerReplaced):
         mine.worker.confirm()
-    mine.close()
-    other.close()
 
 
-def test_write_locks_hold_among_processes(postgres_url: str) -> None:
-    mine, other = Database(postgres_url), Database(postgres_url)
+def test_write_locks_hold_among_processes(pair: tuple[Database, Database]) -> None:
+    mine, other = pair
     with mine.shared_lock("status of run 1", 1):
         with other.shared_lock("status of run 2", 1):
             pass
@@ -192,5 +187,3 @@ def test_write_locks_hold_among_processes(postgres_url: str) -> None:
             pass
     with other.shared_lock("status of run 1", 1):
         pass
-    mine.close()
-    other.close()

@@ -6,9 +6,9 @@ import pytest
 
 from app.hub.disturbance import Kind
 from tests.conftest import Worlds
-from tests.support.answers import approves, edits, finding, finds, phase, plan, write
 from tests.support.left_on_github import asked, left_on_github
 from tests.support.repository_view import PERSON
+from tests.support.storm import begin
 from tests.support.story import Story
 from tests.support.world import World
 
@@ -24,17 +24,6 @@ def wide(worlds: Worlds) -> Iterator[World]:
     world.stop()
 
 
-def _begin(world: World, stories: Callable[[World], Story]) -> Story:
-    """A repository with an issue. Its run has a phase that the Auditor sends back once, and another one."""
-    story = stories(world)
-    bad, good = edits(write("a.txt", "x\n")), edits(write("a.txt", "y\n"))
-    wrong = finding("a.txt", 1)
-    works = {"P1": [bad, finds(wrong), good, approves(fixed=[wrong])], "P2": [edits(write("b.txt", "z\n"))]}
-    story.plays(plan(phase(), phase("More")), works)
-    story.begin()
-    return story
-
-
 def _expect_the_same(stormy: Story, calm: Story, what: str) -> None:
     assert stormy.state() == "DONE_SUCCESS", what
     assert len(stormy.run_ids) == 1, what
@@ -44,7 +33,7 @@ def _expect_the_same(stormy: Story, calm: Story, what: str) -> None:
 
 @pytest.mark.parametrize("kind", ["doubled", "swapped"])
 def test_all_deliveries_disturbed_change_nothing(world: World, stories: Callable[[World], Story], kind: Kind) -> None:
-    calm, stormy = _begin(world, stories), _begin(world, stories)
+    calm, stormy = begin(world, stories), begin(world, stories)
     stormy.hub.webhooks.disturb(stormy.full_name, kind)
     for story in (calm, stormy):
         story.label()
@@ -56,7 +45,7 @@ def test_all_deliveries_disturbed_change_nothing(world: World, stories: Callable
 @pytest.mark.timeout(1200)  # as many runs as a run has deliveries, all at once
 @pytest.mark.parametrize("kind", ["lost", "doubled", "swapped"])
 def test_each_delivery_disturbed_changes_nothing(wide: World, stories: Callable[[World], Story], kind: Kind) -> None:
-    calm = _begin(wide, stories)
+    calm = begin(wide, stories)
     wide.wait_handled()
     calm.label()
     calm.wait_for_end()
@@ -64,7 +53,7 @@ def test_each_delivery_disturbed_changes_nothing(wide: World, stories: Callable[
     sent = [row for row in calm.hub.webhooks.deliveries() if row["repository_id"] == repo_id]
     labeled = next(at for at, row in enumerate(sent) if row["action"] == "labeled")
     names = [f"{row['event']} {row['action']}" for row in sent[labeled:]]
-    storms = [_begin(wide, stories) for _ in names]
+    storms = [begin(wide, stories) for _ in names]
     wide.wait_handled()
     for number, stormy in enumerate(storms):
         stormy.hub.webhooks.disturb(stormy.full_name, kind, number)
