@@ -38,6 +38,7 @@ RULES = {
     "lock_alone": Rule(level=Level.PERSON, meaning="is a lock file that changes without its manifest"),
     "test_removed": Rule(level=Level.PERSON, meaning="loses a test"),
     "test_skipped": Rule(level=Level.PERSON, meaning="skips a test, or runs only some"),
+    "test_weakened": Rule(level=Level.PERSON, meaning="has a test that takes more values for right than before"),
     "test_emptied": Rule(level=Level.PERSON, meaning="has a test that checks nothing any more"),
     "test_unreadable": Rule(level=Level.PERSON, meaning="holds tests that cannot be parsed any more"),
     "constant_assertion": Rule(level=Level.PERSON, meaning="asserts what is always true"),

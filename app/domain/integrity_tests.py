@@ -1,17 +1,19 @@
-"""Rules about tests: none is removed, skipped, emptied or made to pass by a constant. Python is parsed; other
-languages are read line by line.
+"""Rules about tests: none is removed, skipped, weakened, emptied or made to pass by a constant.
+
+Where a grammar is at hand, the syntax trees before and after are compared; other languages are read line by line.
 """
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from app.domain.frozen import Frozen
+from app.domain import python_shapes, syntax_shapes
 from app.domain.integrity import ChangedText, Flag
+from app.domain.shape import TestShape
 
-MAX_PARSED = 400_000
-"""Characters of a file that is parsed; larger ones are read line by line."""
+_WITH_TESTS_INSIDE = (".rs",)
+"""Languages whose tests are in the files that they test."""
+_COLLECTED = re.compile(r"(?:^|/)(?:test_[^/]{1,200}|[^/]{1,200}_test|tests?|conftest)\.py$")
 _TEST_PATH = re.compile(
     r"(?:^|/)(?:tests?|__tests__|specs?|testing|e2e|cypress)/|(?:^|/)(?:test_[^/]{1,200}|conftest)\.py$"
     r"|[._-](?:tests?|spec|it)\.[A-Za-z]{1,5}$|(?:Tests?|Spec|IT)\.(?:java|kt|cs|scala|groovy|php|swift)$"
@@ -28,9 +30,12 @@ _MARKED = re.compile(
 _SKIPS = re.compile(
     r"\b(?:it|test|describe|context|suite)\.(?:skip|todo|only|fails|failing)\b|\b(?:xit|xtest|xdescribe|fit|fdescribe|fcontext)\s{0,4}\("
     r"|\bt\.Skip(?:f|Now)?\(|@(?:Disabled|Ignore)\b|#\[ignore|\bpytest\.(?:skip|xfail|importorskip|mark\.(?:skip|skipif|xfail))"
-    r"|\bunittest\.(?:skip|expectedFailure)|\bself\.skipTest\(|\.Skip\s{0,4}=|\bSkip\s{0,4}=\s{0,4}\"|\bpending\b|\bskip:\s{0,4}(?:true|['\"])"
-    r"|\bcollect_ignore|markTestSkipped"
+    r"|\bunittest\.(?:skip|expectedFailure)|\bself\.skipTest\(|\bskip:\s{0,4}(?:true|['\"])"
+    r"|\bcollect_ignore|markTestSkipped|\b__test__\s{0,4}=\s{0,4}False|^//\s{0,4}(?:go:build|\+build)\b",
+    re.MULTILINE,
 )
+_LOOSE_SKIPS = re.compile(r"\.Skip\s{0,4}=|\bSkip\s{0,4}=\s{0,4}\"|\bpending\b")
+"""Words that may also mean something else; only where no syntax says."""
 _ASSERTS = re.compile(r"\b(?:assert\w{0,40}|expect\w{0,20}|should|require|verify|Should|Assert)\b")
 _CONSTANT = re.compile(
     r"\bexpect\(\s{0,4}(?:true|false|null|undefined|\d{1,9}|\"[^\"\n]{0,60}\"|'[^'\n]{0,60}')\s{0,4}\)\.(?:not\.)?to"
@@ -39,49 +44,70 @@ _CONSTANT = re.compile(
 )
 
 
-class TestShape(Frozen):
-    """What a test function of Python does."""
-
-    __test__ = False
-
-    assertions: int
-    constant: int
-    """Of them, those that are true in every case."""
-    skipped: bool
-    empty: bool
-
-
 def is_test(path: str) -> bool:
     """Whether the file holds tests, by its name."""
     return _TEST_PATH.search(path) is not None
 
 
 def scan_tests(files: Sequence[ChangedText]) -> Iterable[Flag]:
-    """Flags about the tests of a change; one that moves to another file of it stays."""
-    tests = [file for file in files if is_test(file.path)]
-    kept = Counter(name for file in files for name in _names(file.after))
-    for file in tests:
-        lost = [name for name in _names(file.before) if not _take(kept, name)]
-        marked = len(_MARKED.findall(file.before or "")) - len(_MARKED.findall(file.after or ""))
-        if lost:
-            yield Flag(rule="test_removed", path=file.path, detail=", ".join(lost)[:300])
-        elif marked > 0 and not _elsewhere(files, file, marked):
-            yield Flag(rule="test_removed", path=file.path, detail=f"{marked} fewer than before")
-        elif file.deleted and not _names(file.before) and file.before:
-            yield Flag(rule="test_removed", path=file.path, detail="the file is deleted")
-        before, after = _shapes(file.path, file.before), _shapes(file.path, file.after)
+    """Flags about the tests of a change; one that moves to another file of it, where it runs too, stays."""
+    read = [_Read(file) for file in files if is_test(file.path) or file.path.endswith(_WITH_TESTS_INSIDE)]
+    kept = Counter(name for one in read if one.runs or one.file.before is not None for name in one.names_after)
+    for one in read:
+        yield from _lost(one, files, kept)
+        file, before, after = one.file, one.before, one.after
         if before is not None and after is None and not file.deleted:
             yield Flag(rule="test_unreadable", path=file.path)
-        elif before is not None and after is not None:
-            yield from _of_python(file.path, before, after)
-        elif file.after is not None and after is None:
-            yield from _of_lines(file)
-        if before is not None or after is not None:
+        elif after is not None:
+            yield from _of_shapes(file.path, before or {}, after)
             more = _count(_SKIPS, file.after) > _count(_SKIPS, file.before)
-            known = after is not None and any(one.skipped for one in after.values())
-            if more and not known and file.after is not None:
+            if more and not any(shape.skipped for shape in after.values()):
                 yield Flag(rule="test_skipped", path=file.path)
+        elif file.after is not None:
+            yield from _of_lines(file)
     yield from _mocked(files)
+
+
+class _Read:
+    """A file with tests, and what its tests do before and after the change, where its syntax is read."""
+
+    def __init__(self, file: ChangedText) -> None:
+        self.file = file
+        self.before, self.after = _shapes(file.path, file.before), _shapes(file.path, file.after)
+        self.names_before = _names(file.path, file.before, self.before)
+        self.names_after = _names(file.path, file.after, self.after)
+
+    @property
+    def runs(self) -> bool:
+        """Whether a test runner takes it for a file with tests, by its name."""
+        return not self.file.path.endswith(".py") or _COLLECTED.search(self.file.path) is not None
+
+
+def _shapes(path: str, text: str | None) -> Mapping[str, TestShape] | None:
+    return python_shapes.read_tests(text) if path.endswith(".py") else syntax_shapes.read_tests(path, text)
+
+
+def _names(path: str, text: str | None, shapes: Mapping[str, TestShape] | None) -> list[str]:
+    """The names of the tests in a text of any language."""
+    if shapes is not None:
+        names = [re.sub(r" \(\d{1,6}\)$", "", name) for name in shapes]
+        return [name.rpartition(".")[2] for name in names] if path.endswith(".py") else names
+    found = [
+        match["title"] or match["go"] or match["php"] or match["named"] for match in _DECLARED.finditer(text or "")
+    ]
+    return found + re.findall(r"^\s{0,80}(?:async )?def (test\w{0,200})", text or "", re.MULTILINE)
+
+
+def _lost(one: _Read, files: Sequence[ChangedText], kept: Counter[str]) -> Iterable[Flag]:
+    """Tests that are there no more. `kept` are those that still are; each stands for one."""
+    file, lost = one.file, [name for name in one.names_before if not _take(kept, name)]
+    marked = _count(_MARKED, file.before) - _count(_MARKED, file.after) if one.before is None else 0
+    if lost:
+        yield Flag(rule="test_removed", path=file.path, detail=", ".join(lost)[:300])
+    elif marked > 0 and not _elsewhere(files, file, marked):
+        yield Flag(rule="test_removed", path=file.path, detail=f"{marked} fewer than before")
+    elif file.deleted and not one.names_before and file.before and is_test(file.path):
+        yield Flag(rule="test_removed", path=file.path, detail="the file is deleted")
 
 
 def _take(kept: Counter[str], name: str) -> bool:
@@ -102,92 +128,7 @@ def _count(pattern: re.Pattern[str], text: str | None) -> int:
     return len(pattern.findall(text or ""))
 
 
-def _names(text: str | None) -> list[str]:
-    """The names of the tests in a text of any language."""
-    found = [
-        match["title"] or match["go"] or match["php"] or match["named"] for match in _DECLARED.finditer(text or "")
-    ]
-    return found + re.findall(r"^\s{0,80}(?:async )?def (test\w{0,200})", text or "", re.MULTILINE)
-
-
-def _shapes(path: str, text: str | None) -> Mapping[str, TestShape] | None:
-    """The tests of a Python file by qualified name; None where it is none, or cannot be parsed."""
-    if text is None or not path.endswith(".py") or len(text) > MAX_PARSED:
-        return None
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    shapes: dict[str, TestShape] = {}
-    classes = [
-        (node.name, node.body, _skips(node.decorator_list)) for node in tree.body if isinstance(node, ast.ClassDef)
-    ]
-    for prefix, body, skipped in [("", tree.body, False), *classes]:
-        for node in body:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test"):
-                shapes[f"{prefix}.{node.name}".lstrip(".")] = _shape(node, skipped)
-    return shapes
-
-
-def _shape(node: ast.FunctionDef | ast.AsyncFunctionDef, skipped: bool) -> TestShape:
-    asserts = [one for one in ast.walk(node) if isinstance(one, ast.Assert)]
-    calls = [
-        ast.unparse(one.func) for one in ast.walk(node) if isinstance(one, ast.Call) and len(ast.dump(one.func)) < 2_000
-    ]
-    checks = [
-        name
-        for name in calls
-        if re.search(r"(?:^|\.)(?:assert\w*|raises|warns|fail|expect\w*|check\w*|verify\w*)$", name)
-    ]
-    body = [one for one in node.body if not _is_text(one)]
-    empty = all(isinstance(one, ast.Pass) or _is_ellipsis(one) or _returns_nothing(one) for one in body)
-    skips = (
-        skipped
-        or _skips(node.decorator_list)
-        or any(name in {"pytest.skip", "self.skipTest", "pytest.xfail"} for name in calls)
-    )
-    return TestShape(
-        assertions=len(asserts) + len(checks),
-        constant=sum(_is_constant(one.test) for one in asserts),
-        skipped=skips,
-        empty=empty,
-    )
-
-
-def _skips(decorators: Sequence[ast.expr]) -> bool:
-    return any(
-        re.search(r"\b(?:skip|skipif|skipIf|skipUnless|xfail|expectedFailure)\b", ast.unparse(one))
-        for one in decorators
-    )
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def _is_ellipsis(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _returns_nothing(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Return) and (node.value is None or isinstance(node.value, ast.Constant))
-
-
-def _is_constant(test: ast.expr) -> bool:
-    """Whether an assertion holds in every case: no name is in it, or one is compared with itself."""
-    if isinstance(test, ast.Tuple) and test.elts:
-        return True
-    if isinstance(test, ast.Compare) and len(test.comparators) == 1:
-        same = ast.dump(test.left) == ast.dump(test.comparators[0])
-        if same and isinstance(test.ops[0], ast.Eq | ast.Is | ast.LtE | ast.GtE):
-            return True
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
-        return any(_is_constant(one) for one in test.values)
-    names = any(isinstance(one, ast.Name | ast.Call | ast.Attribute) for one in ast.walk(test))
-    return not names and not (isinstance(test, ast.Constant) and not test.value)
-
-
-def _of_python(path: str, before: Mapping[str, TestShape], after: Mapping[str, TestShape]) -> Iterable[Flag]:
+def _of_shapes(path: str, before: Mapping[str, TestShape], after: Mapping[str, TestShape]) -> Iterable[Flag]:
     for name, now in after.items():
         was = before.get(name)
         if now.skipped and not (was and was.skipped):
@@ -196,18 +137,22 @@ def _of_python(path: str, before: Mapping[str, TestShape], after: Mapping[str, T
             yield Flag(rule="constant_assertion", path=path, detail=name)
         if was is None:
             continue
-        emptied = (now.empty and not was.empty) or (was.assertions > 0 and now.assertions == 0)
-        if emptied:
+        if now.cases < was.cases:
+            yield Flag(rule="test_removed", path=path, detail=f"{name}: {was.cases} → {now.cases} cases")
+        if (now.empty and not was.empty) or (was.assertions > 0 and now.assertions == 0):
             yield Flag(rule="test_emptied", path=path, detail=name)
+        elif now.exact < was.exact and now.weak > was.weak:
+            yield Flag(rule="test_weakened", path=path, detail=name)
         elif now.assertions < was.assertions:
             yield Flag(rule="fewer_assertions", path=path, detail=f"{name}: {was.assertions} → {now.assertions}")
 
 
 def _of_lines(file: ChangedText) -> Iterable[Flag]:
-    rules = (("test_skipped", _SKIPS), ("constant_assertion", _CONSTANT))
-    for rule, pattern in rules:
-        if _count(pattern, file.after) > _count(pattern, file.before):
-            yield Flag(rule=rule, path=file.path)
+    skipped = _count(_SKIPS, file.after) + _count(_LOOSE_SKIPS, file.after)
+    if skipped > _count(_SKIPS, file.before) + _count(_LOOSE_SKIPS, file.before):
+        yield Flag(rule="test_skipped", path=file.path)
+    if _count(_CONSTANT, file.after) > _count(_CONSTANT, file.before):
+        yield Flag(rule="constant_assertion", path=file.path)
     was, now = _count(_ASSERTS, file.before), _count(_ASSERTS, file.after)
     if was and not now:
         yield Flag(rule="test_emptied", path=file.path)
