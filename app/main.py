@@ -46,6 +46,7 @@ from app.web.intake import Intake
 from app.workflows import cleanup, reconcile, run_queue, worker_takeover
 from app.workflows.services import RunLimits, Services, begin_shutdown, configure
 from app.workflows.steps import utcnow
+from app.workspace import reading_process
 from app.workspace.trees import restrict
 
 ENGINE_POLLING_SECONDS = 0.2
@@ -135,6 +136,7 @@ async def running(role: ProcessRole) -> AsyncGenerator[ServiceState]:
         await models.close()
         if given.github is not None:
             await given.github.aclose()
+        await reading_process.close()
         write_locks.share(None)
         configure(None)
         audit_trail.uninstall(acts)

@@ -28,6 +28,7 @@ RULES = {
     "own_secret": Rule(level=Level.REFUSE, meaning="holds a secret of the service"),
     "hidden_text": Rule(level=Level.REFUSE, meaning="holds characters that hide or reorder what people read"),
     "ci_file": Rule(level=Level.REFUSE, meaning="governs another CI system, which would judge the change"),
+    "unread": Rule(level=Level.REFUSE, meaning="cannot be read by these rules"),
     "binary": Rule(level=Level.PERSON, meaning="is binary, so that no rule and no Auditor has read it"),
     "image": Rule(level=Level.NOTE, meaning="is an image, which GitHub shows and no rule reads"),
     "look_alike": Rule(level=Level.PERSON, meaning="mixes letters that look alike in one name"),

@@ -34,6 +34,26 @@ def parse_posted_patch(text: str) -> Patch:
     )
 
 
+def read_fragments(text: str) -> tuple[tuple[FileChange, ...], dict[str, str]]:
+    """What a posted diff shows of its files, without the repository's: their hunks after it, and before it by path.
+
+    Raises `DiffSyntaxError`.
+    """
+    changes: list[FileChange] = []
+    before: dict[str, str] = {}
+    for file in diff.parse(text):
+        if file.kind is not ChangeKind.ADDED:
+            before[file.path] = _shown(file, "-")
+        content = None if file.kind is ChangeKind.DELETED else _shown(file, "+").encode(errors="replace")
+        content = b"\0" if file.binary else content
+        changes.append(FileChange(path=file.path, kind=file.kind, mode=file.new_mode or _FILE, content=content))
+    return tuple(changes), before
+
+
+def _shown(file: FileDiff, side: str) -> str:
+    return "".join(line.text + "\n" for hunk in file.hunks for line in hunk.lines if line.tag in {side, " "})
+
+
 def _changes_nothing(file: FileDiff) -> bool:
     if file.hunks or file.binary or file.old_path is not None:
         return False

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from app.domain.shape import MAX_PARSED, TestShape, add_shape
 
@@ -66,7 +67,7 @@ def _reached(body: Sequence[ast.stmt]) -> Iterator[ast.AST]:
         idle = _runs_for_nothing(node)
         for field, value in ast.iter_fields(node):
             if isinstance(value, list) and not (idle and field == "body"):
-                children = [one for one in value if isinstance(one, ast.AST)]
+                children = [one for one in cast("list[object]", value) if isinstance(one, ast.AST)]
                 statements = [one for one in children if isinstance(one, ast.stmt)]
                 waiting += _until_end(statements) if statements else children
             elif isinstance(value, ast.AST):
@@ -80,8 +81,8 @@ def _runs_for_nothing(node: ast.AST) -> bool:
             return _is_never(node.test)
         case ast.Try() | ast.TryStar():
             return any(_swallows(one) for one in node.handlers)
-        case ast.For(iter=ast.List() | ast.Tuple()):
-            return not node.iter.elts
+        case ast.For(iter=ast.List(elts=elements) | ast.Tuple(elts=elements)):
+            return not elements
         case _:
             return False
 

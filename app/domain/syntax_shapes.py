@@ -75,7 +75,8 @@ def read_tests(path: str, text: str | None) -> Mapping[str, TestShape] | None:
 
 @functools.cache
 def _parser(module: str, function: str) -> Parser:
-    return Parser(Language(getattr(importlib.import_module(module), function)()))
+    grammar: object = getattr(importlib.import_module(module), function)()
+    return Parser(Language(grammar))
 
 
 def _shape(body: Node | None, language: TestLanguage, skipped: bool) -> TestShape:

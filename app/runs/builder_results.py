@@ -15,6 +15,7 @@ from app.domain.api_responses import BuilderReceipt
 from app.domain.budget import Role
 from app.domain.findings import Finding, Severity, Source
 from app.domain.gate import NextStep, PhaseStatus
+from app.domain.integrity import Flag, Level, without_ignored
 from app.domain.patch import Patch
 from app.domain.plan import PlannedPhase
 from app.domain.posted_patch import parse_posted_patch
@@ -33,8 +34,11 @@ def post_result(
     now: datetime,
     *,
     misfit: str = "",
+    flags: Sequence[Flag] = (),
 ) -> PostOutcome[BuilderReceipt]:
     """Take in what a builder made of a phase; `misfit` says why its patch does not apply, where that was tried.
+
+    `flags` are what the integrity rules found in it: what they refuse sends it back, what needs a person is an issue.
 
     Raises `Unknown`, `Conflict` when the phase takes no result any more, and `Unusable` for a patch that cannot be
     read or does not apply, which is recorded as an issue first and costs no attempt.
@@ -50,7 +54,7 @@ def post_result(
         _require_open_phase(run, phase)
         patch = _read(result, misfit)
         if not isinstance(patch, Unprocessable):
-            return _judge(session, run, phase, result, patch, now)
+            return _judge(session, run, phase, result, patch, flags, now)
         problem = submissions.unusable_patch(phase, str(patch), Source.STATIC_CHECK)
         submissions.record_findings(session, run, phase, (problem,), f"patch {now.isoformat()}", now)
     raise patch
@@ -81,7 +85,13 @@ def _require_open_phase(run: Run, phase: Phase) -> None:
 
 
 def _judge(
-    session: Session, run: Run, phase: Phase, result: BuilderResult, patch: Patch | None, now: datetime
+    session: Session,
+    run: Run,
+    phase: Phase,
+    result: BuilderResult,
+    patch: Patch | None,
+    flags: Sequence[Flag],
+    now: datetime,
 ) -> PostOutcome[BuilderReceipt]:
     """Store the attempt, judge it, and move the phase to where that leads."""
     number = result.builder_attempts
@@ -94,7 +104,10 @@ def _judge(
     if patch is not None:
         phase.changed_paths = list(patch.paths)
     run.active_seconds += (result.duration_minutes or 0) * 60
-    found = _gate_findings(result, patch, submissions.planned_phase(run, phase), phase_moves.strategy_of(run).patch)
+    strategy = phase_moves.strategy_of(run)
+    flags = without_ignored(flags, strategy.integrity.ignore)
+    found = _gate_findings(result, patch, submissions.planned_phase(run, phase), strategy.patch)
+    found += tuple(flag.as_finding() for flag in flags if flag.level is Level.REFUSE)
     suggested = result.suggested_issues or ()
     submissions.record_posted_issues(session, run, phase, suggested, "cursor_self_doubt", f"builder {number}", now)
     submissions.record_findings(session, run, phase, found, f"gate {number}", now)
@@ -102,6 +115,8 @@ def _judge(
         finding_rows.resolve_sources(
             session, run, phase, (Source.STATIC_CHECK, Source.PROBE), f"gone in attempt {number}"
         )
+    doubtful = tuple(flag.as_finding() for flag in flags if flag.level is Level.PERSON)
+    submissions.record_findings(session, run, phase, doubtful, f"integrity {number}", now)
     phase_moves.book_tokens(session, run, phase, Role.BUILDER, result.tokens_used, f"builder:{number}", now)
     if not phase_moves.end_if_exhausted(session, run, phase, Role.BUILDER, now):
         phase_moves.take_step(session, run, phase, _next_step(run, phase, result, found), now)

@@ -20,6 +20,7 @@ from app.domain.api_requests import AuditorResult, AuditRequest, BuilderResult, 
 from app.domain.api_responses import AuditReceipt, AuditRequestReceipt, BuilderReceipt
 from app.domain.api_run import PhaseCard, RunCard
 from app.domain.commands import REGISTRY, Argument, CommandName
+from app.domain.integrity import Flag
 from app.domain.plan import Plan
 from app.domain.plan_splitting import split, with_debt_cleanup
 from app.domain.posted_issue import IssueReport
@@ -44,6 +45,7 @@ from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steer import steer
 from app.workflows.steps import utcnow
 from app.workflows.waiting import notify_run, wake
+from app.workspace.integrity_scan import scan_posted_apart
 from app.workspace.patch_apply import check_diffs
 from app.workspace.workspace_errors import PatchError, PathError, WorkspaceError
 
@@ -98,7 +100,8 @@ async def post_builder_result(run_id: str, phase_id: str, result: BuilderResult)
     """Take in a result and answer with the phase's state after its gate. Raises `Unknown`, `Conflict`, `Unusable`."""
     run = await call_db(run_details.get_run_location, run_id)
     misfit = await _patch_conflict(run, phase_id, result)
-    posted = await call_db(builder_results.post_result, run_id, phase_id, result, utcnow(), misfit=misfit)
+    flags = await _scan(run, result.patch_content)
+    posted = await call_db(builder_results.post_result, run_id, phase_id, result, utcnow(), misfit=misfit, flags=flags)
     return await _await_answer(run, posted)
 
 
@@ -109,6 +112,13 @@ async def post_auditor_result(run_id: str, phase_id: str, result: AuditorResult)
     posted = await call_db(audits.post_audit, run_id, phase_id, result, utcnow(), misfit=misfit)
     await _recheck_promotion(run_id)
     return await _await_answer(run, posted)
+
+
+async def _scan(run: RunLocation, patch: str | None) -> tuple[Flag, ...]:
+    """What the integrity rules find in a patch that is never pushed; any other is looked through before its push."""
+    if patch is None or run.repository is not None:
+        return ()
+    return await scan_posted_apart(patch, services().own_secrets)
 
 
 async def request_audit(run_id: str, phase_id: str, request: AuditRequest) -> AuditRequestReceipt:

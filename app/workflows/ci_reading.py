@@ -1,6 +1,6 @@
 """What is read of a commit's CI, each look a step: GitHub's facts, what is expected of the workflow files, the logs."""
 
-import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import Field
@@ -34,6 +34,7 @@ from app.workflows.repositories import mirror_at
 from app.workflows.run_context import RunContext
 from app.workflows.services import call_db, repo_of_run
 from app.workflows.steps import effect, utcnow
+from app.workspace.reading_process import Unreadable, read_apart
 
 LOG_CHARACTERS = 6_000
 MAX_CANCELLED_NAMES = 1_000
@@ -90,9 +91,16 @@ async def begin_watch(context: RunContext, head_sha: str) -> CiWatch:
         has_pull=run.pull_number is not None,
     )
     now = utcnow()
-    expected = await asyncio.to_thread(expected_workflows, await mirror.read_texts(head_sha, paths), push)
+    expected = await _expected_workflows(await mirror.read_texts(head_sha, paths), push)
     required = await ci_facts.required_checks(await repo_of_run(context.run_id), run.base_branch)
     return CiWatch(since=now, progress_at=now, expected=expected, required=required)
+
+
+async def _expected_workflows(texts: Mapping[str, str | None], push: Push) -> ExpectedWorkflows:
+    try:
+        return await read_apart(expected_workflows, texts, push)
+    except Unreadable:  # GitHub may read them: all are waited for
+        return expected_workflows(dict.fromkeys(texts), push)
 
 
 @effect

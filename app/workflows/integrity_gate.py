@@ -1,14 +1,10 @@
 """The integrity rules before each push, and over all that a pull request changes: the check `autopack/integrity`."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from app.db import run_rows
 from app.domain.findings import Finding
-from app.domain.integrity import ChangedText, Flag, IntegrityReport, Level, without_ignored
-from app.domain.integrity_paths import scan_paths
-from app.domain.integrity_tests import scan_tests
-from app.domain.integrity_text import added_lines, scan_text
+from app.domain.integrity import Flag, IntegrityReport, Level
 from app.domain.patch import ChangeKind, FileChange, Patch
 from app.domain.strategy import Strategy
 from app.github import checks, text
@@ -20,11 +16,9 @@ from app.workflows.run_context import PhaseContext, RunContext
 from app.workflows.run_telling import Telling
 from app.workflows.services import call_db, repo_of_run, services
 from app.workflows.steps import effect
+from app.workspace.integrity_scan import scan_apart
 from app.workspace.mirror import Mirror
-from app.workspace.secret_scan import scan_secrets
 from app.workspace.workspace_errors import WorkspaceError
-
-_IMAGES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"\0\0\1\0")
 
 
 @effect
@@ -80,18 +74,6 @@ async def _read_branch(context: RunContext, strategy: Strategy, head_sha: str) -
     return IntegrityReport(head_sha=head_sha, flags=await _scan(mirror, (fork,), changes, strategy.integrity.ignore))
 
 
-def scan_changes(
-    changes: Sequence[FileChange], before: Mapping[str, str], ignored: Sequence[str], own: Sequence[str]
-) -> tuple[Flag, ...]:
-    """What all rules find in these changes; `before` are the texts of the files as they were, `own` own secrets."""
-    files = [_changed_text(change, before.get(change.path)) for change in changes]
-    flags = [*scan_paths(files), *scan_tests(files)]
-    for file in files:
-        flags += scan_text(file)
-        flags += scan_secrets(file.path, added_lines(file), own)
-    return without_ignored(flags, ignored)
-
-
 async def _scan(
     mirror: Mirror, before: Sequence[str], changes: Sequence[FileChange], ignored: Sequence[str]
 ) -> tuple[Flag, ...]:
@@ -104,26 +86,4 @@ async def _scan(
         for path, text_before in read.items():
             if text_before is not None:
                 known[path] = f"{known[path]}\n{text_before}" if path in known else text_before
-    return await asyncio.to_thread(scan_changes, changes, known, ignored, services().own_secrets)
-
-
-def _changed_text(change: FileChange, before: str | None) -> ChangedText:
-    content, after = change.content, None
-    if content is not None and b"\0" not in content:
-        after = _decoded(content)
-    binary = content is not None and after is None
-    return ChangedText(
-        path=change.path,
-        before=before,
-        after=after,
-        binary=binary,
-        image=binary and content is not None and content.startswith(_IMAGES),
-        deleted=change.kind is ChangeKind.DELETED,
-    )
-
-
-def _decoded(content: bytes) -> str | None:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+    return await scan_apart(changes, known, ignored, services().own_secrets)

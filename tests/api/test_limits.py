@@ -272,6 +272,26 @@ def test_large_patch_is_sent_back(api: Api) -> None:
     assert "at most 5000" in done(run.result(patch_content=large), "RETRY")["message"]
 
 
+def test_hidden_secret_of_a_posted_patch_is_refused(api: Api) -> None:
+    """Also where nothing is ever pushed: who takes the patch from here relies on its gate."""
+    run = api.begin()
+    token = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+    receipt = done(run.result(patch_content=PATCH.replace("hello", token)), "RETRY")
+    assert "g.txt holds what looks like a secret: GitHub Token" in receipt["message"]
+    assert token not in receipt["message"]
+
+
+def test_emptied_test_of_a_posted_patch_is_an_issue(api: Api) -> None:
+    run = api.begin()
+    emptied = (
+        "diff --git a/tests/test_g.py b/tests/test_g.py\n--- a/tests/test_g.py\n+++ b/tests/test_g.py\n"
+        "@@ -1,2 +1,2 @@\n def test_g():\n-    assert g() == 1\n+    pass\n"
+    )
+    done(run.result(patch_content=emptied), "COMPLETE")
+    found = api.read(f"/runs/{run.run_id}/issues/index")
+    assert list(found["issues_by_key"]) == ["integrity__tests_test_g_py__test_emptied"]
+
+
 def _expect_exhausted(run: Run, says: str) -> None:
     read = run.read()
     assert read["state"] == "DONE_FAILED_BUDGET_EXHAUSTED"

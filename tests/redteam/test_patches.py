@@ -1,5 +1,6 @@
 """Changes that hide something or cheat their checks, from a file that anyone can extend: each meets its rule."""
 
+import asyncio
 import base64
 import re
 from pathlib import Path
@@ -10,7 +11,8 @@ import yaml
 
 from app.domain.integrity import RULES, ChangedText, Flag, Level
 from app.domain.patch import ChangeKind, FileChange
-from app.workflows.integrity_gate import scan_changes
+from app.workspace import reading_process
+from app.workspace.integrity_scan import scan_apart, scan_changes
 
 CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("patches.yaml").read_text(encoding="utf-8"))
 OWN = "sk-local-7Qw8Er9Ty0Ui1Op2As3Df4Gh"
@@ -40,6 +42,8 @@ def _whole(text: str) -> str:
         name, _, form = match[1].partition(":")
         if name == "own":
             return _own(form)
+        if name == "generics":
+            return "a<b<" * int(form)
         return "x" * int(form) if name == "pad" else name
 
     return re.sub(r"\{\{([^}]+)\}\}", put, text)
@@ -57,7 +61,16 @@ def _flags(case: dict[str, Any]) -> tuple[Flag, ...]:
     changes = [_change(case["path"], case.get("before"), case.get("after"), case.get("base64"))]
     changes += [_change(path, None, text) for path, text in case.get("with", {}).items()]
     known = {change.path: before for change, before in changes if before is not None}
+    if case.get("rule") == "unread":
+        return asyncio.run(_apart([change for change, _ in changes], known))
     return scan_changes([change for change, _ in changes], known, (), (OWN, KEY))
+
+
+async def _apart(changes: list[FileChange], known: dict[str, str]) -> tuple[Flag, ...]:
+    try:
+        return await scan_apart(changes, known, (), (OWN, KEY))
+    finally:
+        await reading_process.close()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
