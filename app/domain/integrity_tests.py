@@ -5,11 +5,14 @@ Where a grammar is at hand, the syntax trees before and after are compared; othe
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from app.domain import python_shapes, syntax_shapes
 from app.domain.integrity import ChangedText, Flag
-from app.domain.shape import TestShape
+from app.domain.shape import NamedShape, TestShape
+
+T = TypeVar("T")
 
 _WITH_TESTS_INSIDE = (".rs",)
 """Languages whose tests are in the files that they test."""
@@ -59,9 +62,9 @@ def scan_tests(files: Sequence[ChangedText]) -> Iterable[Flag]:
         if before is not None and after is None and not file.deleted:
             yield Flag(rule="test_unreadable", path=file.path)
         elif after is not None:
-            yield from _of_shapes(file.path, before or {}, after)
+            yield from _of_shapes(file.path, before or (), after)
             more = _count(_SKIPS, file.after) > _count(_SKIPS, file.before)
-            if more and not any(shape.skipped for shape in after.values()):
+            if more and not any(one.shape.skipped for one in after):
                 yield Flag(rule="test_skipped", path=file.path)
         elif file.after is not None:
             yield from _of_lines(file)
@@ -76,6 +79,8 @@ class _Read:
         self.before, self.after = _shapes(file.path, file.before), _shapes(file.path, file.after)
         self.names_before = _names(file.path, file.before, self.before)
         self.names_after = _names(file.path, file.after, self.after)
+        self.bodies = {one.shape.body for one in self.after or () if one.name not in self.names_before} - {""}
+        """Of tests whose names are new."""
 
     @property
     def runs(self) -> bool:
@@ -83,15 +88,14 @@ class _Read:
         return not self.file.path.endswith(".py") or _COLLECTED.search(self.file.path) is not None
 
 
-def _shapes(path: str, text: str | None) -> Mapping[str, TestShape] | None:
+def _shapes(path: str, text: str | None) -> Sequence[NamedShape] | None:
     return python_shapes.read_tests(text) if path.endswith(".py") else syntax_shapes.read_tests(path, text)
 
 
-def _names(path: str, text: str | None, shapes: Mapping[str, TestShape] | None) -> list[str]:
-    """The names of the tests in a text of any language."""
+def _names(path: str, text: str | None, shapes: Sequence[NamedShape] | None) -> list[str]:
+    """The names of the tests in a text of any language; of Python's, without their classes'."""
     if shapes is not None:
-        names = [re.sub(r" \(\d{1,6}\)$", "", name) for name in shapes]
-        return [name.rpartition(".")[2] for name in names] if path.endswith(".py") else names
+        return [one.name.rpartition(".")[2] if path.endswith(".py") else one.name for one in shapes]
     found = [
         match["title"] or match["go"] or match["php"] or match["named"] for match in _DECLARED.finditer(text or "")
     ]
@@ -100,7 +104,10 @@ def _names(path: str, text: str | None, shapes: Mapping[str, TestShape] | None) 
 
 def _lost(one: _Read, files: Sequence[ChangedText], kept: Counter[str]) -> Iterable[Flag]:
     """Tests that are there no more. `kept` are those that still are; each stands for one."""
-    file, lost = one.file, [name for name in one.names_before if not _take(kept, name)]
+    file = one.file
+    bodies = [shape.body for _, shape in one.before] if one.before is not None else [""] * len(one.names_before)
+    known = zip(one.names_before, bodies, strict=True)
+    lost = [name for name, body in known if not _take(kept, name) and body not in one.bodies]
     marked = _count(_MARKED, file.before) - _count(_MARKED, file.after) if one.before is None else 0
     if lost:
         yield Flag(rule="test_removed", path=file.path, detail=", ".join(lost)[:300])
@@ -110,7 +117,7 @@ def _lost(one: _Read, files: Sequence[ChangedText], kept: Counter[str]) -> Itera
         yield Flag(rule="test_removed", path=file.path, detail="the file is deleted")
 
 
-def _take(kept: Counter[str], name: str) -> bool:
+def _take(kept: Counter[T], name: T) -> bool:
     if kept[name] <= 0:
         return False
     kept[name] -= 1
@@ -128,9 +135,8 @@ def _count(pattern: re.Pattern[str], text: str | None) -> int:
     return len(pattern.findall(text or ""))
 
 
-def _of_shapes(path: str, before: Mapping[str, TestShape], after: Mapping[str, TestShape]) -> Iterable[Flag]:
-    for name, now in after.items():
-        was = before.get(name)
+def _of_shapes(path: str, before: Sequence[NamedShape], after: Sequence[NamedShape]) -> Iterable[Flag]:
+    for name, was, now in _pairs(before, after):
         if now.skipped and not (was and was.skipped):
             yield Flag(rule="test_skipped", path=path, detail=name)
         if now.constant > (was.constant if was else 0):
@@ -145,6 +151,22 @@ def _of_shapes(path: str, before: Mapping[str, TestShape], after: Mapping[str, T
             yield Flag(rule="test_weakened", path=path, detail=name)
         elif now.assertions < was.assertions:
             yield Flag(rule="fewer_assertions", path=path, detail=f"{name}: {was.assertions} → {now.assertions}")
+
+
+def _pairs(
+    before: Sequence[NamedShape], after: Sequence[NamedShape]
+) -> Iterator[tuple[str, TestShape | None, TestShape]]:
+    """Each changed or new test with what it was. Of several with one name, those that are the same stay pairs."""
+    same = Counter(before) & Counter(after)
+    was = _without(before, same)
+    for name, now in _without(after, same):
+        place = next((place for place, one in enumerate(was) if one.name == name), None)
+        yield name, None if place is None else was.pop(place).shape, now
+
+
+def _without(shapes: Sequence[NamedShape], same: Counter[NamedShape]) -> list[NamedShape]:
+    left = same.copy()
+    return [one for one in shapes if not _take(left, one)]
 
 
 def _of_lines(file: ChangedText) -> Iterable[Flag]:

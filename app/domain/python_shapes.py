@@ -2,10 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
-from app.domain.shape import MAX_PARSED, TestShape, add_shape
+from app.domain.shape import HELPER_DEPTH, MAX_PARSED, NamedShape, TestShape, digest_of
 
 _CHECKS = re.compile(r"(?:^|\.)(?:assert\w*|raises|warns|fail|expect\w*|check\w*|verify\w*)$")
 _WEAK_CHECKS = re.compile(r"(?:^|\.)assert(?:True|IsNotNone|IsInstance|IsNot|NotEqual|_called|_called_once|_awaited)$")
@@ -17,21 +17,23 @@ _MAX_CALLEE = 2_000
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def read_tests(text: str | None) -> Mapping[str, TestShape] | None:
-    """The tests of a Python file by qualified name; None where it is none, or cannot be parsed."""
+def read_tests(text: str | None) -> Sequence[NamedShape] | None:
+    """The tests of a Python file with their qualified names; None where it is none, or cannot be parsed."""
     if text is None or len(text) > MAX_PARSED:
         return None
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    shapes: dict[str, TestShape] = {}
+    helpers = _find_helpers(tree)
+    shapes: list[NamedShape] = []
     waiting: list[tuple[str, Sequence[ast.stmt], bool]] = [("", tree.body, False)]
     while waiting:
         prefix, body, skipped = waiting.pop()
         for node in body:
             if isinstance(node, _Function) and node.name.startswith("test"):
-                add_shape(shapes, prefix + node.name, _shape(node, skipped or _skips(node.decorator_list)))
+                shape = _shape(node, helpers, skipped=skipped or _skips(node.decorator_list))
+                shapes.append(NamedShape(prefix + node.name, shape))
             elif isinstance(node, ast.ClassDef):
                 waiting.append((f"{prefix}{node.name}.", node.body, skipped or _skips(node.decorator_list)))
             elif isinstance(node, ast.If | ast.Try | ast.With):  # by version or platform, for example
@@ -40,21 +42,32 @@ def read_tests(text: str | None) -> Mapping[str, TestShape] | None:
     return shapes
 
 
-def _shape(node: _Function, skipped: bool) -> TestShape:
+def _find_helpers(tree: ast.Module) -> frozenset[str]:
+    """Functions of the file that assert something, and those that call them."""
+    functions = [one for one in ast.walk(tree) if isinstance(one, _Function) and not one.name.startswith("test")]
+    found: frozenset[str] = frozenset()
+    for _ in range(HELPER_DEPTH):
+        found = frozenset(one.name for one in functions if _shape(one, found, skipped=False).assertions)
+    return found
+
+
+def _shape(node: _Function, helpers: frozenset[str], *, skipped: bool) -> TestShape:
     reached = list(_reached(node.body))
     asserts = [one.test for one in reached if isinstance(one, ast.Assert)]
     callees = [ast.unparse(one.func) for one in reached if isinstance(one, ast.Call) and _is_short(one.func)]
-    checks = [name for name in callees if _CHECKS.search(name)]
+    checks = [name for name in callees if _CHECKS.search(name) or name.rpartition(".")[2] in helpers]
     body = [one for one in node.body if not _is_text(one)]
     constant = [_is_constant(one) for one in asserts]
     weak = [is_constant or _is_weak(one) for one, is_constant in zip(asserts, constant, strict=True)]
+    empty = all(isinstance(one, ast.Pass) or _is_ellipsis(one) or _returns_nothing(one) for one in body)
     return TestShape(
         assertions=len(asserts) + len(checks),
         constant=sum(constant),
         weak=sum(weak) - sum(constant) + sum(_WEAK_CHECKS.search(name) is not None for name in checks),
         cases=_count_cases(node.decorator_list),
         skipped=skipped or any(name in _SKIPS for name in callees),
-        empty=all(isinstance(one, ast.Pass) or _is_ellipsis(one) or _returns_nothing(one) for one in body),
+        empty=empty,
+        body="" if empty else digest_of("".join(ast.dump(one) for one in body)),
     )
 
 

@@ -1,9 +1,15 @@
 """What a test function does, in any language."""
 
+import hashlib
+from typing import NamedTuple
+
 from app.domain.frozen import Frozen
 
 MAX_PARSED = 400_000
 """Characters of a file that is parsed; larger ones are read line by line."""
+
+HELPER_DEPTH = 2
+"""How far calls are followed to functions of the same file that assert."""
 
 
 class TestShape(Frozen):
@@ -20,6 +26,8 @@ class TestShape(Frozen):
     """The sets of values with which it runs, where they are listed; else 0."""
     skipped: bool
     empty: bool
+    body: str = ""
+    """The digest of its body, by which a test with a new name is known; empty where it has none."""
 
     @property
     def exact(self) -> int:
@@ -27,10 +35,13 @@ class TestShape(Frozen):
         return self.assertions - self.constant - self.weak
 
 
-def add_shape(shapes: dict[str, TestShape], name: str, shape: TestShape) -> None:
-    """Add a test; a further one of the same name gets a number."""
-    number, key = 1, name
-    while key in shapes:
-        number += 1
-        key = f"{name} ({number})"
-    shapes[key] = shape
+class NamedShape(NamedTuple):
+    """A test of a file: its name, which others may have too, and what it does."""
+
+    name: str
+    shape: TestShape
+
+
+def digest_of(body: str) -> str:
+    """The digest of a test's body."""
+    return hashlib.sha256(body.encode(errors="replace")).hexdigest()[:16]

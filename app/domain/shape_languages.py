@@ -43,7 +43,7 @@ _JS = TestLanguage(
     module="tree_sitter_javascript",
     calls=frozenset({"call_expression"}),
     asserts=re.compile(
-        r"^(?:expect(?:Type|TypeOf)?|assert\w{0,40}(?:\.\w{1,40}){0,3}|should(?:\.\w{1,40}){0,3})$|\.should(?:\.\w{1,40}){0,6}$"
+        r"^(?:expect(?:Type|TypeOf|\.poll|\.soft|\.element|\.fail|\.unreachable)?|assert\w{0,40}(?:\.\w{1,40}){0,3}|should(?:\.\w{1,40}){0,3})$|\.should(?:\.\w{1,40}){0,6}$"
         r"|^t\.(?:is|not|ok|notOk|true|false|truthy|falsy|deep\w{1,20}|not\w{1,20}|same|equal\w{0,10}|throws\w{0,10}|like|regex|match|pass|fail|error|snapshot|assert)$"
     ),
     weak=re.compile(

@@ -8,11 +8,11 @@ holds: `app/workspace/reading_process.py`.
 import functools
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from tree_sitter import Language, Node, Parser
 
-from app.domain.shape import MAX_PARSED, TestShape, add_shape
+from app.domain.shape import HELPER_DEPTH, MAX_PARSED, NamedShape, TestShape, digest_of
 from app.domain.shape_languages import TestLanguage, language_of
 
 _ARGUMENTS = {"arguments", "argument_list", "value_arguments", "token_tree"}
@@ -40,67 +40,107 @@ _MAX_NAME = 200
 _MAX_COMPARED = 2_000
 
 
-def read_tests(path: str, text: str | None) -> Mapping[str, TestShape] | None:
-    """The tests of a file by name, as often as there are some of one name; None where no grammar reads it."""
+def read_tests(path: str, text: str | None) -> Sequence[NamedShape] | None:
+    """The tests of a file; None where no grammar reads it."""
     language = language_of(path)
     if text is None or language is None or len(text) > MAX_PARSED:
         return None
-    tree = _parser(language.module, language.function).parse(text.encode(errors="replace"))
-    shapes: dict[str, TestShape] = {}
-    waiting: list[tuple[Node, bool]] = [(tree.root_node, False)]
-    while waiting:
-        node, skipped = waiting.pop()
-        if node.type in _GROUPS:
-            skipped = skipped or language.skip_marks.search(_marks(node)) is not None
-        elif node.type in _DECLARATIONS:
-            name = _text(node.child_by_field_name("name"))
-            marks = _marks(node)
-            if language.declared.search(f"{marks}\n{name}"):
-                marked = language.skip_marks.search(marks) is not None
-                shape = _shape(node.child_by_field_name("body") or node, language, skipped or marked)
-                cases = len(language.cases.findall(marks))
-                add_shape(shapes, name, shape.model_copy(update={"cases": cases}))
-        elif node.type in language.calls:
+    return _TestReader(language, text).read()
+
+
+class _TestReader:
+    """Reads one file."""
+
+    def __init__(self, language: TestLanguage, text: str) -> None:
+        self._language = language
+        self._root = _parser(language.module, language.function).parse(text.encode(errors="replace")).root_node
+        self._helpers: frozenset[str] = frozenset()
+
+    def read(self) -> Sequence[NamedShape]:
+        """All tests, those within others too."""
+        helpers = list(self._find_helpers())
+        for _ in range(HELPER_DEPTH):
+            asserting = (name for name, body in helpers if self._shape(body, skipped=False).assertions)
+            self._helpers = frozenset(asserting)
+        found: list[NamedShape] = []
+        waiting: list[tuple[Node, bool]] = [(self._root, False)]
+        while waiting:
+            node, skipped = waiting.pop()
+            if node.type in _GROUPS:
+                skipped = skipped or self._language.skip_marks.search(_marks(node)) is not None
+            elif node.type in _DECLARATIONS:
+                found += self._declared(node, skipped=skipped)
+            elif node.type in self._language.calls and not _is_called(node):
+                callee, given = _callee(node)
+                if self._language.groups.search(callee):
+                    skipped = skipped or _call_skips(node, callee, given, self._language)
+                elif given is not None and self._language.called.search(callee):
+                    found += self._called(node, callee, given, skipped=skipped)
+            waiting += [(child, skipped) for child in reversed(node.named_children)]
+        return found
+
+    def _find_helpers(self) -> Iterator[tuple[str, Node]]:
+        """The functions of the file that have a name and are no tests."""
+        waiting = [self._root]
+        while waiting:
+            node = waiting.pop()
+            waiting += node.named_children
+            name, value = _text(node.child_by_field_name("name")), node.child_by_field_name("value")
+            if node.type in _DECLARATIONS and not self._language.declared.search(f"{_marks(node)}\n{name}"):
+                yield name, node
+            elif node.type == "variable_declarator" and value is not None and value.type in _FUNCTIONS:
+                yield name, value
+
+    def _declared(self, node: Node, *, skipped: bool) -> Iterator[NamedShape]:
+        name, marks = _text(node.child_by_field_name("name")), _marks(node)
+        if self._language.declared.search(f"{marks}\n{name}"):
+            skipped = skipped or self._language.skip_marks.search(marks) is not None
+            shape = self._shape(node.child_by_field_name("body") or node, skipped=skipped)
+            yield NamedShape(name, shape.model_copy(update={"cases": len(self._language.cases.findall(marks))}))
+
+    def _called(self, node: Node, callee: str, given: Node, *, skipped: bool) -> Iterator[NamedShape]:
+        body, skips = _body(node, given), _call_skips(node, callee, given, self._language)
+        if body is not None or (skips and not self._language.skips.search(callee)):
+            shape = self._shape(body, skipped=skipped or skips)
+            yield NamedShape(_title(given), shape.model_copy(update={"cases": _listed_cases(node)}))
+
+    def _shape(self, body: Node | None, *, skipped: bool) -> TestShape:
+        language = self._language
+        assertions = constant = weak = 0
+        for node in _reached(body) if body is not None else ():
+            if node.type == "identifier" and node.parent is not None and node.parent.type in _BLOCKS:
+                skipped = skipped or language.skips.search(_text(node)) is not None  # Ruby calls without parentheses
+            if node.type == "infix_expression":
+                assertions += " should" in _text(node)
+            if node.type not in language.calls:
+                continue
             callee, given = _callee(node)
-            if language.groups.search(callee):
-                skipped = skipped or _call_skips(node, callee, given, language)
-            elif given is not None and language.called.search(callee):
-                body, skips = _body(node, given), _call_skips(node, callee, given, language)
-                if body is not None or (skips and not language.skips.search(callee)):
-                    shape = _shape(body, language, skipped or skips)
-                    add_shape(shapes, _title(given), shape.model_copy(update={"cases": _listed_cases(node)}))
-        waiting += [(child, skipped) for child in reversed(node.named_children)]
-    return shapes
+            skipped = skipped or language.skips.search(callee) is not None
+            if language.asserts.search(callee) and not (callee == "expect" and _alone(node)):
+                assertions += 1
+                constant += _is_constant(callee, given)
+                weak += language.weak.search(_matched(node, callee)) is not None
+            elif callee.startswith("expect(") and given is not None:  # the matcher, given what is expected of
+                constant += callee.startswith(f"expect{''.join(_text(given, _MAX_COMPARED).split())}.")
+            elif re.split(r"[.:>]", callee)[-1] in self._helpers:
+                assertions += 1
+        children = [child for child in body.named_children if child.type not in _COMMENTS] if body is not None else []
+        empty = not children or all(child.type in _LEAVES for child in children)
+        constant = min(constant, assertions)
+        return TestShape(
+            assertions=assertions,
+            constant=constant,
+            weak=min(weak, assertions - constant),
+            skipped=skipped,
+            empty=empty,
+            body="" if empty or body is None else digest_of("".join(_text(body, MAX_PARSED).split())),
+        )
 
 
 @functools.cache
 def _parser(module: str, function: str) -> Parser:
     grammar: object = getattr(importlib.import_module(module), function)()
     return Parser(Language(grammar))
-
-
-def _shape(body: Node | None, language: TestLanguage, skipped: bool) -> TestShape:
-    assertions = constant = weak = 0
-    for node in _reached(body) if body is not None else ():
-        if node.type == "identifier" and node.parent is not None and node.parent.type in _BLOCKS:
-            skipped = skipped or language.skips.search(_text(node)) is not None  # Ruby calls without parentheses
-        if node.type == "infix_expression":
-            assertions += " should" in _text(node)
-        if node.type not in language.calls:
-            continue
-        callee, given = _callee(node)
-        skipped = skipped or language.skips.search(callee) is not None
-        if language.asserts.search(callee) and not (callee == "expect" and _alone(node)):
-            assertions += 1
-            constant += _is_constant(callee, given)
-            weak += language.weak.search(_matched(node, callee)) is not None
-        elif callee.startswith("expect(") and given is not None:  # the matcher, given what is expected of
-            constant += callee.startswith(f"expect{''.join(_text(given, _MAX_COMPARED).split())}.")
-    children = [child for child in body.named_children if child.type not in _COMMENTS] if body is not None else []
-    empty = body is None or not children or all(child.type in _LEAVES for child in children)
-    constant = min(constant, assertions)
-    weak = min(weak, assertions - constant)
-    return TestShape(assertions=assertions, constant=constant, weak=weak, skipped=skipped, empty=empty)
 
 
 def _reached(body: Node) -> Iterator[Node]:
@@ -132,6 +172,12 @@ def _matched(node: Node, callee: str) -> str:
             callee += f".{_text(given)}"
         outer = outer.parent
     return callee[:_MAX_CALLEE]
+
+
+def _is_called(node: Node) -> bool:
+    """Whether what a call gives is called itself: `it.each(…)` in `it.each(…)(…)`."""
+    parent = node.parent
+    return parent is not None and parent.type == node.type and parent.child_by_field_name("function") == node
 
 
 def _listed_cases(node: Node) -> int:

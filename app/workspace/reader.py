@@ -37,7 +37,7 @@ def answer_of(function: Callable[..., Any]) -> pydantic.TypeAdapter[Any]:
 
 
 def write_frame(pipe: IO[bytes], payload: bytes) -> None:
-    """Write a length and so many bytes. Raises `OSError` where nobody reads them."""
+    """Write a length and so many bytes. Raises `OSError` where they are not read."""
     pipe.write(_LENGTH.pack(len(payload)))
     pipe.write(payload)
     pipe.flush()
@@ -59,7 +59,7 @@ def _answer(request: bytes) -> bytes:
     try:
         function, args, kwargs = pickle.loads(request)  # noqa: S301 - the service's own
         return b"+" + answer_of(function).dump_json(function(*args, **kwargs))
-    except Exception as error:  # noqa: BLE001 - whatever a text does to its reader is the answer
+    except Exception as error:  # noqa: BLE001 - what a text does to its reader is the answer
         return b"-" + f"{type(error).__name__}: {error}"[:MAX_ERROR].encode(errors="replace")
 
 
