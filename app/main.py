@@ -44,13 +44,15 @@ from app.web.dependencies import ServiceState
 from app.web.drainer import Drainer
 from app.web.intake import Intake
 from app.workflows import cleanup, reconcile, run_queue, worker_takeover
-from app.workflows.services import RunLimits, Services, begin_shutdown, configure
+from app.workflows.services import RunLimits, Services, begin_shutdown, configure, services
 from app.workflows.steps import utcnow
 from app.workspace import reading_process
 from app.workspace.trees import restrict
 
 ENGINE_POLLING_SECONDS = 0.2
-"""How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies."""
+"""How soon a message wakes a run, and a queued run starts, on SQLite; PostgreSQL notifies of messages."""
+SHARED_QUEUE_POLLING_SECONDS = 1.0
+"""How soon a queued run starts on PostgreSQL. Each process asks it so often: that is most of what it costs idle."""
 
 TOKEN_FILE = "api-token"  # noqa: S105 - a name
 """In the data folder: the token that the first start made."""
@@ -200,7 +202,7 @@ def _launch(role: ProcessRole) -> None:
     if role is ProcessRole.WEB:
         DBOS.listen_queues([])
     DBOS.launch()
-    run_queue.register(ENGINE_POLLING_SECONDS)
+    run_queue.register(ENGINE_POLLING_SECONDS if services().db.sqlite else SHARED_QUEUE_POLLING_SECONDS)
 
 
 def _assemble() -> FastAPI:

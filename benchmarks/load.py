@@ -3,7 +3,8 @@
     python -m benchmarks.load [--issues 100] [--repositories 10] [--parked 0] [--database postgresql]
 
 `--parked` runs have pushed their commit and wait for a CI that does not come: memory and processor of the service in a
-minute, and how soon ten of them have ended once their label is taken away. GitHub and models are the embedded ones.
+minute, how soon a run is awake after a commit status has come in, and how soon one has ended after its label is taken
+away. GitHub and models are the embedded ones.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +27,10 @@ from tests.support.world import World
 
 SECONDS = 3600.0
 PARKED_SECONDS = 60.0
+SETTLE_SECONDS = 60.0
+"""After the last run has begun to wait: its artifacts are still written."""
+WOKEN = 10
+"""Runs that are woken, and ended."""
 MIB = 1024 * 1024
 
 
@@ -106,20 +112,50 @@ def park(world: World, options: argparse.Namespace) -> None:
             raise RuntimeError(f"only {world.scalar(waiting)} runs wait for CI")
         time.sleep(0.5)
     world.wait_handled()
-    time.sleep(5)
+    time.sleep(SETTLE_SECONDS)
     used, begun = processor(world.service.pid), time.monotonic()
     time.sleep(PARKED_SECONDS)
     share = (processor(world.service.pid) - used) / (time.monotonic() - begun)
-    woken = [wake(world, story) for story in stories[:10]]
     size = memory(world.service.pid, "VmRSS")
+    awake = [wake(world, story) for story in stories[:WOKEN]]
+    ended_after = [end(world, story) for story in stories[:WOKEN]]
     print(
-        f"{options.parked} runs parked on CI: {size:.0f} MiB, {share * 100:.1f} % of a core; taking the label away "
-        f"ends its run after {median(woken) * 1000:.0f} ms (median), {max(woken) * 1000:.0f} ms (most)"
+        f"{options.parked} runs parked on CI: {size:.0f} MiB, {share * 100:.1f} % of a core; a commit status wakes its "
+        f"run in {in_milliseconds(awake)}; taking the label away ends it in {in_milliseconds(ended_after)}"
     )
 
 
+def in_milliseconds(seconds: list[float]) -> str:
+    return f"{median(seconds) * 1000:.0f} ms (median), {max(seconds) * 1000:.0f} ms (most)"
+
+
 def wake(world: World, story: Story) -> float:
-    """Seconds from a label's removal until the run has been told to end; the run then ends by itself."""
+    """Seconds from a delivery's receipt until the run that it is about is awake, by the database's times."""
+    path = f"/repos/{story.full_name}/statuses/{story.head()}"
+    since = datetime.now(UTC)
+    world.user("maintainer").post(path, json={"state": "pending", "context": "other"}).raise_for_status()
+    came = sa.text(
+        "SELECT received_at FROM deliveries WHERE event = 'status' AND received_at >= :since AND payload LIKE :name"
+    ).bindparams(since=since, name=f"%{story.full_name}%")
+    steps = world.status_table.replace("workflow_status", "operation_outputs")
+    received: object = None
+    while received is None:
+        received = world.scalar(came)
+        time.sleep(0.05)
+    moment = datetime.fromisoformat(str(received)).timestamp() * 1000
+    woken = sa.text(
+        f"SELECT min(completed_at_epoch_ms) FROM {steps} WHERE workflow_uuid = :run AND function_name = 'DBOS.recv'"
+        " AND completed_at_epoch_ms >= :moment"
+    ).bindparams(run=story.run_id, moment=int(moment))
+    found: object = None
+    while found is None:
+        found = world.scalar(woken)
+        time.sleep(0.05)
+    return (int(str(found)) - moment) / 1000
+
+
+def end(world: World, story: Story) -> float:
+    """Seconds from a label's removal until its run has ended."""
     begun = time.monotonic()
     story.unlabel()
     ending = sa.text("SELECT count(*) FROM runs WHERE repository = :name AND completed_at IS NOT NULL")
@@ -141,7 +177,8 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(postgresql()) if options.database == "postgresql" else None
         settings = {"MAX_RUNS": str(options.parked)} if options.parked else {}
-        world = World(folder, new_database(options.database, folder, server), runners=2, settings=settings)
+        database = new_database(options.database, folder, server)
+        world = World(folder, database, runners=2, settings=settings, by_command=True)
         world.start()
         stack.callback(world.stop)
         measured: Callable[[World, argparse.Namespace], None] = park if options.parked else flood

@@ -41,11 +41,14 @@ class World:
         vendors: Sequence[str] = VENDORS,
         workers: int = 0,
         settings: Mapping[str, str] | None = None,
+        by_command: bool = False,
     ) -> None:
         """`vendors` are those for which the service has a key. With `workers`, the service only serves the web.
 
-        `settings` are more variables of the service's environment.
+        `settings` are more variables of the service's environment. `by_command` starts it as a user does, with memory
+        of its own from the first import.
         """
+        self._by_command = by_command
         self._settings = dict(settings or {})
         self.hub = Hub(folder / "hub", runners=runners, app_refs=APP_REFS)
         self.models = ModelServer()
@@ -71,7 +74,9 @@ class World:
             self.models.start()
             started.callback(self._database.dispose)
             command = ["serve", "--web"] if self.workers else ["serve"]
-            self.service = Service(self._folder / "service", self.environment(), command=command)
+            self.service = Service(
+                self._folder / "service", self.environment(), command=command, by_command=self._by_command
+            )
             started.callback(self.service.stop)
             self.service.start()
             for worker in self.workers:
