@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from app.agents import prompts
 from app.agents.conversation import AgentDeps, converse, make_agent
-from app.agents.diff_parts import split_numbered
+from app.agents.diff_parts import digest_of_parts, split_numbered
 from app.agents.tasks import AuditTask
 from app.domain.audit_window import MAX_PARTS, WINDOW, refuse_unread
 from app.domain.budget import Role
@@ -17,6 +17,12 @@ _GRAVEST = (Recommendation.ESCALATE, Recommendation.REVISE, Recommendation.APPRO
 def unread(diff: str) -> bool:
     """Whether a diff cannot be read whole."""
     return _parts_of(diff) is None
+
+
+def digest_shown(diff: str) -> str:
+    """The digest of what the Auditor is shown of a diff; empty where that is nothing."""
+    parts = _parts_of(diff)
+    return "" if parts is None else digest_of_parts(parts)
 
 
 async def audit(task: AuditTask, deps: AgentDeps) -> AuditReport:

@@ -1,12 +1,15 @@
 """A diff as the Auditor reads it: with line numbers, in parts that each fit into one request, and whole."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from app.domain.diff import Line, hunk_lines
 
 _BINARY = ("GIT binary patch", "Binary files ")
+_SHOWN = re.compile(r"[RL]\d{1,9} (?=[+-])")
+"""Before an added or removed line, as the Auditor reads it."""
 
 
 def split_numbered(diff: str, window: int) -> tuple[str, ...] | None:
@@ -32,6 +35,45 @@ def split_numbered(diff: str, window: int) -> tuple[str, ...] | None:
             parts[-1] += [*head, *body]
             room -= size
     return tuple("\n".join(part) for part in parts if part) or ("",)
+
+
+def digest_of_parts(parts: Sequence[str]) -> str:
+    """The digest of all added and removed lines that these parts show, file by file."""
+    files: dict[str, list[str]] = {}
+    name = ""
+    for line in (line for part in parts for line in part.split("\n")):
+        if line.startswith("diff --git "):
+            name = line
+        elif line.startswith("(binary, "):
+            files.setdefault(name, []).append(line)
+        elif (mark := _SHOWN.match(line)) is not None:
+            files.setdefault(name, []).append(line[mark.end() :])
+    return _digest_of(files)
+
+
+def digest_of_diff(diff: str) -> str:
+    """The same of a whole diff, as git gives it."""
+    known, files, name = hunk_lines(diff), dict[str, list[str]](), ""
+    lines = diff.split("\n")
+    for place, line in enumerate(lines):
+        if place in known:
+            if known[place].tag != " ":
+                files.setdefault(name, []).append(line)
+        elif line.startswith("diff --git "):
+            name = line
+        elif line.startswith(_BINARY):
+            files.setdefault(name, []).append(_digest(lines[place : _end_of_section(lines, place)]))
+    return _digest_of(files)
+
+
+def _end_of_section(lines: Sequence[str], start: int) -> int:
+    ends = (place for place in range(start, len(lines)) if lines[place].startswith("diff --git "))
+    return next(ends, len(lines))
+
+
+def _digest_of(files: Mapping[str, Sequence[str]]) -> str:
+    text = "\0".join("\n".join((name, *lines)) for name, lines in sorted(files.items()))
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _sections(diff: str) -> Iterator[tuple[list[str], list[str]]]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from app.db import run_rows
 from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run
-from app.domain.phase_account import PhaseAccount
+from app.domain.phase_account import PhaseAccount, ShownDiff
 from app.domain.states import PhaseState, RunState
 from app.runs import transitions
 
@@ -71,11 +71,14 @@ def fail_phase(db: Database, run_id: str, phase_id: str, note: str, now: datetim
     transitions.move_phase(db, run_id, phase_id, PhaseState.FAILED, note, now, note=note)
 
 
-def complete_phase(db: Database, run_id: str, phase_id: str, cause: str, now: datetime) -> None:
-    """The phase's commit is audited and not red."""
+def complete_phase(
+    db: Database, run_id: str, phase_id: str, cause: str, shown: ShownDiff | None, now: datetime
+) -> None:
+    """The phase's commit is audited, as far as `shown` says, and not red."""
     with db.writing() as session:
         run, phase = session.get_one(Run, run_id, with_for_update=LOCK), session.get_one(Phase, (run_id, phase_id))
         phase.note = ""
+        phase.account = (phase.account or PhaseAccount()).model_copy(update={"shown": shown})
         transitions.bring_run(session, run, RunState.SNAPSHOT_CREATED, cause, now)
         transitions.bring_phase(session, phase, PhaseState.COMPLETE, cause, now)
 

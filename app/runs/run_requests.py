@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from app.db.engine import LOCK, Database
 from app.db.tables import Phase, Run
+from app.domain.phase_account import ShownDiff
 from app.domain.requested_change import RequestedChange, RequestKind
 from app.domain.states import PhaseState
 
@@ -63,6 +64,14 @@ def list_audited_heads(db: Database, run_id: str) -> tuple[str, ...]:
     with db.reading() as session:
         heads = session.scalars(sa.select(Phase.head_sha).where(*audited).order_by(Phase.phase_index))
         return tuple(dict.fromkeys(sha for sha in heads if sha is not None))
+
+
+def list_shown(db: Database, run_id: str) -> tuple[tuple[str, ShownDiff], ...]:
+    """The commits with which phases of the run are complete, each with what its audit was shown."""
+    with db.reading() as session:
+        complete = (Phase.run_id == run_id, Phase.state == PhaseState.COMPLETE, Phase.head_sha.is_not(None))
+        rows = session.execute(sa.select(Phase.head_sha, Phase.account).where(*complete).order_by(Phase.phase_index))
+        return tuple((sha, account.shown) for sha, account in rows if sha and account and account.shown)
 
 
 def is_complete_at(db: Database, run_id: str, sha: str) -> bool:

@@ -11,6 +11,7 @@ from app.domain.audit_window import OVER_WINDOW
 from app.domain.budget import Role
 from app.domain.findings import AuditReport, Finding, Recommendation, Severity, Source, distinct
 from app.domain.frozen import Frozen
+from app.domain.phase_account import ShownDiff
 from app.domain.plan import AuditorProfile
 from app.domain.status_view import Headline
 from app.workflows import db_steps, github_status
@@ -33,6 +34,7 @@ class Audit(Frozen):
     found: tuple[Finding, ...]
     fixed: tuple[Finding, ...]
     still_open: tuple[Finding, ...]
+    shown: ShownDiff | None = None
 
     @property
     def accepted(self) -> bool:
@@ -103,9 +105,18 @@ async def _run_audit(
 
 
 async def audit(
-    phase: PhaseContext, number: int, diff: str, *, ci: str, profile: AuditorProfile | None = None
+    phase: PhaseContext,
+    number: int,
+    diff: str,
+    *,
+    ci: str,
+    against: tuple[str, ...] = (),
+    profile: AuditorProfile | None = None,
 ) -> Audit:
-    """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's."""
+    """Have the diff audited, record what was found and what is fixed. `profile` outweighs the category's.
+
+    `against` are the commits that the diff is against, as `ShownDiff` has them; none where it is of no commit.
+    """
     await db_steps.start_audit(phase.run_id, phase.phase_id, number)
     await github_status.set_headline(phase.run_id, Headline.AUDITING, f"The Auditor reviews {phase.phase_id}.")
     known = tuple(
@@ -132,6 +143,7 @@ async def audit(
         found=found,
         fixed=fixed,
         still_open=tuple(f for f in known if f.fingerprint not in closed | again) + found,
+        shown=ShownDiff(against=against, digest=auditor.digest_shown(diff)) if against else None,
     ).without({one.fingerprint for one in dismissed})
     await db_steps.record_findings(phase.run_id, phase.phase_id, done.found, f"audit {number}")
     await db_steps.record_audit(phase.run_id, phase.phase_id, done.summary)

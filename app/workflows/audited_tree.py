@@ -2,6 +2,7 @@
 
 import functools
 
+from app.agents.diff_parts import digest_of_diff
 from app.db import run_rows
 from app.domain.budget import MAX_MERGES
 from app.domain.strategy import Strategy
@@ -34,7 +35,16 @@ async def _unseen(context: RunContext, head_sha: str) -> str:
     mirror = await mirror_at(context.run_id, head_sha)
     fetch = functools.partial(mirror_at, context.run_id)
     commit = await tree_history.find_unaudited(mirror, fetch, head_sha, audited, MAX_MERGES)
-    return f"the tree of {commit[:7]} is none that an audit approved: `/autopack fix` has it audited" if commit else ""
+    if commit:
+        return f"the tree of {commit[:7]} is none that an audit approved: `/autopack fix` has it audited"
+    for sha, shown in await call_db(run_requests.list_shown, context.run_id):
+        await fetch(sha, *shown.against)
+        against, *merged = shown.against
+        if merged:
+            against, _ = await mirror.merge_with_markers(against, *merged)
+        if digest_of_diff(await mirror.diff(against, sha)) != shown.digest:
+            return f"what the Auditor was shown of {sha[:7]} is not what it changes: `/autopack fix` has it audited"
+    return ""
 
 
 @Telling

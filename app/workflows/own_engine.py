@@ -145,7 +145,9 @@ class OwnEngine:
         """Audit the patch before the push, where the category demands it."""
         if attempt.phase.rules.auto_apply:
             return None
-        early = await self._audit(built.patch.diff, "The patch is not pushed yet.")
+        start = attempt.start
+        against = (start.head_sha,) if start.merging is None else (start.head_sha, start.merging)
+        early = await self._audit(built.patch.diff, "The patch is not pushed yet.", against)
         if not early.accepted:
             await self._close_fixed(early, "an attempt that is not pushed yet")
         return early
@@ -159,7 +161,7 @@ class OwnEngine:
         done = early
         if done is None:
             diff = await publish.diff_since(attempt.phase.context, audited_from(attempt.start), head_sha)
-            done = await self._audit(diff, "CI is running on the pushed commit.")
+            done = await self._audit(diff, "CI is running on the pushed commit.", (audited_from(attempt.start),))
         phase = attempt.phase
         await audit_reviews.post_review(phase.run_id, phase.phase_id, head_sha, done, audited_from(attempt.start))
         await self._close_fixed(done, head_sha[:7])
@@ -191,7 +193,8 @@ class OwnEngine:
         self.head_sha = outcome.head_sha or ""
         self.in_conflict = outcome.ci is not None and outcome.ci.state is CiState.CONFLICT
         await self._close(Source.CI, f"green in {self.head_sha[:7]}")
-        await db_steps.complete_phase(attempt.phase.run_id, attempt.phase.phase_id, cause)
+        shown = outcome.audit.shown if outcome.audit is not None else None
+        await db_steps.complete_phase(attempt.phase.run_id, attempt.phase.phase_id, cause, shown)
         return True
 
     async def _hold(self) -> None:
@@ -213,8 +216,8 @@ class OwnEngine:
         await self._close_fixed(advice, "an attempt that did not pass")
         self.progress = self.progress.advised(advice, repeats)
 
-    async def _audit(self, diff: str, ci: str) -> Audit:
-        return await audit(self.phase, self.progress.audits + 1, diff, ci=ci)
+    async def _audit(self, diff: str, ci: str, against: tuple[str, ...]) -> Audit:
+        return await audit(self.phase, self.progress.audits + 1, diff, ci=ci, against=against)
 
     async def _close(self, source: Source, resolution: str) -> None:
         """Close what this source found in the phase."""

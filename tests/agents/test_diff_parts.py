@@ -1,9 +1,10 @@
 """A diff in parts: nothing of its text is left out, and each part fits."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.agents.diff_parts import split_numbered
+from app.agents.diff_parts import digest_of_diff, digest_of_parts, split_numbered
 
 lines = st.text(alphabet="ab +-@\\", max_size=12)
 files = st.lists(
@@ -27,6 +28,26 @@ def test_every_line_is_in_a_part(changed: list[tuple[str, list[str]]], window: i
     for _, added in changed:
         for number, line in enumerate(added, 1):
             assert f"R{number} +{line}" in shown
+
+
+@given(files, st.integers(min_value=150, max_value=600))
+def test_digest_of_parts_is_the_diffs(changed: list[tuple[str, list[str]]], window: int) -> None:
+    diff = "".join(diff_of(path, added) for path, added in changed)
+    parts = split_numbered(diff, window)
+    assert parts is not None
+    assert digest_of_parts(parts) == digest_of_diff(diff)
+
+
+@pytest.mark.parametrize("lost", ["R2 +b\n", "L1 -c\n", "(binary"])
+def test_lost_line_changes_the_digest(lost: str) -> None:
+    gone = "diff --git a/d b/d\n--- a/d\n+++ b/d\n@@ -1,1 +0,0 @@\n-c\n"
+    binary = "diff --git a/a.png b/a.png\nnew file mode 100644\nGIT binary patch\nliteral 5\nMcmZQzWMT#Y01f~L\n\n"
+    diff = binary + gone + diff_of("a.py", ["a", "b"])
+    parts = split_numbered(diff, 1_000)
+    assert parts is not None
+    assert digest_of_parts(parts) == digest_of_diff(diff)
+    assert lost in parts[0]
+    assert digest_of_parts([parts[0].replace(lost, "")]) != digest_of_diff(diff)
 
 
 def test_small_diff_is_one_part() -> None:

@@ -170,7 +170,7 @@ class People(RuleBasedStateMachine):
                     own_phases.start_attempt(self.db, self.run, phase_id, 1, self._later())
                     own_phases.move_to_gate(self.db, self.run, phase_id, "built", self._later())
                     own_phases.move_to_ci(self.db, self.run, phase_id, self._later())
-                    own_phases.complete_phase(self.db, self.run, phase_id, "green", self._later())
+                    own_phases.complete_phase(self.db, self.run, phase_id, "green", None, self._later())
                     transitions.move_run(self.db, self.run, RunState.PHASE_QUEUEING, "next", self._later())
         run_rows.update(self.db, self.run, {"head_sha": SHA})
         transitions.end_run(self.db, self.run, state, "the end", self._later())

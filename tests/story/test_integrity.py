@@ -1,5 +1,10 @@
 """What may be hidden in a change, or cheats its checks, is refused, or waits for a person."""
 
+import json
+from typing import Any, cast
+
+import sqlalchemy as sa
+
 from tests.support.answers import edits, phase, plan, write
 from tests.support.repository_view import PERSON
 from tests.support.story import OUTSIDER, Story
@@ -73,6 +78,31 @@ def test_rule_is_left_out_by_the_settings(story: Story) -> None:
     story.expect_success()
     story.expect_audit("P1")
     story.expect_check("autopack/integrity", "success")
+
+
+def test_promotion_demands_what_was_shown(story: Story) -> None:
+    """Where an audit was shown something else than its commit changes, its approval does not count."""
+    story.plays(
+        plan(phase("Greet"), phase("Part")),
+        {"P1": [edits(write("greeting.txt", "hello\n"))], "P2": [edits(write("bye.txt", "bye\n"))]},
+    )
+    story.hub.runner.hold()
+    story.label()
+    story.wait_for_ci()
+    story.world.models.hold(role="builder")
+    story.hub.runner.release()
+    story.wait_for_request("builder", 3)
+    first = f"run_id = '{story.run_id}' AND phase_id = 'P1'"
+    account = story.world.scalar(sa.text(f"SELECT account FROM phases WHERE {first}"))
+    read = json.loads(account) if isinstance(account, str) else cast("dict[str, Any]", account)
+    other = json.dumps({**read, "shown": {**read["shown"], "digest": "0" * 64}})
+    story.world.execute(sa.text(f"UPDATE phases SET account = :other WHERE {first}").bindparams(other=other))
+    story.world.models.release()
+    assert story.wait_for_end() == "DONE_SUCCESS"
+    said = story.expect_check("autopack/promotion", "failure")["output"]["summary"].replace("\\", "")
+    assert f"what the Auditor was shown of {story.commits()[0][:7]} is not what it changes" in said
+    assert story.pull()["draft"] is True
+    story.read_all()
 
 
 def test_other_landing_is_said(story: Story) -> None:
