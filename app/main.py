@@ -207,7 +207,7 @@ def _launch(role: ProcessRole) -> None:
 
 def _assemble() -> FastAPI:
     """The routes: what GitHub and load balancers reach is open, the rest asks for the token or for this machine."""
-    api = FastAPI(
+    api = webhooks.Api(
         title="Autopack",
         version=__version__,
         description="Labeled issues become reviewed pull requests. Errors are RFC 9457 problem details.",
@@ -216,7 +216,6 @@ def _assemble() -> FastAPI:
     problems.install(api)
     openapi.install(api)
     api.add_middleware(BodyLimit)
-    api.add_middleware(webhooks.Door)  # the outermost: added last
     api.include_router(health.router)
     for router in (
         run_routes.router,

@@ -1,7 +1,8 @@
 """Signed webhook deliveries accepted and stored per second, against a bare server that only checks the signature.
 
 Both servers run under uvicorn in a process of their own; the load comes from this process over kept-alive connections.
-Usage: python benchmarks/deliveries.py [--deliveries 4000] [--connections 32] [--rounds 3]
+Then the service is killed in a flood (SIGKILL), and every acknowledged delivery has to be in its database.
+Usage: python benchmarks/deliveries.py [--deliveries 4000] [--connections 32] [--rounds 3] [--kills 3]
 """
 
 import argparse
@@ -11,21 +12,27 @@ import hmac
 import json
 import os
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 SECRET = b"benchmark"
 START_SECONDS = 30.0
+IDLE_SECONDS = 1.0
+KILL_SECONDS = 3.0
+"""The longest time in a flood until the service is killed."""
 BARE = """
 import hashlib, hmac
 async def app(scope, receive, send):
@@ -44,16 +51,15 @@ async def app(scope, receive, send):
 """
 
 
-def request(path: str, body: bytes) -> bytes:
-    """One signed delivery as it goes over the wire, under an id of its own."""
-    signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+def request(path: str, body: bytes, signature: str, delivery_id: str) -> bytes:
+    """One signed delivery as it goes over the wire."""
     lines = (
         f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",
         "X-GitHub-Event: status",
-        f"X-GitHub-Delivery: {uuid.uuid4()}",
+        f"X-GitHub-Delivery: {delivery_id}",
         f"X-Hub-Signature-256: sha256={signature}",
     )
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
@@ -66,15 +72,23 @@ def payload() -> bytes:
     return json.dumps(event).encode()
 
 
-async def load(port: int, path: str, deliveries: int, connections: int) -> tuple[float, list[float]]:
-    """Send all deliveries; seconds for all, and the seconds that each took. Raises on any answer but 202."""
-    queue = [request(path, payload()) for _ in range(deliveries)]
+async def load(
+    port: int, path: str, deliveries: int, connections: int, acknowledged: list[str] | None = None
+) -> tuple[float, list[float]]:
+    """Send all deliveries; seconds for all, and the seconds that each took. Raises on any answer but 202.
+
+    The ids of those that were answered go to `acknowledged`, also where the server dies on the way.
+    """
+    queue = [str(uuid.uuid4()) for _ in range(deliveries)]
+    body = payload()
+    signature = hmac.new(SECRET, body, hashlib.sha256).hexdigest()
     taken: list[float] = []
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         while queue:
-            message = queue.pop()
+            delivery_id = queue.pop()
+            message = request(path, body, signature, delivery_id)
             began = time.perf_counter()
             writer.write(message)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -85,6 +99,8 @@ async def load(port: int, path: str, deliveries: int, connections: int) -> tuple
             taken.append(time.perf_counter() - began)
             if b" 202 " not in head.split(b"\r\n", 1)[0]:
                 raise RuntimeError(head.decode())
+            if acknowledged is not None:
+                acknowledged.append(delivery_id)
         writer.close()
 
     began = time.perf_counter()
@@ -92,8 +108,20 @@ async def load(port: int, path: str, deliveries: int, connections: int) -> tuple
     return time.perf_counter() - began, taken
 
 
+class Server(NamedTuple):
+    """A server under measurement."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def processor(self) -> float:
+        """Seconds of processor time that it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def server(application: str, folder: Path, environment: dict[str, str]) -> Generator[int]:
+def server(application: str, folder: Path, environment: dict[str, str]) -> Generator[Server]:
     """Serve an ASGI application on a free port until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -102,7 +130,7 @@ def server(application: str, folder: Path, environment: dict[str, str]) -> Gener
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, **environment})
     try:
         _wait_for(port, process)
-        yield port
+        yield Server(port, process)
     finally:
         process.terminate()
         process.wait(30)
@@ -134,18 +162,43 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def measure(name: str, port: int, path: str, options: argparse.Namespace) -> float:
-    """Median deliveries per second over the rounds; prints it with the latencies."""
+def measure(name: str, served: Server, path: str, options: argparse.Namespace) -> float:
+    """Median deliveries per second of processor time over the rounds; prints it with pace and latencies."""
     rates: list[float] = []
+    costs: list[float] = []
     latencies: list[float] = []
     for _ in range(options.rounds):
-        seconds, taken = asyncio.run(load(port, path, options.deliveries, options.connections))
+        used = served.processor()
+        seconds, taken = asyncio.run(load(served.port, path, options.deliveries, options.connections))
+        time.sleep(IDLE_SECONDS)  # what is left to do after the answers costs too
         rates.append(options.deliveries / seconds)
+        costs.append(options.deliveries / (served.processor() - used))
         latencies += taken
     cuts = statistics.quantiles(latencies, n=100)
-    rate = statistics.median(rates)
-    print(f"{name:28} {rate:8,.0f} deliveries/s   p50 {cuts[49] * 1000:6.1f} ms   p99 {cuts[98] * 1000:6.1f} ms")
-    return rate
+    cost = statistics.median(costs)
+    print(
+        f"{name:28} {cost:8,.0f} per CPU second   {statistics.median(rates):8,.0f} per second"
+        f"   p50 {cuts[49] * 1000:6.1f} ms   p99 {cuts[98] * 1000:6.1f} ms"
+    )
+    return cost
+
+
+def survive(folder: Path, options: argparse.Namespace) -> None:
+    """Kill the service in a flood, time and again, and count which acknowledged deliveries its database lacks."""
+    acknowledged: list[str] = []
+    for kill in range(options.kills):
+        with server("app.main:app", folder, environment(folder)) as served:
+            after = KILL_SECONDS * (kill + 1) / options.kills
+            threading.Timer(after, served.process.kill).start()
+            try:
+                asyncio.run(load(served.port, "/webhooks/github", 100_000, options.connections, acknowledged))
+            except (OSError, asyncio.IncompleteReadError):
+                continue
+            raise RuntimeError("the flood ended before the service was killed")
+    with sqlite3.connect(folder / ".autopack" / "autopack.db") as database:
+        stored = {row[0] for row in database.execute("SELECT id FROM deliveries")}
+    lost = set(acknowledged) - stored
+    print(f"{options.kills} kills in a flood: {len(acknowledged):,} deliveries acknowledged, {len(lost)} of them lost")
 
 
 def main() -> None:
@@ -153,15 +206,18 @@ def main() -> None:
     parser.add_argument("--deliveries", type=int, default=4_000)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         (folder / "bare.py").write_text(BARE)
-        with server("bare:app", folder, {}) as port:
-            bare = measure("HMAC only", port, "/", options)
-        with server("app.main:app", folder, environment(folder)) as port:
-            stored = measure("HMAC, stored, acknowledged", port, "/webhooks/github", options)
-    print(f"ratio: {stored / bare:.2f} of the bare server")
+        with server("bare:app", folder, {}) as served:
+            bare = measure("HMAC only", served, "/", options)
+        with server("app.main:app", folder, environment(folder)) as served:
+            stored = measure("HMAC, stored, acknowledged", served, "/webhooks/github", options)
+        print(f"ratio: {stored / bare:.2f} of the bare server, by processor time")
+    with tempfile.TemporaryDirectory() as made:
+        survive(Path(made), options)
 
 
 if __name__ == "__main__":

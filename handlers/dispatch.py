@@ -67,21 +67,38 @@ HANDLERS: Mapping[str, Handler] = {
 """By event name."""
 
 
-def needed(delivery: StoredDelivery) -> StoredDelivery | None:
+class Needed(NamedTuple):
+    """A delivery from which something may follow, and the commit whose run it wakes, where that is all."""
+
+    delivery: StoredDelivery
+    head: Head | None = None
+
+
+def needed(delivery: StoredDelivery) -> Needed | None:
     """The delivery, with what it is about, if anything may follow from it; by its payload alone.
 
-    What cannot be read is kept, and logged.
+    What cannot be read is kept whole. Of one that only wakes a run, what is read of it is kept.
     """
     try:
         event = _relevant_event(delivery)
-    except BadPayload:
-        return delivery
-    return None if event is None else replace(delivery, subject=event.subject)
+        head = HANDLERS[delivery.event].wakes(event) if event is not None else None
+    except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it
+        return Needed(delivery)
+    if event is None:
+        return None
+    if head is None:
+        return Needed(replace(delivery, subject=event.subject))
+    return Needed(replace(delivery, payload=event.model_dump_json(exclude_unset=True, by_alias=True)), head)
 
 
-async def select_for_workflows(db: Database, delivery_ids: Sequence[str]) -> list[str]:
-    """Wake the runs that deliveries only wake, each run once; the ids of the deliveries that need a workflow."""
-    selected, heads = await asyncio.to_thread(select, db, delivery_ids)
+async def select_for_workflows(db: Database, delivery_ids: Sequence[str], known: Mapping[str, Head]) -> list[str]:
+    """Wake the runs that deliveries only wake, each run once; the ids of the deliveries that need a workflow.
+
+    The commits of `known` deliveries need no reading.
+    """
+    unread = [one for one in delivery_ids if one not in known]
+    selected, heads = await asyncio.to_thread(select, db, unread) if unread else ([], set[Head]())
+    heads |= set(known.values())
     for run_id in await asyncio.to_thread(find_runs_by_heads, db, heads) if heads else ():
         await wake(run_id)
     return selected
@@ -110,6 +127,8 @@ def _relevant_event(delivery: StoredDelivery) -> Event | None:
     event = parse(delivery.event, delivery.payload)
     if event is None or not HANDLERS[delivery.event].is_relevant(event):
         return None
+    if delivery.received_at is None:
+        return event
     return event.model_copy(update={"received_at": delivery.received_at})
 
 

@@ -142,9 +142,13 @@ async def _database_busy(_request: Request, error: Exception) -> JSONResponse:
     return answer(503, "The database does not answer just now; ask again", {"Retry-After": "30"})
 
 
-async def _defect(_request: Request, _error: Exception) -> JSONResponse:
-    """What no one thought of; the server logs it."""
+def defect() -> JSONResponse:
+    """The answer to what no one thought of; the server logs it."""
     return answer(500, "Internal error: the log of the service says more")
+
+
+async def _defect(_request: Request, _error: Exception) -> JSONResponse:
+    return defect()
 
 
 def _validation_messages(one: dict[str, Any]) -> str:

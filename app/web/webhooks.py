@@ -5,6 +5,7 @@ signature is computed while they come in.
 """
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import json
@@ -12,13 +13,14 @@ import logging
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.deliveries import StoredDelivery
 from app.web.dependencies import ServiceState
-from app.web.problems import answer, problems
+from app.web.problems import answer, defect, problems
 from handlers.dispatch import HANDLERS, needed
 
 PATH: Final = "/webhooks/github"
@@ -43,6 +45,8 @@ DOCUMENTATION: Final[dict[str, object]] = {
 """Of the path in the API's document; the framework behind the door does not know it."""
 READ_AT_ONCE: Final = 64 * 1024
 """A smaller payload is read in the event loop: it takes less than the way to a thread."""
+log = logging.getLogger(__name__)
+
 _JSON = "application/json"
 _DELIVERY_ID = re.compile(r"[A-Za-z0-9-]{1,100}")
 _HEADERS: Final = (
@@ -58,6 +62,18 @@ class RefusedDelivery(Exception):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
         self.status = status
+
+
+class Api(FastAPI):
+    """The application behind the door: what arrives at it passes no middleware."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._door = Door(super().__call__)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await self._door(scope, receive, send)
 
 
 class Door:
@@ -80,10 +96,13 @@ class Door:
         except RefusedDelivery as refusal:
             await answer(refusal.status, str(refusal))(scope, receive, send)
             return
-        body = json.dumps({"detail": said}).encode()
-        headers = [(b"content-type", _JSON.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": HTTPStatus.ACCEPTED, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        except Exception:
+            log.exception("a delivery could not be taken in")
+            await defect()(scope, receive, send)
+            return
+        start, body = _accepted(said)
+        await send(start)
+        await send(body)
 
     async def _take_in(self, service: ServiceState, headers: Mapping[bytes, str], receive: Receive) -> str:
         """Store one delivery and say what became of it. Raises `RefusedDelivery`."""
@@ -93,7 +112,7 @@ class Door:
         event, delivery_id = headers.get(b"x-github-event", ""), headers.get(b"x-github-delivery", "")
         if not event or not _DELIVERY_ID.fullmatch(delivery_id):
             raise RefusedDelivery(400, "the headers X-GitHub-Event and X-GitHub-Delivery are needed")
-        mac = hmac.new(github.webhook_secret.get_secret_value().encode(), digestmod=hashlib.sha256)
+        mac = _keyed(github.webhook_secret.get_secret_value()).copy()
         body = await self._read(headers, receive, mac)
         if not fits(mac, headers.get(b"x-hub-signature-256", "")):
             raise RefusedDelivery(401, "X-Hub-Signature-256 does not fit the payload and the webhook secret")
@@ -103,10 +122,12 @@ class Door:
         if payload is None:
             raise RefusedDelivery(400, f"the payload is no JSON: set the webhook's content type to {_JSON}")
         received = StoredDelivery(delivery_id, event, payload)
-        delivery = needed(received) if len(body) <= READ_AT_ONCE else await asyncio.to_thread(needed, received)
-        if delivery is None:
+        read = needed(received) if len(body) <= READ_AT_ONCE else await asyncio.to_thread(needed, received)
+        if read is None:
             return "nothing to do"
-        new = await service.intake.store(delivery)
+        new = await service.intake.store(read.delivery)
+        if new and read.head is not None:
+            service.drainer.note(delivery_id, read.head)
         service.drainer.wake()
         return "stored" if new else "known already"
 
@@ -138,6 +159,19 @@ class Door:
             raise RefusedDelivery(408, f"the payload was not sent within {BODY_SECONDS:g} seconds") from error
         finally:
             self._in_flight -= taken
+
+
+@functools.lru_cache(1)
+def _keyed(secret: str) -> hmac.HMAC:
+    return hmac.new(secret.encode(), digestmod=hashlib.sha256)
+
+
+@functools.lru_cache(100)
+def _accepted(said: str) -> tuple[Message, Message]:
+    body = json.dumps({"detail": said}).encode()
+    headers = [(b"content-type", _JSON.encode()), (b"content-length", str(len(body)).encode())]
+    start: Message = {"type": "http.response.start", "status": HTTPStatus.ACCEPTED, "headers": headers}
+    return start, {"type": "http.response.body", "body": body}
 
 
 def is_worth_a_line(access: logging.LogRecord) -> bool:

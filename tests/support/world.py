@@ -144,9 +144,9 @@ class World:
         """Return when nothing more will happen by itself."""
         self.wait_until(self.idle, "every delivery is handled, and no workflow is under way", seconds)
 
-    def wait_handled(self) -> None:
+    def wait_handled(self, seconds: float = WAIT_SECONDS) -> None:
         """Return when every delivery so far has been acted on; runs may still be under way."""
-        self.wait_until(self._handled, "every delivery is handled")
+        self.wait_until(self._handled, "every delivery is handled", seconds)
 
     def execute(self, statement: sa.Executable) -> None:
         """Change the service's database behind its back."""
