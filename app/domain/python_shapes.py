@@ -56,6 +56,7 @@ def _shape(node: _Function, helpers: frozenset[str], *, skipped: bool) -> TestSh
     asserts = [one.test for one in reached if isinstance(one, ast.Assert)]
     callees = [ast.unparse(one.func) for one in reached if isinstance(one, ast.Call) and _is_short(one.func)]
     checks = [name for name in callees if _CHECKS.search(name) or name.rpartition(".")[2] in helpers]
+    exact = [ast.unparse(one.func) for one in reached if isinstance(one, ast.Call) and _compares(one)]
     body = [one for one in node.body if not _is_text(one)]
     constant = [_is_constant(one) for one in asserts]
     weak = [is_constant or _is_weak(one) for one, is_constant in zip(asserts, constant, strict=True)]
@@ -63,7 +64,10 @@ def _shape(node: _Function, helpers: frozenset[str], *, skipped: bool) -> TestSh
     return TestShape(
         assertions=len(asserts) + len(checks),
         constant=sum(constant),
-        weak=sum(weak) - sum(constant) + sum(_WEAK_CHECKS.search(name) is not None for name in checks),
+        weak=sum(weak)
+        - sum(constant)
+        + sum(_WEAK_CHECKS.search(name) is not None for name in checks)
+        - sum(_WEAK_CHECKS.search(name) is not None for name in exact),
         cases=_count_cases(node.decorator_list),
         skipped=skipped or any(name in _SKIPS for name in callees),
         empty=empty,
@@ -119,6 +123,11 @@ def _swallows(handler: ast.ExceptHandler) -> bool:
         isinstance(one, ast.Pass | ast.Continue) or _is_text(one) or _is_ellipsis(one) for one in handler.body
     )
     return nothing and not names.isdisjoint(_SWALLOWED)
+
+
+def _compares(call: ast.Call) -> bool:
+    """Whether a call is given a comparison, so that an assertion of truth says which value is right."""
+    return _is_short(call.func) and any(isinstance(one, ast.Compare) for one in call.args[:1])
 
 
 def _is_short(node: ast.AST) -> bool:

@@ -35,6 +35,8 @@ _CONDITIONS = {"if_statement", "if_expression", "if", "while_statement", "while_
 _NEVER = {"false", "0", "null", "nil", "undefined", "!true", "!1"}
 _COMMENTS = {"comment", "line_comment", "block_comment"}
 _NAMES = {"name", "variable_name", "constant", "this", "self", "call"}
+_COMPARES = re.compile(r"[=!<>]=|[<>]|\b(?:equals|Equals|eq|matches|contains|includes|is_ok_and)\b")
+"""In what an assertion of truth is given: then it says which value is right."""
 _MAX_CALLEE = 300
 _MAX_NAME = 200
 _MAX_COMPARED = 2_000
@@ -119,7 +121,8 @@ class _TestReader:
             if language.asserts.search(callee) and not (callee == "expect" and _alone(node)):
                 assertions += 1
                 constant += _is_constant(callee, given)
-                weak += language.weak.search(_matched(node, callee)) is not None
+                compares = given is not None and _COMPARES.search(_text(given, _MAX_COMPARED)) is not None
+                weak += not compares and language.weak.search(_matched(node, callee)) is not None
             elif callee.startswith("expect(") and given is not None:  # the matcher, given what is expected of
                 constant += callee.startswith(f"expect{''.join(_text(given, _MAX_COMPARED).split())}.")
             elif re.split(r"[.:>]", callee)[-1] in self._helpers:
