@@ -18,6 +18,7 @@ from app.domain.plan import TaskCategory
 from app.domain.states import RunState
 from app.queries import prometheus_totals
 from app.queries.prometheus_totals import ServiceTotals
+from app.web import webhooks
 
 OTHER = "other"
 """Label for a value that is none of the known ones, so that nothing foreign becomes a label."""
@@ -35,6 +36,8 @@ def exposition(db: Database, now: datetime, wait_seconds: float, requests_left: 
     try:
         registry = CollectorRegistry()
         registry.register(_Totals(prometheus_totals.read_totals(db), now, requests_left))
+        registry.register(webhooks.REFUSED)
+        registry.register(webhooks.UNSIGNED)
         return generate_latest(registry)
     finally:
         SCRAPE_LOCK.release()

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI
+from prometheus_client import Counter, Gauge, disable_created_metrics
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.db.deliveries import StoredDelivery
@@ -58,6 +59,17 @@ _HEADERS: Final = (
 )
 
 
+REFUSED: Final = Counter(
+    "autopack_refused_deliveries", "Webhook requests that this process refused", ["status"], registry=None
+)
+disable_created_metrics()  # when a count began says nothing here
+for _status in (400, 401, 405, 408, 413, 503):
+    REFUSED.labels(_status)
+UNSIGNED: Final = Gauge(
+    "autopack_unsigned_bytes", "Payloads that this process reads and whose signature is not known yet", registry=None
+)
+
+
 class RefusedDelivery(Exception):
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -82,18 +94,21 @@ class Door:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._in_flight = 0  # bytes of payloads that are being read
+        UNSIGNED.set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
         if scope["method"] != "POST":
+            REFUSED.labels(405).inc()
             await answer(405, "GitHub sends deliveries by POST", headers={"Allow": "POST"})(scope, receive, send)
             return
         service: ServiceState = scope["app"].state.service
         try:
             said = await self._take_in(service, _headers(scope), receive)
         except RefusedDelivery as refusal:
+            REFUSED.labels(refusal.status).inc()
             await answer(refusal.status, str(refusal))(scope, receive, send)
             return
         except Exception:

@@ -75,14 +75,22 @@ async def test_a_repeat_is_acknowledged_and_stored_once(client: httpx.AsyncClien
     assert deliveries.list_pending(db, 10) == ["d-1"]
 
 
+def refused(status: int) -> float:
+    """How many requests the metric says were refused so."""
+    samples = [sample for metric in webhooks.REFUSED.collect() for sample in metric.samples]
+    return sum(sample.value for sample in samples if sample.labels == {"status": str(status)})
+
+
 @pytest.mark.parametrize(
     "signature", ["sha256=" + "0" * 64, "", sign(BODY, "another secret"), sign(BODY)[:-1], sign(b"")]
 )
 async def test_a_wrong_signature_is_401_and_stores_nothing(
     client: httpx.AsyncClient, db: Database, signature: str
 ) -> None:
+    before = refused(401)
     assert (await post(client, signature=signature)).status_code == 401
     assert deliveries.list_pending(db, 10) == []
+    assert refused(401) == before + 1
 
 
 async def test_signature_covers_the_exact_bytes(client: httpx.AsyncClient) -> None:
