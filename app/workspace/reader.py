@@ -65,8 +65,11 @@ def _answer(request: bytes) -> bytes:
 
 def main() -> None:
     """Answer requests until there are none any more."""
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the service's whole group
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all processes of the service: it ends with its pipe
+        signal.signal(number, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     with contextlib.suppress(BrokenPipeError):
         write_frame(answers, READY)

@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO, ParamSpec, TypeVar
 
 import pydantic
@@ -104,13 +105,19 @@ class ReadingProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd="/",
-                env={name: os.environ[name] for name in _KEPT if name in os.environ},
+                env=_environment(),
             )
             ready = _exchange(process, _pipes(process), None, START_SECONDS, threading.Event())
             if ready != READY:
                 self._end()
                 raise Unreadable("the reading process does not start")
         return process, _pipes(process)
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    paths = [str(Path(__file__).parents[2]), *kept.get("PYTHONPATH", "").split(os.pathsep)]
+    return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

@@ -1,6 +1,8 @@
 """Hostile text is read in a process of its own: what it does there costs that process alone."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -60,6 +62,14 @@ async def test_false_answer_is_none(reading: ReadingProcess, function: Callable[
     with pytest.raises(Unreadable):
         await reading.call(SECONDS, function)
     assert await reading.call(SECONDS, hostile_reading.echo, "next") == "next"
+
+
+async def test_stop_of_the_service_disturbs_no_call(reading: ReadingProcess) -> None:
+    """A terminal, or the init system, sends its signal to all processes of the service."""
+    pid = await reading.call(SECONDS, hostile_reading.get_pid)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+    assert await reading.call(SECONDS, hostile_reading.get_pid) == pid
 
 
 async def test_process_knows_no_secret(reading: ReadingProcess, monkeypatch: pytest.MonkeyPatch) -> None:
