@@ -18,6 +18,8 @@ from app.github.events import Account, IssueCommentEvent
 _PREFIX = "/autopack"
 MAX_BODY = 10_500
 """Characters of a comment in which a command is looked for: reading Markdown takes time with the square of brackets."""
+MAX_NESTING = 10
+"""Levels of brackets, quotes and lists that are read; time grows with it."""
 MAX_TEXT = 10_000
 """Characters of a command's text that are read."""
 _HTML_QUOTE = re.compile(r"<(/?)(?:a|blockquote|code|del|kbd|pre|q|s|samp|strike)\b", re.IGNORECASE)
@@ -130,7 +132,7 @@ def _after_name(name: CommandName, written: str) -> str:
 def _plain_lines(body: str) -> Iterator[tuple[str, int]]:
     """The lines of top-level paragraphs and lists that are plain text from their first word on, with their numbers."""
     depth = in_html = 0
-    for token in MarkdownIt("commonmark").parse(body):
+    for token in MarkdownIt("commonmark", {"maxNesting": MAX_NESTING}).parse(body):
         if token.type in {"blockquote_open", "blockquote_close"}:
             depth += token.nesting
         if token.type == "html_block":  # a blank line ends the block, not the quote that it opens

@@ -281,7 +281,7 @@ def test_hidden_secret_of_a_posted_patch_is_refused(api: Api) -> None:
     assert token not in receipt["message"]
 
 
-def test_emptied_test_of_a_posted_patch_is_an_issue(api: Api) -> None:
+def test_emptied_test_of_posted_patch_is_issue(api: Api) -> None:
     run = api.begin()
     emptied = (
         "diff --git a/tests/test_g.py b/tests/test_g.py\n--- a/tests/test_g.py\n+++ b/tests/test_g.py\n"

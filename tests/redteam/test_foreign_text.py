@@ -1,8 +1,10 @@
 """Text from GitHub, clients, models and repositories: none of it holds the event loop for more than 200 ms.
 
 What grows with the length alone is tried at a length at which it takes half of that: patches are read in a thread.
+What a grammar parses is read in the reading process.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 
@@ -18,10 +20,13 @@ from app.domain.globs import matches_path
 from app.domain.integrity import ChangedText, Flag
 from app.domain.integrity_tests import scan_tests
 from app.domain.integrity_text import scan_text
+from app.domain.patch import ChangeKind, FileChange
 from app.domain.plan_edit import PlanUnreadable
 from app.domain.posted_patch import parse_posted_patch
 from app.github.text import read_plan
 from app.github.text.escape import advice, code, inline, quote
+from app.workspace import reading_process
+from app.workspace.integrity_scan import scan_apart
 from app.workspace.secret_scan import scan_secrets
 from handlers.commands.parser import parse_comments
 from tests.db.sample_rows import PLAN
@@ -80,6 +85,26 @@ def _full(part: str, length: int) -> str:
     return (part * (length // len(part) + 1))[:length]
 
 
+BOMBS: Mapping[str, str] = {
+    "a.test.js": "it('",
+    "b.test.ts": "'",
+    "c.test.tsx": "<a ",
+    "d_test.go": "#[",
+    "src/test/java/ETest.java": "a<b<",
+    "src/test/kotlin/FTest.kt": "<<A\n",
+    "tests/GTest.cs": "a<",
+    "spec/h_spec.rb": "%w(",
+    "tests/ITest.php": "$a->",
+    "tests/j.rs": "%w(",
+    "tests/test_k.py": "(",
+}
+"""Texts on which a parser takes seconds, or all memory: a file's name, and what it repeats."""
+BOMB = 390_000
+"""Characters: less than what is read line by line."""
+BOMB_SECONDS = 3.0
+"""Instead of twenty, so that the test is short."""
+
+
 INPUTS: Mapping[str, Callable[[], object]] = {
     "comment of images": lambda: parse_comments(_full("![", COMMENT) + "&", "autopack"),
     "comment of stars": lambda: parse_comments("/autopack run\n\n" + _full("a***", COMMENT), "autopack"),
@@ -129,7 +154,6 @@ INPUTS: Mapping[str, Callable[[], object]] = {
     "config of thresholds": lambda: list(scan_text(ChangedText(path="tox.ini", before=_full("lines=9 ", 200_000)))),
     "tests of one depth": lambda: _tests("(" * 50_000),
     "tests of operators": lambda: _tests("-" * 50_000 + "1"),
-    "tests of many functions": lambda: _tests(_full("it('", 400_000), "a.test.js"),
     "secrets of one line": lambda: scan_secrets("a", [(1, _full("AKIA", 200_000))], ()),
     "secrets of many lines": lambda: scan_secrets("a", _lines(_full("ghp_abcdefghij\n", 100_000)), ()),
     "secrets of keys": lambda: scan_secrets("a", _lines(_full("-----BEGIN \n", 100_000)), ()),
@@ -151,3 +175,29 @@ def _seconds(read: Callable[[], object]) -> float:
 
 def test_there_are_enough_of_them() -> None:
     assert len(INPUTS) >= 40
+
+
+@pytest.mark.parametrize("path", BOMBS)
+async def test_parser_bomb_holds_nothing_up(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop goes on while the reading process is at it, and afterwards the next file is read."""
+    monkeypatch.setattr(reading_process, "READ_SECONDS", BOMB_SECONDS)
+    bomb = FileChange(path=path, kind=ChangeKind.ADDED, content=_full(BOMBS[path], BOMB).encode())
+    plain = FileChange(path=".gitlab-ci.yml", kind=ChangeKind.ADDED, content=b"x: 1\n")
+    gaps: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            begun = time.perf_counter()
+            await asyncio.sleep(0)
+            gaps.append(time.perf_counter() - begun)
+
+    try:
+        await scan_apart([plain], {}, (), ())  # starts the process
+        watching = asyncio.create_task(watch())
+        flags = await scan_apart([bomb], {}, (), ())
+        watching.cancel()
+        assert {flag.rule for flag in flags} <= {"unread", "test_skipped"}
+        assert [flag.rule for flag in await scan_apart([plain], {}, (), ())] == ["ci_file"]
+    finally:
+        await reading_process.close()
+    assert max(gaps) <= SECONDS
