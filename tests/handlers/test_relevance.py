@@ -47,7 +47,7 @@ def workflow(branch: str | None) -> dict[str, Any]:
     return {"action": "completed", "workflow_run": {"head_sha": "0" * 40, "head_branch": branch}}
 
 
-CASES = [
+CASES: list[tuple[str, dict[str, Any], bool]] = [
     ("issue_comment", comment(), True),
     ("issue_comment", comment(sender=BOT), False),
     ("issue_comment", comment(comment={"id": 3, "body": "Thanks!"}), False),
