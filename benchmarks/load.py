@@ -20,6 +20,7 @@ from statistics import median
 
 import sqlalchemy as sa
 
+from benchmarks.processes import memory, processor
 from tests.support.answers import edits, phase, plan, write
 from tests.support.databases import new_database, postgresql
 from tests.support.story import LABEL, Story
@@ -28,7 +29,7 @@ from tests.support.world import World
 SECONDS = 3600.0
 PARKED_SECONDS = 60.0
 SETTLE_SECONDS = 60.0
-"""After the last run has begun to wait: its artifacts are still written."""
+"""After the last run starts to wait: the service still writes artifacts."""
 TOGETHER = 25
 """Runs that begin at once, so that their work is not what is measured."""
 WOKEN = 10
@@ -64,18 +65,6 @@ def at_work(world: World) -> tuple[int, int]:
         sa.text(f"SELECT max(n) FROM (SELECT count(*) AS n {begun} GROUP BY queue_partition_key) AS by_repository")
     )
     return int(str(whole or 0)), int(str(most or 0))
-
-
-def memory(pid: int, name: str) -> float:
-    """`VmRSS` or `VmHWM` of a process, in MiB."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
-
-
-def processor(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ended(world: World) -> int:
@@ -159,12 +148,12 @@ def wake(world: World, story: Story) -> float:
 
 def end(world: World, story: Story) -> float:
     """Seconds from a label's removal until its run has ended."""
-    begun = time.monotonic()
+    start = time.monotonic()
     story.unlabel()
     ending = sa.text("SELECT count(*) FROM runs WHERE repository = :name AND completed_at IS NOT NULL")
     while not world.scalar(ending.bindparams(name=story.full_name)):
         time.sleep(0.005)
-    return time.monotonic() - begun
+    return time.monotonic() - start
 
 
 def main() -> None:

@@ -80,8 +80,7 @@ def needed(delivery: StoredDelivery) -> Needed | None:
     What cannot be read is kept whole. Of one that only wakes a run, what is read of it is kept.
     """
     try:
-        event = _relevant_event(delivery)
-        head = HANDLERS[delivery.event].wakes(event) if event is not None else None
+        event, head = _read(delivery)
     except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it
         return Needed(delivery)
     if event is None:
@@ -110,16 +109,21 @@ def select(db: Database, delivery_ids: Sequence[str]) -> tuple[list[str], set[He
     heads: set[Head] = set()
     for delivery in deliveries.load_many(db, delivery_ids):
         try:
-            event = _relevant_event(delivery)
+            event, head = _read(delivery)
         except Exception:  # noqa: BLE001  its own workflow meets the same error and logs it; the others go on
             selected.append(delivery.id)
             continue
-        head = HANDLERS[delivery.event].wakes(event) if event is not None else None
         if head is not None:
             heads.add(head)
         elif event is not None:
             selected.append(delivery.id)
     return selected, heads
+
+
+def _read(delivery: StoredDelivery) -> tuple[Event | None, Head | None]:
+    """The event, and the commit whose run it wakes where that is all. Raises what reading it raises."""
+    event = _relevant_event(delivery)
+    return event, HANDLERS[delivery.event].wakes(event) if event is not None else None
 
 
 def _relevant_event(delivery: StoredDelivery) -> Event | None:

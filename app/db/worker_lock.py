@@ -42,7 +42,7 @@ _LEADS = sa.text(
 
 
 class WorkerReplaced(RuntimeError):
-    """Another process has taken up the work of this process, which has to end."""
+    """Another process does the work of this process now: this process ends."""
 
 
 @dataclass(frozen=True, slots=True)

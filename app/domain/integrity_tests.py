@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from app.domain import python_shapes, syntax_shapes
+from app.domain import python_shapes
 from app.domain.integrity import ChangedText, Flag
 from app.domain.shape import NamedShape, TestShape
 
@@ -89,7 +89,11 @@ class _Read:
 
 
 def _shapes(path: str, text: str | None) -> Sequence[NamedShape] | None:
-    return python_shapes.read_tests(text) if path.endswith(".py") else syntax_shapes.read_tests(path, text)
+    if path.endswith(".py"):
+        return python_shapes.read_tests(text)
+    from app.domain import syntax_shapes  # grammars and their patterns: the service itself parses nothing
+
+    return syntax_shapes.read_tests(path, text)
 
 
 def _names(path: str, text: str | None, shapes: Sequence[NamedShape] | None) -> list[str]:
@@ -103,7 +107,7 @@ def _names(path: str, text: str | None, shapes: Sequence[NamedShape] | None) -> 
 
 
 def _lost(one: _Read, files: Sequence[ChangedText], kept: Counter[str]) -> Iterable[Flag]:
-    """Tests that are there no more. `kept` are those that still are; each stands for one."""
+    """Flags about removed tests. `kept` counts the tests after the change by name; each is used up once."""
     file = one.file
     bodies = [shape.body for _, shape in one.before] if one.before is not None else [""] * len(one.names_before)
     known = zip(one.names_before, bodies, strict=True)

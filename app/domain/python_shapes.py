@@ -54,22 +54,18 @@ def _find_helpers(tree: ast.Module) -> frozenset[str]:
 def _shape(node: _Function, helpers: frozenset[str], *, skipped: bool) -> TestShape:
     reached = list(_reached(node.body))
     asserts = [one.test for one in reached if isinstance(one, ast.Assert)]
-    callees = [ast.unparse(one.func) for one in reached if isinstance(one, ast.Call) and _is_short(one.func)]
-    checks = [name for name in callees if _CHECKS.search(name) or name.rpartition(".")[2] in helpers]
-    exact = [ast.unparse(one.func) for one in reached if isinstance(one, ast.Call) and _compares(one)]
+    calls = [(ast.unparse(one.func), one) for one in reached if isinstance(one, ast.Call) and _is_short(one.func)]
+    checks = [one for one in calls if _CHECKS.search(one[0]) or one[0].rpartition(".")[2] in helpers]
     body = [one for one in node.body if not _is_text(one)]
-    constant = [_is_constant(one) for one in asserts]
-    weak = [is_constant or _is_weak(one) for one, is_constant in zip(asserts, constant, strict=True)]
+    varying = [one for one in asserts if not _is_constant(one)]
+    weak = sum(_WEAK_CHECKS.search(name) is not None and not _compares(call) for name, call in checks)
     empty = all(isinstance(one, ast.Pass) or _is_ellipsis(one) or _returns_nothing(one) for one in body)
     return TestShape(
         assertions=len(asserts) + len(checks),
-        constant=sum(constant),
-        weak=sum(weak)
-        - sum(constant)
-        + sum(_WEAK_CHECKS.search(name) is not None for name in checks)
-        - sum(_WEAK_CHECKS.search(name) is not None for name in exact),
+        constant=len(asserts) - len(varying),
+        weak=weak + sum(_is_weak(one) for one in varying),
         cases=_count_cases(node.decorator_list),
-        skipped=skipped or any(name in _SKIPS for name in callees),
+        skipped=skipped or any(name in _SKIPS for name, _ in calls),
         empty=empty,
         body="" if empty else digest_of("".join(ast.dump(one) for one in body)),
     )
@@ -127,7 +123,7 @@ def _swallows(handler: ast.ExceptHandler) -> bool:
 
 def _compares(call: ast.Call) -> bool:
     """Whether a call is given a comparison, so that an assertion of truth says which value is right."""
-    return _is_short(call.func) and any(isinstance(one, ast.Compare) for one in call.args[:1])
+    return any(isinstance(one, ast.Compare) for one in call.args[:1])
 
 
 def _is_short(node: ast.AST) -> bool:

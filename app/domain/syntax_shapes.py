@@ -88,14 +88,18 @@ class _TestReader:
             node = waiting.pop()
             waiting += node.named_children
             name, value = _text(node.child_by_field_name("name")), node.child_by_field_name("value")
-            if node.type in _DECLARATIONS and not self._language.declared.search(f"{_marks(node)}\n{name}"):
+            if node.type in _DECLARATIONS and not self._is_test(node):
                 yield name, node
             elif node.type == "variable_declarator" and value is not None and value.type in _FUNCTIONS:
                 yield name, value
 
+    def _is_test(self, declaration: Node) -> bool:
+        name = _text(declaration.child_by_field_name("name"))
+        return self._language.declared.search(f"{_marks(declaration)}\n{name}") is not None
+
     def _declared(self, node: Node, *, skipped: bool) -> Iterator[NamedShape]:
-        name, marks = _text(node.child_by_field_name("name")), _marks(node)
-        if self._language.declared.search(f"{marks}\n{name}"):
+        if self._is_test(node):
+            name, marks = _text(node.child_by_field_name("name")), _marks(node)
             skipped = skipped or self._language.skip_marks.search(marks) is not None
             shape = self._shape(node.child_by_field_name("body") or node, skipped=skipped)
             yield NamedShape(name, shape.model_copy(update={"cases": len(self._language.cases.findall(marks))}))

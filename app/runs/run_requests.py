@@ -58,20 +58,15 @@ def read_head(db: Database, run_id: str) -> str | None:
         return session.get_one(Run, run_id).head_sha
 
 
-def list_audited_heads(db: Database, run_id: str) -> tuple[str, ...]:
-    """The commits with which phases of the run are complete, each approved by an audit."""
+def list_audited(db: Database, run_id: str) -> tuple[tuple[str, ShownDiff | None], ...]:
+    """The commits with which phases of the run are complete, each approved by an audit, and what it was shown.
+
+    None where that is not known: of an audit that another agent posted.
+    """
     audited = (Phase.run_id == run_id, Phase.state == PhaseState.COMPLETE, Phase.auditor_attempts > 0)
     with db.reading() as session:
-        heads = session.scalars(sa.select(Phase.head_sha).where(*audited).order_by(Phase.phase_index))
-        return tuple(dict.fromkeys(sha for sha in heads if sha is not None))
-
-
-def list_shown(db: Database, run_id: str) -> tuple[tuple[str, ShownDiff], ...]:
-    """The commits with which phases of the run are complete, each with what its audit was shown."""
-    with db.reading() as session:
-        complete = (Phase.run_id == run_id, Phase.state == PhaseState.COMPLETE, Phase.head_sha.is_not(None))
-        rows = session.execute(sa.select(Phase.head_sha, Phase.account).where(*complete).order_by(Phase.phase_index))
-        return tuple((sha, account.shown) for sha, account in rows if sha and account and account.shown)
+        rows = session.execute(sa.select(Phase.head_sha, Phase.account).where(*audited).order_by(Phase.phase_index))
+        return tuple((sha, account.shown if account else None) for sha, account in rows if sha is not None)
 
 
 def is_complete_at(db: Database, run_id: str, sha: str) -> bool:

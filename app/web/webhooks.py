@@ -111,7 +111,7 @@ class Door:
             REFUSED.labels(refusal.status).inc()
             await answer(refusal.status, str(refusal))(scope, receive, send)
             return
-        except Exception:
+        except Exception:  # no middleware is before the door, so it answers for its own defects
             log.exception("a delivery could not be taken in")
             await defect()(scope, receive, send)
             return

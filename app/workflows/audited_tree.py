@@ -29,15 +29,17 @@ async def require_audited_tree(context: RunContext, strategy: Strategy, head_sha
 @effect
 async def _unseen(context: RunContext, head_sha: str) -> str:
     """What of the branch no audit saw; empty where its tree is an audited one."""
-    audited = await call_db(run_requests.list_audited_heads, context.run_id)
+    audited = await call_db(run_requests.list_audited, context.run_id)
     if not audited:
         return ""
     mirror = await mirror_at(context.run_id, head_sha)
     fetch = functools.partial(mirror_at, context.run_id)
-    commit = await tree_history.find_unaudited(mirror, fetch, head_sha, audited, MAX_MERGES)
+    commit = await tree_history.find_unaudited(mirror, fetch, head_sha, dict(audited), MAX_MERGES)
     if commit:
         return f"the tree of {commit[:7]} is none that an audit approved: `/autopack fix` has it audited"
-    for sha, shown in await call_db(run_requests.list_shown, context.run_id):
+    for sha, shown in audited:
+        if shown is None:
+            continue
         await fetch(sha, *shown.against)
         against, *merged = shown.against
         if merged:

@@ -5,6 +5,7 @@ service's environment, and one call at a time; it ends with the service, or when
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import pickle
@@ -15,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 import pydantic
 
@@ -74,44 +75,44 @@ class ReadingProcess:
         if (known := self._fatal.get(digest)) is not None:
             raise Unreadable(known)
         for _ in range(2):  # it may just have ended by itself
-            process, pipes = self._started()
-            slow = threading.Event()
-            answer = _exchange(process, pipes, request, seconds, slow)
+            process = self._started()
+            try:
+                answer = _exchange(process, request, seconds)
+            except TimeoutError:
+                self._give_up(digest, f"it is not read within {seconds:g} s")
             if answer is not None:
                 break
-            ended = process.wait()
-            self._end()
-            if slow.is_set() or ended != 0:
-                why = f"it is not read within {seconds:g} s" if slow.is_set() else "reading it ends the process"
-                self._remember(digest, why)
-                raise Unreadable(why)
+            if process.wait() != 0:
+                self._give_up(digest, "reading it ends the process")
         else:
             raise Unreadable("the reading process does not answer")
         if answer[:1] != b"+":
             raise Unreadable(answer[1:].decode(errors="replace"))
         return answer[1:]
 
-    def _remember(self, digest: bytes, why: str) -> None:
+    def _give_up(self, digest: bytes, why: str) -> NoReturn:
+        self._end()
         self._fatal[digest] = why
         if len(self._fatal) > MAX_REMEMBERED:
             self._fatal.popitem(last=False)
+        raise Unreadable(why)
 
-    def _started(self) -> tuple[subprocess.Popen[bytes], tuple[IO[bytes], IO[bytes]]]:
-        process = self._process
-        if process is None or process.poll() is not None:
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
             self._end()
-            process = self._process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "app.workspace.reader"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd="/",
                 env=_environment(),
             )
-            ready = _exchange(process, _pipes(process), None, START_SECONDS, threading.Event())
-            if ready != READY:
-                self._end()
-                raise Unreadable("the reading process does not start")
-        return process, _pipes(process)
+            with contextlib.suppress(TimeoutError):
+                if _exchange(self._process, None, START_SECONDS) == READY:
+                    return self._process
+            self._end()
+            raise Unreadable("the reading process does not start")
+        return self._process
 
 
 def _environment() -> dict[str, str]:
@@ -120,35 +121,32 @@ def _environment() -> dict[str, str]:
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+def _exchange(process: subprocess.Popen[bytes], request: bytes | None, seconds: float) -> bytes | None:
+    """Send a request, and wait for the answer; None where the process ends first.
+
+    Raises `TimeoutError`, once the process is killed, where that takes longer than `seconds`.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
-    return process.stdin, process.stdout
-
-
-def _exchange(
-    process: subprocess.Popen[bytes],
-    pipes: tuple[IO[bytes], IO[bytes]],
-    request: bytes | None,
-    seconds: float,
-    slow: threading.Event,
-) -> bytes | None:
-    """Send a request, and wait for the answer; None where the process ends first. `slow` is set at the deadline."""
+    late = threading.Event()
 
     def end() -> None:
-        slow.set()
+        late.set()
         process.kill()
 
     timer = threading.Timer(seconds, end)
     timer.start()
+    answer = None
     try:
-        if request is not None:
-            write_frame(pipes[0], request)
-        return read_frame(pipes[1], MAX_ANSWER)
-    except OSError:
-        return None
+        with contextlib.suppress(OSError):  # it has ended
+            if request is not None:
+                write_frame(process.stdin, request)
+            answer = read_frame(process.stdout, MAX_ANSWER)
     finally:
         timer.cancel()
+    if answer is None and late.is_set():
+        raise TimeoutError
+    return answer
 
 
 _reading = ReadingProcess()

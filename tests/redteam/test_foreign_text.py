@@ -206,9 +206,9 @@ async def _scan_beside_loop(change: FileChange) -> tuple[tuple[Flag, ...], float
 
     async def watch() -> None:
         while True:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             await asyncio.sleep(LOOK_SECONDS)
-            gaps.append(time.perf_counter() - begun - LOOK_SECONDS)
+            gaps.append(time.perf_counter() - start - LOOK_SECONDS)
 
     watching = asyncio.create_task(watch())
     try:

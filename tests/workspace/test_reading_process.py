@@ -51,10 +51,10 @@ async def test_hostile_text_costs_its_call_only(
 async def test_what_killed_it_is_not_tried_again(reading: ReadingProcess) -> None:
     with pytest.raises(Unreadable):
         await reading.call(DEADLINE, hostile_reading.spin, "x")
-    begun = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(Unreadable, match="not read within"):
         await reading.call(DEADLINE, hostile_reading.spin, "x")
-    assert time.monotonic() - begun < DEADLINE
+    assert time.monotonic() - start < DEADLINE
 
 
 @pytest.mark.parametrize("function", [hostile_reading.leave, hostile_reading.lie])
